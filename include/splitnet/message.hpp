@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// The one binary message that every transport carries (docs/wire_format.md).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "splitnet/error.hpp"
+#include "splitnet/model.hpp"
+#include "splitnet/value.hpp"
+
+namespace splitnet {
+
+/// Travels: never renumber.
+enum class MessageKind : std::uint8_t { request = 1, reply = 2, error = 3, cancel = 4 };
+
+/// What a request asks a worker to do. Nothing in it can name a file, a package or a pointer.
+struct StageRequest {
+  std::string model;        ///< A name the worker was started with.
+  std::string fingerprint;  ///< Compared before anything runs.
+  StageKey stage;
+  friend bool operator==(const StageRequest&, const StageRequest&) = default;
+};
+
+/// A plain value; copies share tensor bytes.
+struct Message {
+  MessageKind kind = MessageKind::request;
+  std::uint64_t id = 0;  ///< Joins a reply to its request; set by the connection.
+  /// Left until nobody waits for the answer any more, on a monotonic clock; absent means no deadline.
+  std::optional<std::chrono::nanoseconds> time_left;
+  StageRequest request;                  ///< Of a request.
+  ErrorCode error = ErrorCode::internal; ///< Of an error.
+  std::string error_message;             ///< Of an error.
+  std::map<std::string, double> times_s; ///< Of a reply: how long each step took, in seconds.
+  std::vector<Value> values;
+
+  static Message make_error(const Error& error);
+  /// Throws the error that an error message carries; does nothing for other kinds.
+  void throw_if_error() const;
+};
+
+/// What a decoder accepts. Everything is checked against these before memory is taken.
+struct MessageLimits {
+  std::size_t max_message_bytes = std::size_t{1} << 30;  ///< Header, metadata and payloads; also decoded.
+  std::size_t max_metadata_bytes = 64 * 1024;
+  std::size_t max_tensors = 4096;
+  std::size_t max_rank = 16;
+  std::size_t max_depth = 16;    ///< Of nested containers.
+  std::size_t max_values = 65536; ///< Leaves and containers together.
+};
+
+/// Bytes of the fixed header.
+inline constexpr std::size_t message_header_bytes = 64;
+
+/// A message ready to be sent by scatter/gather: `buffers` in order are the bytes on the wire. Payload
+/// buffers point into the tensors' own storage, which `keep_alive` holds.
+struct EncodedMessage {
+  std::vector<std::span<const std::byte>> buffers;
+  std::size_t size_bytes = 0;
+  std::vector<Storage> keep_alive;
+
+  /// All buffers joined into one (a copy): for transports that need it, and tests.
+  [[nodiscard]] Storage join() const;
+};
+
+/// Without a copy of tensor bytes, but for tensors whose strides leave gaps, which are packed.
+/// Throws too_large when metadata or message are over `limits`.
+EncodedMessage encode(const Message& message, bool payload_checksum = true, const MessageLimits& limits = {});
+
+/// What the fixed header says, once it has been checked.
+struct MessageHeader {
+  MessageKind kind = MessageKind::request;
+  std::uint64_t id = 0;
+  std::size_t metadata_bytes = 0;
+  std::size_t payload_bytes = 0;  ///< With the padding in front of each payload.
+  [[nodiscard]] std::size_t body_bytes() const noexcept { return metadata_bytes + payload_bytes; }
+};
+
+/// Checks the header before a transport allocates the body. Throws corrupt (magic, checksum, fields),
+/// incompatible (another version), too_large.
+MessageHeader decode_header(std::span<const std::byte, message_header_bytes> header,
+                            const MessageLimits& limits = {});
+
+/// Rebuilds the message. Tensors alias `body`, but for packed ones. `body` starts on a 64-byte boundary and
+/// holds header.body_bytes() bytes. Throws corrupt, incompatible, too_large; never reads outside `body`.
+Message decode(std::span<const std::byte, message_header_bytes> header, const Storage& body,
+               const MessageLimits& limits = {});
+
+/// Header and body in one buffer. Throws as the two functions above; trailing bytes are corrupt.
+Message decode(std::span<const std::byte> bytes, const MessageLimits& limits = {});
+
+}  // namespace splitnet
