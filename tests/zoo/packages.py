@@ -25,6 +25,7 @@ SHA256 = {
         "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720",
     "skimage/data/chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
     "skimage/data/astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    "skimage/data/coffee.png": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
     "skimage/data/motorcycle_left.png": "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
 }
 
@@ -82,8 +83,8 @@ def read_safetensors(path: pathlib.Path) -> dict[str, torch.Tensor]:
     return out
 
 
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
+IMAGENET_SCALE = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of each channel
+LITE_SCALE = ((127 / 255,) * 3, (128 / 255,) * 3)  # what EfficientNet-Lite was trained with
 
 
 def _tensor_of(image) -> torch.Tensor:
@@ -100,7 +101,7 @@ def _open(name: str):
     return Image.open(verified(f"skimage/data/{name}"))
 
 
-def imagenet_photo(name: str = "chelsea.png", side: int = 224) -> torch.Tensor:
+def imagenet_photo(name: str = "chelsea.png", side: int = 224, scale_to=IMAGENET_SCALE) -> torch.Tensor:
     """1x3xSxS: short side to side*8/7, centre crop, normalised (224: the usual 256 and 224)."""
     from PIL import Image
 
@@ -110,7 +111,7 @@ def imagenet_photo(name: str = "chelsea.png", side: int = 224) -> torch.Tensor:
     image = image.resize([round(d * scale) for d in image.size], Image.Resampling.BILINEAR)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     pixels = _tensor_of(image.crop((left, top, left + side, top + side)))
-    mean, deviation = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (MEAN, DEVIATION))
+    mean, deviation = (torch.tensor(v).reshape(1, 3, 1, 1) for v in scale_to)
     return (pixels - mean) / deviation
 
 
