@@ -48,7 +48,9 @@ def export(out: pathlib.Path) -> None:
     (out / "imagenet_classes.txt").write_text("\n".join(names) + "\n")
     (out / "cat.bin").write_bytes(photo.contiguous().numpy().tobytes())
     save_values([photo], str(out / "cat.pt"))
-    torch.jit.save(model, str(out / "mobilenet_v2.pt"))
+    unfinished = out / "mobilenet_v2.pt.unfinished"  # an interrupted run leaves no half model behind
+    torch.jit.save(model, str(unfinished))
+    unfinished.rename(out / "mobilenet_v2.pt")
     print(f"MobileNetV2 takes the photo for: {names[int(index)]} ({float(probability):.2f})")
 
 
