@@ -23,9 +23,12 @@ enum class MessageKind : std::uint8_t { request = 1, reply = 2, error = 3, cance
 
 /// What a request asks a worker to do. Nothing in it can name a file, a package or a pointer.
 struct StageRequest {
-  std::string model;        ///< A name the worker was started with.
+  std::string model;        ///< A name the worker was started with; empty: the model with this fingerprint.
   std::string fingerprint;  ///< Compared before anything runs.
   StageKey stage;
+  /// Only make the stage ready: check name, fingerprint and cut, slice, keep it. The request carries no
+  /// values and the reply gives none.
+  bool prepare = false;
   friend bool operator==(const StageRequest&, const StageRequest&) = default;
 };
 

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// The device side: runs the head here and has workers run the rest.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "splitnet/cut.hpp"
+#include "splitnet/model.hpp"
+#include "splitnet/transport_registry.hpp"
+#include "splitnet/value.hpp"
+
+namespace splitnet {
+
+/// Three forms: `worker` and `cut` (two stages), `workers` and `cuts` (k stages), or neither (device only).
+struct SessionOptions {
+  /// Endpoint of the worker that runs the tail, for example "tcp://127.0.0.1:7070".
+  std::string worker = {};
+  /// Where the head ends. The default leaves everything to the worker; with no worker it must stay so.
+  Cut cut = Cut::at_input();
+
+  /// k-way: workers[i] runs stage i + 1, which ends at cuts[i + 1]. As many workers as cuts; an endpoint may
+  /// stand there more than once. Boundaries between workers pass through the device.
+  std::vector<std::string> workers = {};
+  std::vector<Cut> cuts = {};
+
+  /// What the workers call the model. Empty: the one whose fingerprint is this model's.
+  std::string model_name = {};
+  /// Of the head; see StageOptions::threads.
+  int threads = 0;
+  /// For each inference, from the call of `run` or `submit`; absent means no deadline.
+  std::optional<std::chrono::nanoseconds> deadline = {};
+  /// How long a worker may take in `open` to check and slice its stage.
+  std::chrono::nanoseconds prepare_timeout = std::chrono::seconds(60);
+  /// Inferences under way at once, waiting ones included. At least 1.
+  std::size_t max_in_flight = 32;
+  TransportRegistry registry = TransportRegistry::with_defaults();
+  ConnectOptions connect = {};
+};
+
+/// For one inference.
+struct RunOptions {
+  /// Instead of SessionOptions::deadline.
+  std::optional<std::chrono::nanoseconds> deadline = {};
+  /// Stop it to cancel: the inference ends with `cancelled`, a pass that has begun runs to its end unseen.
+  std::stop_token stop = {};
+};
+
+/// How long one stage on a worker took.
+struct HopTimes {
+  double transport_s = 0;  ///< Encoding, wire and decoding, both ways: all but the next two.
+  double queue_s = 0;      ///< On the worker: waiting for a thread, and for the stage to be cut.
+  double run_s = 0;        ///< Stage::run on the worker, by its clock.
+  std::int64_t request_bytes = 0;  ///< Tensor bytes sent, packed; without header and metadata.
+  std::int64_t reply_bytes = 0;    ///< Tensor bytes received.
+  friend bool operator==(const HopTimes&, const HopTimes&) = default;
+};
+
+/// Where the time of one inference went, on the monotonic clock of the device.
+/// total_s = wait_s + head_s + transport_s + queue_s + tail_s + what splitnet itself took.
+struct StepTimes {
+  double wait_s = 0;       ///< For a place in flight and for the heads of earlier inferences.
+  double head_s = 0;       ///< Stage::run of the head.
+  double transport_s = 0;  ///< Sum over hops.
+  double queue_s = 0;      ///< Sum over hops.
+  double tail_s = 0;       ///< Sum of HopTimes::run_s.
+  double total_s = 0;      ///< From the call of `run` or `submit` to the answer.
+  std::int64_t boundary_bytes = 0;  ///< HopTimes::request_bytes of the first hop.
+  std::vector<HopTimes> hops;       ///< One for each stage that a worker ran.
+  friend bool operator==(const StepTimes&, const StepTimes&) = default;
+};
+
+struct Answer {
+  Value output;  ///< What the uncut model gives.
+  StepTimes times;
+};
+
+/// One model, cut in one way, on this device and workers. Thread-safe. The destructor closes.
+///
+/// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a shape that an
+/// operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
+/// message names its endpoint), overloaded, too_large, incompatible, corrupt, internal. The session stays
+/// usable after each of them, but a connection that is lost stays lost: open another session.
+class Session {
+ public:
+  /// Cuts the model, connects, and has every worker check the fingerprint and slice its stage, so that the
+  /// first inference meets no surprise. Keeps `model` alive.
+  /// Throws invalid_argument (options; unknown layer; a name that the worker doesn't have),
+  /// unsupported_model (a refused cut, with its reason), unavailable (nobody there, naming the endpoint),
+  /// incompatible (the worker has another version of the model), deadline_exceeded, overloaded.
+  [[nodiscard]] static std::unique_ptr<Session> open(std::shared_ptr<const Model> model,
+                                                     SessionOptions options = {});
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// One inference; the head runs on the calling thread. Waits for a place when max_in_flight are under
+  /// way. Throws as above.
+  Answer run(std::vector<Value> inputs, const RunOptions& options = {});
+
+  /// One inference in a pipeline: heads run one after the other, in the order of the calls, on a thread of the
+  /// session, while earlier inferences travel and are finished elsewhere. Waits for a place when max_in_flight
+  /// are under way (back-pressure), at most until the deadline. Every error arrives through the future.
+  std::future<Answer> submit(std::vector<Value> inputs, const RunOptions& options = {});
+
+  /// As submit, but gives nothing instead of waiting for a place; `inputs` are then left as they were.
+  std::optional<std::future<Answer>> try_submit(std::vector<Value>& inputs, const RunOptions& options = {});
+
+  /// Ends what is in flight with `cancelled`, waits for a head that is running, closes the connections.
+  /// Later inferences end with `cancelled`. Idempotent.
+  void close();
+
+ private:
+  class Impl;
+  explicit Session(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace splitnet

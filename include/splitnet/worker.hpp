@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// The server side: runs stages of the models that it was started with.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "splitnet/model.hpp"
+#include "splitnet/stage_cache.hpp"
+#include "splitnet/transport_registry.hpp"
+
+namespace splitnet {
+
+struct WorkerOptions {
+  /// How stages run; see StageOptions.
+  StageOptions stage;
+  /// Threads of the worker's own, each of which slices and runs for one request at a time. At least 1.
+  std::size_t executor_threads = 1;
+  StageCacheLimits cache;
+  /// Requests that wait for an executor thread; one more is answered `overloaded`.
+  std::size_t max_queued_requests = 256;
+  /// Tensor bytes of the requests that wait or run; a request that would exceed it is answered `overloaded`.
+  std::size_t max_queued_bytes = std::size_t{2} << 30;
+  /// Gets one line without a line break for each thing worth knowing. Called from any thread, also from
+  /// several at once; must not throw. Empty: silence.
+  std::function<void(std::string_view)> log;
+
+  /// Throws invalid_argument naming the field.
+  void validate() const;
+};
+
+/// Counters since the worker was made, and what it does now. A plain value.
+struct WorkerStats {
+  std::uint64_t answered = 0;    ///< Requests that ended with a reply.
+  std::uint64_t failed = 0;      ///< Requests that ended with an error message, refused ones included.
+  std::uint64_t stages_run = 0;  ///< Passes that were started.
+  std::size_t queued = 0;
+  std::size_t running = 0;
+  StageCacheStats cache;
+};
+
+/// Serves any number of endpoints and models. Thread-safe. The destructor closes.
+///
+/// What a request goes through, each step before the next: the model's name (a key of a table, never a
+/// path), the fingerprint, a place in the queue, deadline and cancellation, the cut, the inputs. The
+/// first that fails ends it with an error message; whatever a stage throws becomes one too, and the worker
+/// goes on. A pass that has begun is not interrupted: its late answer is dropped.
+///
+/// Replies carry `times_s`: "queue" (waiting for a thread), "slice" (getting the stage, next to nothing
+/// when it was cached), "run" (Stage::run).
+class Worker {
+ public:
+  /// Starts the executor threads. Throws invalid_argument, internal (no thread to be had).
+  [[nodiscard]] static std::unique_ptr<Worker> create(WorkerOptions options = {});
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// From now on requests may name this model. Throws invalid_argument: an empty name, one that is taken,
+  /// one that looks like a path or URL (holds '/', '\\' or ':'), no model.
+  void add_model(std::string name, std::shared_ptr<const Model> model);
+  /// In alphabetical order.
+  [[nodiscard]] std::vector<std::string> model_names() const;
+
+  /// Starts to accept on one more endpoint and returns the address that reaches it, with the port that was
+  /// chosen. Errors as TransportRegistry::listen; unavailable after drain or close.
+  std::string serve(const TransportRegistry& registry, const std::string& endpoint,
+                    const ListenOptions& options = {});
+
+  /// From now on requests are answered `unavailable`; waits until those before are done. True when nothing
+  /// is left, false when `timeout` passed first; may be called again.
+  bool drain(std::chrono::nanoseconds timeout);
+
+  /// Answers what is queued with `unavailable`, closes the endpoints, waits for passes under way (their
+  /// answers are lost: drain first) and ends the threads. Idempotent. Must not be called from a log sink.
+  void close();
+
+  [[nodiscard]] WorkerStats stats() const;
+
+ private:
+  class Impl;
+  explicit Worker(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace splitnet

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/session.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "splitnet/error.hpp"
+
+namespace splitnet {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point start, Clock::time_point end) {
+  return std::chrono::duration<double>(end - start).count();
+}
+
+std::int64_t tensor_bytes(const std::vector<Value>& values) {
+  std::int64_t bytes = 0;
+  for (const Value& value : values) {
+    for_each_tensor(value, [&](const Tensor& tensor) { bytes += static_cast<std::int64_t>(tensor.packed_bytes()); });
+  }
+  return bytes;
+}
+
+/// The same error, naming the worker it has to do with.
+Error at_worker(const std::string& endpoint, const Error& error) {
+  const std::string_view what = error.what();
+  if (what.find(endpoint) != std::string_view::npos) return error;
+  return Error(error.code(), "worker " + endpoint + ": " + std::string(what));
+}
+
+/// A stage that a worker runs.
+struct Hop {
+  std::string endpoint;
+  std::shared_ptr<Connection> connection;
+  StageKey key;
+  StageInfo info;
+  bool empty = false;  ///< Nothing to compute and nothing to give: it is not called.
+};
+
+/// Worker endpoints and cuts of all forms of options, as one list of each.
+struct Route {
+  std::vector<std::string> workers;
+  std::vector<Cut> cuts;
+};
+
+void require(bool holds, const std::string& message) {
+  if (!holds) throw Error(ErrorCode::invalid_argument, message);
+}
+
+Route route_of(const SessionOptions& options) {
+  const bool two_way_cut = options.cut != Cut::at_input();
+  if (options.workers.empty() && options.cuts.empty()) {
+    require(!options.worker.empty() || !two_way_cut,
+            "SessionOptions: a cut (" + to_string(options.cut) + ") without a worker");
+    if (options.worker.empty()) return {};
+    return {{options.worker}, {options.cut}};
+  }
+  require(options.worker.empty() && !two_way_cut,
+          "SessionOptions: give either worker and cut, or workers and cuts");
+  require(options.workers.size() == options.cuts.size(),
+          "SessionOptions: " + std::to_string(options.workers.size()) + " workers for " +
+              std::to_string(options.cuts.size()) + " cuts, expected as many");
+  return {options.workers, options.cuts};
+}
+
+void check(const SessionOptions& options) {
+  require(options.max_in_flight > 0, "SessionOptions::max_in_flight is 0, at least 1 is needed");
+  require(options.threads >= 0,
+          "SessionOptions::threads is " + std::to_string(options.threads) + ", expected 0 or more");
+}
+
+/// The worker's word on its times, as far as it can be true.
+double reported_s(const Message& reply, const char* step, double at_most_s) {
+  const auto found = reply.times_s.find(step);
+  if (found == reply.times_s.end() || !(found->second >= 0)) return 0;
+  return found->second < at_most_s ? found->second : at_most_s;
+}
+
+/// One inference on its way.
+struct Call {
+  std::promise<Answer> promise;
+  std::vector<Value> inputs;    // Of the head.
+  std::vector<Value> boundary;  // Of the next hop.
+  std::vector<Value> slots;
+  StepTimes times;
+  Deadline deadline;
+  std::stop_token stop;
+  Clock::time_point begun = Clock::now();
+  Clock::time_point hop_begun;
+  std::atomic<bool> finished = false;
+
+  void throw_if_expired() const {
+    if (stop.stop_requested()) throw Error(ErrorCode::cancelled, "the inference was cancelled");
+    if (deadline && *deadline <= Clock::now()) {
+      throw Error(ErrorCode::deadline_exceeded, "the deadline of the inference passed");
+    }
+  }
+};
+using CallPtr = std::shared_ptr<Call>;
+
+}  // namespace
+
+/// Completions hold a share of it, so it outlives every one of them.
+class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
+ public:
+  Impl(std::shared_ptr<const Model> model, SessionOptions options)
+      : model_(std::move(model)), options_(std::move(options)) {}
+
+  void open();
+  Answer run(std::vector<Value> inputs, const RunOptions& options);
+  std::future<Answer> submit(std::vector<Value> inputs, const RunOptions& options);
+  std::optional<std::future<Answer>> try_submit(std::vector<Value>& inputs, const RunOptions& options);
+  void close() noexcept;
+
+ private:
+  void cut_stages(const Route& route);
+  void connect(const Route& route);
+  void prepare(const Hop& hop);
+
+  CallPtr new_call(const RunOptions& options) const;
+  void wait_for_place(Call& call);
+  bool take_place();  // Under the lock.
+  void enqueue(CallPtr call);
+
+  void run_heads();
+  void run_head(const CallPtr& call);
+  void take(Call& call, const StageInfo& info, std::vector<Value> outputs) const;
+  void send(const CallPtr& call, std::size_t index);
+  void receive(const CallPtr& call, std::size_t index, CallResult result);
+  void note_times(Call& call, const Message& reply) const;
+  Answer answer(Call& call) const;
+  void finish(const CallPtr& call, std::variant<Answer, Error> outcome);
+  template <class Step>
+  void guarded(const CallPtr& call, Step&& step);
+  Error closed_error() const { return Error(ErrorCode::cancelled, "the session is closed"); }
+
+  const std::shared_ptr<const Model> model_;
+  const SessionOptions options_;
+  std::unique_ptr<Stage> head_;
+  std::vector<Hop> hops_;
+
+  std::mutex head_mutex_;  // Heads run one at a time.
+  std::mutex mutex_;       // Guards everything below.
+  std::condition_variable_any place_or_close_;
+  std::condition_variable_any head_or_close_;
+  std::condition_variable_any all_finished_;
+  bool closed_ = false;
+  std::size_t places_taken_ = 0;
+  std::size_t unfinished_ = 0;  // Calls whose promise is not kept yet.
+  std::deque<CallPtr> waiting_heads_;
+
+  std::mutex closing_;  // Held by the one who closes.
+  std::thread head_thread_;
+};
+
+// ---- Opening.
+
+void Session::Impl::open() {
+  if (!model_) throw Error(ErrorCode::invalid_argument, "Session::open: no model");
+  check(options_);
+  const Route route = route_of(options_);
+  cut_stages(route);
+  connect(route);
+  for (const Hop& hop : hops_) prepare(hop);
+  try {
+    head_thread_ = std::thread([this] { run_heads(); });
+  } catch (const std::system_error& error) {
+    throw Error(ErrorCode::internal, std::string("no thread for the session: ") + error.what());
+  }
+}
+
+/// The stages of the workers are cut here too, for their boundaries alone.
+void Session::Impl::cut_stages(const Route& route) {
+  StageKey key;
+  for (const Cut& cut : route.cuts) key.cuts.push_back(model_->layers().resolve(cut));
+  head_ = model_->make_stage(key, {.threads = options_.threads});
+  for (std::size_t i = 0; i < route.workers.size(); ++i) {
+    key.index = i + 1;
+    const std::size_t layers_before = key.cuts[i].size();
+    const std::size_t layers_after = i + 1 < key.cuts.size() ? key.cuts[i + 1].size() : model_->layers().layers.size();
+    Hop hop;
+    hop.endpoint = route.workers[i];
+    hop.key = key;
+    hop.info = model_->make_stage(key)->info();
+    hop.empty = layers_before == layers_after && hop.info.outputs.empty();
+    hops_.push_back(std::move(hop));
+  }
+}
+
+void Session::Impl::connect(const Route& route) {
+  std::map<std::string, std::shared_ptr<Connection>> connections;
+  for (std::size_t i = 0; i < route.workers.size(); ++i) {
+    auto& connection = connections[hops_[i].endpoint];
+    if (!connection) connection = options_.registry.connect(hops_[i].endpoint, options_.connect);
+    hops_[i].connection = connection;
+  }
+}
+
+void Session::Impl::prepare(const Hop& hop) {
+  Message request;
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, true};
+  try {
+    call_and_wait(*hop.connection, std::move(request), Clock::now() + options_.prepare_timeout);
+  } catch (const Error& error) {
+    throw at_worker(hop.endpoint, error);
+  }
+}
+
+// ---- Starting an inference.
+
+CallPtr Session::Impl::new_call(const RunOptions& options) const {
+  auto call = std::make_shared<Call>();
+  const auto time_left = options.deadline ? options.deadline : options_.deadline;
+  if (time_left) call->deadline = call->begun + *time_left;
+  call->stop = options.stop;
+  call->slots.resize(model_->result_slot_count());
+  return call;
+}
+
+bool Session::Impl::take_place() {
+  if (closed_ || places_taken_ >= options_.max_in_flight) return false;
+  ++places_taken_;
+  ++unfinished_;
+  return true;
+}
+
+void Session::Impl::wait_for_place(Call& call) {
+  std::unique_lock lock(mutex_);
+  const auto ready = [this] { return closed_ || places_taken_ < options_.max_in_flight; };
+  if (call.deadline) {
+    place_or_close_.wait_until(lock, call.stop, *call.deadline, ready);
+  } else {
+    place_or_close_.wait(lock, call.stop, ready);
+  }
+  if (closed_) throw closed_error();
+  if (!take_place()) {
+    call.throw_if_expired();
+    throw Error(ErrorCode::deadline_exceeded, "the deadline passed before the inference could start");
+  }
+}
+
+Answer Session::Impl::run(std::vector<Value> inputs, const RunOptions& options) {
+  const CallPtr call = new_call(options);
+  auto future = call->promise.get_future();
+  wait_for_place(*call);
+  call->inputs = std::move(inputs);
+  guarded(call, [&] { run_head(call); });
+  return future.get();
+}
+
+std::future<Answer> Session::Impl::submit(std::vector<Value> inputs, const RunOptions& options) {
+  const CallPtr call = new_call(options);
+  auto future = call->promise.get_future();
+  try {
+    wait_for_place(*call);
+  } catch (const Error&) {
+    call->promise.set_exception(std::current_exception());
+    return future;
+  }
+  call->inputs = std::move(inputs);
+  enqueue(call);
+  return future;
+}
+
+std::optional<std::future<Answer>> Session::Impl::try_submit(std::vector<Value>& inputs, const RunOptions& options) {
+  const CallPtr call = new_call(options);
+  auto future = call->promise.get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) {
+      call->promise.set_exception(std::make_exception_ptr(closed_error()));
+      return future;
+    }
+    if (!take_place()) return std::nullopt;
+  }
+  call->inputs = std::move(inputs);
+  enqueue(call);
+  return future;
+}
+
+void Session::Impl::enqueue(CallPtr call) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!closed_) {
+      waiting_heads_.push_back(std::move(call));
+      head_or_close_.notify_one();
+      return;
+    }
+  }
+  finish(call, closed_error());
+}
+
+// ---- The head.
+
+void Session::Impl::run_heads() {
+  for (;;) {
+    CallPtr call;
+    {
+      std::unique_lock lock(mutex_);
+      head_or_close_.wait(lock, [this] { return closed_ || !waiting_heads_.empty(); });
+      if (closed_) return;
+      call = std::move(waiting_heads_.front());
+      waiting_heads_.pop_front();
+    }
+    guarded(call, [&] { run_head(call); });
+  }
+}
+
+void Session::Impl::run_head(const CallPtr& call) {
+  const StageInfo& info = head_->info();
+  if (call->inputs.size() != info.inputs.size()) {
+    throw Error(ErrorCode::invalid_argument, "the model takes " + std::to_string(info.inputs.size()) +
+                                                 " inputs, " + std::to_string(call->inputs.size()) + " were given");
+  }
+  {
+    const std::lock_guard one_at_a_time(head_mutex_);
+    const auto start = Clock::now();
+    call->times.wait_s = seconds_between(call->begun, start);
+    call->throw_if_expired();
+    auto outputs = head_->run(std::move(call->inputs));
+    call->times.head_s = seconds_between(start, Clock::now());
+    take(*call, info, std::move(outputs));
+  }
+  call->throw_if_expired();
+  send(call, 0);
+}
+
+/// Puts what a stage gave where it belongs: results into their slots, the boundary on to the next stage.
+void Session::Impl::take(Call& call, const StageInfo& info, std::vector<Value> outputs) const {
+  if (outputs.size() != info.outputs.size()) {
+    throw Error(ErrorCode::corrupt, "stage " + std::to_string(info.index) + " gave " + std::to_string(outputs.size()) +
+                                        " values, expected " + std::to_string(info.outputs.size()));
+  }
+  for (std::size_t i = info.boundary_count; i < outputs.size(); ++i) {
+    call.slots.at(info.result_slots[i - info.boundary_count]) = std::move(outputs[i]);
+  }
+  outputs.resize(info.boundary_count);
+  call.boundary = std::move(outputs);
+}
+
+// ---- The rest.
+
+void Session::Impl::send(const CallPtr& call, std::size_t index) {
+  while (index < hops_.size() && hops_[index].empty) ++index;
+  if (index == hops_.size()) {
+    finish(call, answer(*call));
+    return;
+  }
+  const Hop& hop = hops_[index];
+  Message request;
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, false};
+  request.values = std::move(call->boundary);
+  call->times.hops.push_back({.request_bytes = tensor_bytes(request.values)});
+  call->hop_begun = Clock::now();
+  const auto connection = hop.connection;  // `close` may drop it as soon as the completion has run.
+  connection->call(std::move(request), call->deadline, call->stop,
+                       [self = shared_from_this(), call, index](CallResult result) {
+                         self->guarded(call, [&] { self->receive(call, index, std::move(result)); });
+                       });
+}
+
+void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult result) {
+  const Hop& hop = hops_[index];
+  try {
+    if (const auto* error = std::get_if<Error>(&result)) throw *error;
+    Message& reply = std::get<Message>(result);
+    reply.throw_if_error();
+    note_times(*call, reply);
+    take(*call, hop.info, std::move(reply.values));
+  } catch (const Error& error) {
+    throw at_worker(hop.endpoint, error);
+  }
+  send(call, index + 1);
+}
+
+void Session::Impl::note_times(Call& call, const Message& reply) const {
+  const double round_trip_s = seconds_between(call.hop_begun, Clock::now());
+  HopTimes& hop = call.times.hops.back();
+  hop.run_s = reported_s(reply, "run", round_trip_s);
+  hop.queue_s = reported_s(reply, "queue", round_trip_s - hop.run_s);
+  hop.queue_s += reported_s(reply, "slice", round_trip_s - hop.run_s - hop.queue_s);
+  hop.transport_s = round_trip_s - hop.run_s - hop.queue_s;
+  hop.reply_bytes = tensor_bytes(reply.values);
+}
+
+Answer Session::Impl::answer(Call& call) const {
+  Answer result{model_->result_shape().assemble(call.slots), std::move(call.times)};
+  StepTimes& times = result.times;
+  for (const HopTimes& hop : times.hops) {
+    times.transport_s += hop.transport_s;
+    times.queue_s += hop.queue_s;
+    times.tail_s += hop.run_s;
+  }
+  if (!times.hops.empty()) times.boundary_bytes = times.hops.front().request_bytes;
+  times.total_s = seconds_between(call.begun, Clock::now());
+  return result;
+}
+
+/// Runs a step of an inference; what it throws ends the inference.
+template <class Step>
+void Session::Impl::guarded(const CallPtr& call, Step&& step) {
+  try {
+    step();
+  } catch (const Error& error) {
+    finish(call, error);
+  } catch (const std::exception& error) {
+    finish(call, Error(ErrorCode::internal, error.what()));
+  }
+}
+
+/// The place is free before the caller knows, so that it can use it at once.
+void Session::Impl::finish(const CallPtr& call, std::variant<Answer, Error> outcome) {
+  if (call->finished.exchange(true)) return;
+  bool closed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    --places_taken_;
+    closed = closed_;
+    place_or_close_.notify_one();
+  }
+  if (auto* answer = std::get_if<Answer>(&outcome)) {
+    call->promise.set_value(std::move(*answer));
+  } else {
+    // Connections that `close` has shut say `unavailable`, but it is the caller who wanted it.
+    const auto& error = std::get<Error>(outcome);
+    const bool by_close = closed && error.code() == ErrorCode::unavailable;
+    call->promise.set_exception(std::make_exception_ptr(by_close ? closed_error() : error));
+  }
+  const std::lock_guard lock(mutex_);
+  if (--unfinished_ == 0) all_finished_.notify_all();
+}
+
+void Session::Impl::close() noexcept {
+  const std::lock_guard one_at_a_time(closing_);
+  std::deque<CallPtr> left;
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    left.swap(waiting_heads_);
+    place_or_close_.notify_all();
+    head_or_close_.notify_all();
+  }
+  for (const CallPtr& call : left) finish(call, closed_error());
+  if (head_thread_.joinable()) head_thread_.join();
+  for (const Hop& hop : hops_) {
+    if (hop.connection) hop.connection->close();
+  }
+  std::unique_lock lock(mutex_);
+  all_finished_.wait(lock, [this] { return unfinished_ == 0; });
+  lock.unlock();
+  // Here and not with the last completion, which runs on a thread of the connection.
+  for (Hop& hop : hops_) hop.connection.reset();
+}
+
+// ---- The face.
+
+std::unique_ptr<Session> Session::open(std::shared_ptr<const Model> model, SessionOptions options) {
+  std::unique_ptr<Session> session(new Session(std::make_shared<Impl>(std::move(model), std::move(options))));
+  session->impl_->open();
+  return session;
+}
+
+Session::Session(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() { close(); }
+
+Answer Session::run(std::vector<Value> inputs, const RunOptions& options) {
+  return impl_->run(std::move(inputs), options);
+}
+std::future<Answer> Session::submit(std::vector<Value> inputs, const RunOptions& options) {
+  return impl_->submit(std::move(inputs), options);
+}
+std::optional<std::future<Answer>> Session::try_submit(std::vector<Value>& inputs, const RunOptions& options) {
+  return impl_->try_submit(inputs, options);
+}
+void Session::close() { impl_->close(); }
+
+}  // namespace splitnet

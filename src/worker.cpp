@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/worker.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "splitnet/error.hpp"
+
+namespace splitnet {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::size_t tensor_bytes(const std::vector<Value>& values) {
+  std::size_t bytes = 0;
+  for (const Value& value : values) {
+    for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
+  }
+  return bytes;
+}
+
+/// Words from outside, fit for a log line and an error message: printable and not longer than a line.
+std::string quoted(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  std::string result = "\"";
+  for (const char c : text.substr(0, longest)) result += c >= ' ' && c < 127 ? c : '?';
+  return result + (text.size() > longest ? "…\"" : "\"");
+}
+
+/// An error message must fit into the metadata of a message, whatever an operator had to say.
+Message error_message(ErrorCode code, std::string_view text) {
+  constexpr std::size_t longest = 8192;
+  return Message::make_error(Error(code, std::string(text.substr(0, longest))));
+}
+
+struct Job {
+  Message request;
+  CallContext context;
+  Responder respond;
+  std::string model_name;
+  std::shared_ptr<const Model> model;
+  std::size_t bytes = 0;
+  Clock::time_point queued_at;
+};
+
+/// Why nobody waits for this answer any more, if so.
+std::optional<Error> expired(const CallContext& context) {
+  if (context.stop.stop_requested()) return Error(ErrorCode::cancelled, "the caller cancelled or went away");
+  if (context.deadline && *context.deadline <= Clock::now()) {
+    return Error(ErrorCode::deadline_exceeded, "the deadline passed before the worker could start");
+  }
+  return std::nullopt;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  if (names.empty()) return "none";
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+}  // namespace
+
+void WorkerOptions::validate() const {
+  if (executor_threads == 0) throw Error(ErrorCode::invalid_argument, "WorkerOptions::executor_threads is 0, at least 1 is needed");
+  if (stage.threads < 0) {
+    throw Error(ErrorCode::invalid_argument,
+                "WorkerOptions::stage.threads is " + std::to_string(stage.threads) + ", expected 0 or more");
+  }
+}
+
+class Worker::Impl {
+ public:
+  explicit Impl(WorkerOptions options) : options_(std::move(options)), cache_(options_.cache) {
+    try {
+      for (std::size_t i = 0; i < options_.executor_threads; ++i) threads_.emplace_back([this] { execute_jobs(); });
+    } catch (const std::system_error& error) {
+      close();
+      throw Error(ErrorCode::internal, std::string("no thread for the worker: ") + error.what());
+    }
+  }
+
+  ~Impl() { close(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void add_model(std::string name, std::shared_ptr<const Model> model);
+  std::vector<std::string> model_names() const;
+  std::string serve(const TransportRegistry& registry, const std::string& endpoint, const ListenOptions& options);
+  bool drain(std::chrono::nanoseconds timeout);
+  void close() noexcept;
+  WorkerStats stats() const;
+
+ private:
+  enum class State { serving, draining, closed };
+
+  void handle(Message request, CallContext context, Responder respond);
+  void find_model(Job& job) const;
+  std::optional<Error> enqueue(Job& job);
+  void sweep_expired(std::deque<Job>& swept);
+  void execute_jobs();
+  void execute(Job& job);
+  Message answer(Job& job);
+  void respond(const Job& job, Message message);
+  void refuse(const Job& job, ErrorCode code, std::string_view text);
+  void log(std::string_view line) const {
+    if (options_.log) options_.log(line);
+  }
+
+  const WorkerOptions options_;
+  StageCache cache_;
+
+  mutable std::mutex mutex_;  // Guards everything below.
+  std::condition_variable work_or_end_;
+  std::condition_variable idle_;
+  State state_ = State::serving;
+  std::map<std::string, std::shared_ptr<const Model>> models_;
+  std::deque<Job> queue_;
+  std::size_t running_ = 0;
+  std::size_t bytes_ = 0;  // Of queued and running jobs.
+  WorkerStats stats_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+
+  std::mutex closing_;  // Held by the one who closes.
+  std::vector<std::thread> threads_;
+};
+
+void Worker::Impl::add_model(std::string name, std::shared_ptr<const Model> model) {
+  if (name.empty() || name.find_first_of("/\\:") != std::string::npos) {
+    throw Error(ErrorCode::invalid_argument,
+                "a model can't have the name " + quoted(name) + ": expected a word without '/', '\\' and ':'");
+  }
+  if (!model) throw Error(ErrorCode::invalid_argument, "no model given for the name " + quoted(name));
+  const std::lock_guard lock(mutex_);
+  const auto [position, added] = models_.try_emplace(std::move(name), std::move(model));
+  if (!added) {
+    throw Error(ErrorCode::invalid_argument, "this worker already has a model " + quoted(position->first));
+  }
+}
+
+std::vector<std::string> Worker::Impl::model_names() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, model] : models_) names.push_back(name);
+  return names;
+}
+
+std::string Worker::Impl::serve(const TransportRegistry& registry, const std::string& endpoint,
+                                const ListenOptions& options) {
+  auto listener = registry.listen(
+      endpoint,
+      [this](Message request, CallContext context, Responder respond) {
+        handle(std::move(request), std::move(context), std::move(respond));
+      },
+      options);
+  std::string address = listener->address();
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ == State::serving) {
+      listeners_.push_back(std::move(listener));
+      return address;
+    }
+  }
+  listener->close();
+  throw Error(ErrorCode::unavailable, "this worker no longer serves: it is draining or closed");
+}
+
+// ---- One request, on a thread of the transport: everything that is cheap to refuse.
+
+void Worker::Impl::handle(Message request, CallContext context, Responder respond) {
+  Job job;
+  job.request = std::move(request);
+  job.context = std::move(context);
+  job.respond = std::move(respond);
+  try {
+    find_model(job);
+    job.bytes = tensor_bytes(job.request.values);
+    if (const auto error = enqueue(job)) throw *error;
+  } catch (const Error& error) {
+    refuse(job, error.code(), error.what());
+  } catch (const std::exception& error) {
+    refuse(job, ErrorCode::internal, error.what());
+  }
+}
+
+/// A name is looked up in a table and nothing else is ever done with it.
+void Worker::Impl::find_model(Job& job) const {
+  if (job.request.kind != MessageKind::request) {
+    throw Error(ErrorCode::invalid_argument, "a worker takes requests, this message is of another kind");
+  }
+  const StageRequest& asked = job.request.request;
+  const std::lock_guard lock(mutex_);
+  auto found = asked.model.empty() ? std::find_if(models_.begin(), models_.end(),
+                                                  [&](const auto& entry) { return entry.second->fingerprint() == asked.fingerprint; })
+                                   : models_.find(asked.model);
+  if (found == models_.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, model] : models_) names.push_back(name);
+    if (asked.model.empty()) {
+      throw Error(ErrorCode::incompatible, "no model with fingerprint " + quoted(asked.fingerprint) +
+                                               " here; the models here are others: " + joined(names));
+    }
+    throw Error(ErrorCode::invalid_argument,
+                "unknown model " + quoted(asked.model) + "; this worker has: " + joined(names));
+  }
+  if (found->second->fingerprint() != asked.fingerprint) {
+    throw Error(ErrorCode::incompatible, "model " + quoted(found->first) + " has fingerprint " +
+                                             found->second->fingerprint() + " here, the request was made for " +
+                                             quoted(asked.fingerprint));
+  }
+  job.model_name = found->first;
+  job.model = found->second;
+}
+
+/// Takes the job into the queue, or says why not (and leaves it as it was).
+std::optional<Error> Worker::Impl::enqueue(Job& job) {
+  std::deque<Job> swept;
+  std::optional<Error> refused;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto full = [&] {
+      return queue_.size() >= options_.max_queued_requests ||
+             (bytes_ > 0 && job.bytes > options_.max_queued_bytes - std::min(bytes_, options_.max_queued_bytes));
+    };
+    if (state_ != State::serving) {
+      refused.emplace(ErrorCode::unavailable, "this worker is shutting down");
+    } else if (job.bytes > options_.max_queued_bytes) {
+      refused.emplace(ErrorCode::too_large, "a request of " + std::to_string(job.bytes) +
+                                                " tensor bytes, this worker takes at most " +
+                                                std::to_string(options_.max_queued_bytes));
+    } else {
+      if (full()) sweep_expired(swept);
+      if (full()) {
+        refused.emplace(ErrorCode::overloaded, "this worker has " + std::to_string(queue_.size()) +
+                                                   " requests waiting and " + std::to_string(bytes_) +
+                                                   " tensor bytes in hand, more than it takes");
+      }
+    }
+    if (!refused) {
+      const std::size_t bytes = job.bytes;
+      job.queued_at = Clock::now();
+      queue_.push_back(std::move(job));
+      bytes_ += bytes;
+    }
+  }
+  if (!refused) work_or_end_.notify_one();
+  for (const Job& old : swept) {
+    const auto error = expired(old.context);
+    refuse(old, error->code(), error->what());
+  }
+  return refused;
+}
+
+/// Places taken by requests that nobody waits for any more are free.
+void Worker::Impl::sweep_expired(std::deque<Job>& swept) {
+  for (auto job = queue_.begin(); job != queue_.end();) {
+    if (expired(job->context)) {
+      bytes_ -= job->bytes;
+      swept.push_back(std::move(*job));
+      job = queue_.erase(job);
+    } else {
+      ++job;
+    }
+  }
+}
+
+// ---- The work, on a thread of the worker.
+
+void Worker::Impl::execute_jobs() {
+  for (;;) {
+    std::optional<Job> job;
+    {
+      std::unique_lock lock(mutex_);
+      work_or_end_.wait(lock, [this] { return !queue_.empty() || state_ == State::closed; });
+      if (queue_.empty()) return;
+      job.emplace(std::move(queue_.front()));
+      queue_.pop_front();
+      ++running_;
+    }
+    const std::size_t bytes = job->bytes;
+    try {
+      execute(*job);
+    } catch (...) {  // No memory even for an error message: dropping the responder answers `internal`.
+    }
+    job.reset();
+    const std::lock_guard lock(mutex_);
+    --running_;
+    bytes_ -= bytes;
+    if (running_ == 0 && queue_.empty()) idle_.notify_all();
+  }
+}
+
+void Worker::Impl::execute(Job& job) {
+  try {
+    Message reply = answer(job);
+    if (job.context.stop.stop_requested()) throw Error(ErrorCode::cancelled, "cancelled while it ran");
+    respond(job, std::move(reply));
+  } catch (const Error& error) {
+    refuse(job, error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    refuse(job, ErrorCode::overloaded, "the worker is out of memory");
+  } catch (const std::exception& error) {
+    refuse(job, ErrorCode::internal, error.what());
+  } catch (...) {
+    refuse(job, ErrorCode::internal, "the stage threw something that is not an exception");
+  }
+}
+
+Message Worker::Impl::answer(Job& job) {
+  Message reply;
+  reply.kind = MessageKind::reply;
+  reply.id = job.request.id;
+  reply.times_s["queue"] = seconds_since(job.queued_at);
+  if (const auto error = expired(job.context)) throw *error;
+
+  const auto slicing = Clock::now();
+  const StageKey& key = job.request.request.stage;
+  const auto stage = cache_.get({job.model_name, key}, [&] { return job.model->make_stage(key, options_.stage); });
+  reply.times_s["slice"] = seconds_since(slicing);
+  if (job.request.request.prepare) return reply;
+  if (const auto error = expired(job.context)) throw *error;
+
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.stages_run;
+  }
+  const auto running = Clock::now();
+  reply.values = stage->run(std::move(job.request.values));
+  reply.times_s["run"] = seconds_since(running);
+  return reply;
+}
+
+/// Counts before it sends: who has the answer sees it counted.
+void Worker::Impl::respond(const Job& job, Message message) {
+  message.id = job.request.id;
+  {
+    const std::lock_guard lock(mutex_);
+    ++(message.kind == MessageKind::reply ? stats_.answered : stats_.failed);
+  }
+  try {
+    job.respond(std::move(message));
+  } catch (const std::exception& error) {
+    log("an answer to " + job.context.peer + " could not be sent: " + error.what());
+  }
+}
+
+void Worker::Impl::refuse(const Job& job, ErrorCode code, std::string_view text) {
+  log(job.context.peer + ": " + std::string(to_string(code)) + ": " + std::string(text.substr(0, 500)));
+  respond(job, error_message(code, text));
+}
+
+// ---- The end.
+
+bool Worker::Impl::drain(std::chrono::nanoseconds timeout) {
+  std::unique_lock lock(mutex_);
+  if (state_ == State::serving) state_ = State::draining;
+  return idle_.wait_for(lock, timeout, [this] { return running_ == 0 && queue_.empty(); });
+}
+
+void Worker::Impl::close() noexcept {
+  const std::lock_guard one_at_a_time(closing_);
+  std::deque<Job> left;
+  std::vector<std::unique_ptr<Listener>> listeners;
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = State::closed;
+    left.swap(queue_);
+    for (const Job& job : left) bytes_ -= job.bytes;
+    listeners.swap(listeners_);
+    if (running_ == 0) idle_.notify_all();
+  }
+  work_or_end_.notify_all();
+  for (const Job& job : left) refuse(job, ErrorCode::unavailable, "this worker is shutting down");
+  for (const auto& listener : listeners) listener->close();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+WorkerStats Worker::Impl::stats() const {
+  const std::lock_guard lock(mutex_);
+  WorkerStats now = stats_;
+  now.queued = queue_.size();
+  now.running = running_;
+  now.cache = cache_.stats();
+  return now;
+}
+
+std::unique_ptr<Worker> Worker::create(WorkerOptions options) {
+  options.validate();
+  return std::unique_ptr<Worker>(new Worker(std::make_unique<Impl>(std::move(options))));
+}
+
+Worker::Worker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Worker::~Worker() = default;
+
+void Worker::add_model(std::string name, std::shared_ptr<const Model> model) {
+  impl_->add_model(std::move(name), std::move(model));
+}
+std::vector<std::string> Worker::model_names() const { return impl_->model_names(); }
+std::string Worker::serve(const TransportRegistry& registry, const std::string& endpoint,
+                          const ListenOptions& options) {
+  return impl_->serve(registry, endpoint, options);
+}
+bool Worker::drain(std::chrono::nanoseconds timeout) { return impl_->drain(timeout); }
+void Worker::close() { impl_->close(); }
+WorkerStats Worker::stats() const { return impl_->stats(); }
+
+}  // namespace splitnet
