@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model around another one that tells, delays or fails what is done with it. For tests.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "splitnet/error.hpp"
+#include "splitnet/model.hpp"
+
+namespace splitnet::testing {
+
+struct Hooks {
+  std::function<void(const StageKey&)> on_make = [](const StageKey&) {};
+  std::function<void(const StageInfo&)> on_run = [](const StageInfo&) {};  ///< Before the pass.
+  std::function<std::optional<Refusal>(const std::vector<LayerSet>&)> refuse;
+  std::string fingerprint;  ///< When not empty: instead of the inner model's.
+};
+
+class HookedStage : public Stage {
+ public:
+  HookedStage(std::unique_ptr<Stage> inner, std::shared_ptr<const Hooks> hooks)
+      : inner_(std::move(inner)), hooks_(std::move(hooks)) {}
+  const StageInfo& info() const noexcept override { return inner_->info(); }
+  std::vector<Value> run(std::vector<Value> inputs) const override {
+    hooks_->on_run(info());
+    return inner_->run(std::move(inputs));
+  }
+  void save(const std::string& path) const override { inner_->save(path); }
+
+ private:
+  const std::unique_ptr<Stage> inner_;
+  const std::shared_ptr<const Hooks> hooks_;
+};
+
+class HookedModel : public Model {
+ public:
+  HookedModel(std::shared_ptr<const Model> inner, Hooks hooks)
+      : inner_(std::move(inner)), hooks_(std::make_shared<Hooks>(std::move(hooks))), graph_(inner_->layers()) {
+    if (!hooks_->fingerprint.empty()) graph_.fingerprint = hooks_->fingerprint;
+  }
+  const LayerGraph& layers() const noexcept override { return graph_; }
+  const ResultShape& result_shape() const noexcept override { return inner_->result_shape(); }
+  std::size_t result_slot_count() const noexcept override { return inner_->result_slot_count(); }
+  std::optional<Refusal> refusal(const std::vector<LayerSet>& cuts) const override {
+    return hooks_->refuse ? hooks_->refuse(cuts) : inner_->refusal(cuts);
+  }
+  std::unique_ptr<Stage> make_stage(const StageKey& key, const StageOptions& options) const override {
+    hooks_->on_make(key);
+    if (const auto refused = refusal(key.cuts)) throw Error(ErrorCode::unsupported_model, refused->detail);
+    return std::make_unique<HookedStage>(inner_->make_stage(key, options), hooks_);
+  }
+
+ private:
+  const std::shared_ptr<const Model> inner_;
+  const std::shared_ptr<const Hooks> hooks_;
+  LayerGraph graph_;
+};
+
+/// Holds everybody who passes until it is opened.
+class Gate {
+ public:
+  void open() {
+    open_ = true;
+    open_.notify_all();
+  }
+  void pass() {
+    ++arrived_;
+    arrived_.notify_all();
+    open_.wait(false);
+  }
+  /// Returns when `count` have arrived.
+  void wait_for(int count) const {
+    for (int now = arrived_; now < count; now = arrived_) arrived_.wait(now);
+  }
+
+ private:
+  std::atomic<bool> open_ = false;
+  std::atomic<int> arrived_ = 0;
+};
+
+}  // namespace splitnet::testing
