@@ -58,13 +58,16 @@ class Stage {
   Stage& operator=(const Stage&) = default;
 };
 
+/// A leaf of a ResultShape.
+struct ResultSlot {
+  std::uint32_t index = 0;
+  friend bool operator==(ResultSlot, ResultSlot) = default;
+};
+
 /// How the model's result is put together from the values that the stages returned: a tree whose leaves
 /// are result slots. A plain value.
 struct ResultShape {
-  struct Slot {
-    std::uint32_t index = 0;
-    friend bool operator==(Slot, Slot) = default;
-  };
+  using Slot = ResultSlot;
   enum class Container : std::uint8_t { list, tuple, dict };
   struct Node {
     Container container = Container::tuple;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// Makes a Model from TorchScript: finds the layers, and cuts at any of them.
+#pragma once
+
+#include <torch/script.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "splitnet/model.hpp"
+#include "splitnet/torch_tensor.hpp"
+#include "splitnet/value.hpp"
+
+namespace splitnet {
+
+struct PartitionerOptions {
+  /// Inputs (by index) that are fixed to the example's value: a flag, a mode. `If`s that depend on nothing
+  /// else unfold into the branch taken. A stage then accepts no other value for them.
+  std::vector<std::size_t> bind_inputs;
+};
+
+/// The TorchScript front end. Stateless; the functions may be called from several threads at once.
+class Partitioner {
+ public:
+  /// Reads a module that `torch.jit.save` or `Module::save` wrote, scripted or traced. It is put in
+  /// evaluation mode, frozen and inlined. `example_inputs` are run once, to learn shapes and sizes; without
+  /// them the layer graph has none, and cuts are legal or not by type alone.
+  /// A model file is code: load only files that you trust.
+  /// Throws invalid_argument (no such file; inputs that do not fit forward), corrupt (not a TorchScript
+  /// file), unsupported_model (state that forward changes, …: which, and where).
+  static std::shared_ptr<const Model> load(const std::string& path, std::vector<Value> example_inputs = {},
+                                           const PartitionerOptions& options = {});
+
+  /// The same for a module in memory, which is not changed and shares its parameters with the model.
+  static std::shared_ptr<const Model> from_module(const torch::jit::Module& module,
+                                                  std::vector<Value> example_inputs = {},
+                                                  const PartitionerOptions& options = {});
+};
+
+}  // namespace splitnet
