@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread that runs handlers, timers and sockets. Private to the transports.
+#pragma once
+
+#include <utility>  // Asio 1.74 needs std::exchange before its own headers in C++20.
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <memory>
+#include <thread>
+
+namespace splitnet::detail {
+
+namespace asio = boost::asio;
+
+class IoThread {
+ public:
+  explicit IoThread(std::chrono::nanoseconds busy_poll = {});
+  ~IoThread() { finish(); }
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+
+  [[nodiscard]] const std::shared_ptr<asio::io_context>& context() const noexcept { return context_; }
+  [[nodiscard]] bool is_current() const noexcept { return std::this_thread::get_id() == id_; }
+  /// Lets the work that is left run out and waits for it. On its own thread (a completion that destroys
+  /// its connection) nothing can be waited for: the thread then ends by itself.
+  void finish();
+
+ private:
+  std::shared_ptr<asio::io_context> context_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  std::thread thread_;
+  const std::thread::id id_;  // Outlives a detached thread_.
+};
+
+}  // namespace splitnet::detail

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tcp_channel.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstring>
+
+namespace splitnet::detail {
+namespace {
+
+// A busy connection gives way to the others of its thread after so many reads or writes in a row.
+constexpr int kTurnsInARow = 16;
+constexpr std::size_t kVectors = 64;
+constexpr auto kDrainTime = std::chrono::seconds(1);
+
+}  // namespace
+
+TcpChannel::TcpChannel(std::shared_ptr<asio::io_context> context, asio::ip::tcp::socket socket,
+                       std::shared_ptr<BufferPool> pool, const ChannelOptions& options, std::string peer)
+    : context_(std::move(context)),
+      work_(context_->get_executor()),
+      options_(options),
+      peer_(std::move(peer)),
+      socket_(std::move(socket)),
+      descriptor_(socket_.native_handle()),
+      reader_(options.limits, std::move(pool)),
+      timer_(*context_) {}
+
+Error TcpChannel::broken(const std::string& why) const {
+  return Error(ErrorCode::unavailable, "connection with " + peer_ + ": " + why);
+}
+
+void TcpChannel::start(std::shared_ptr<ChannelOwner> owner) {
+  asio::post(*context_, [self = shared_from_this(), owner = std::move(owner)]() mutable {
+    self->owner_ = std::move(owner);
+    self->read();
+  });
+}
+
+// ---- reading -----------------------------------------------------------------------------------
+
+void TcpChannel::read() {
+  if (closed_) return;
+  const auto space = reader_.space();
+  socket_.async_read_some(asio::buffer(space.data(), space.size()),
+                          [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
+                            self->on_read(error, bytes);
+                          });
+}
+
+void TcpChannel::on_read(const boost::system::error_code& error, std::size_t bytes) {
+  if (closed_ || draining_) return;
+  if (error) return close(broken(error == asio::error::eof ? "closed by the peer" : error.message()));
+  reader_.filled(bytes);
+  for (int turn = 0; turn < kTurnsInARow; ++turn) {
+    if (!deliver()) return;
+    // Between messages Asio's own attempt to read is enough; inside one the next bytes are close.
+    if (!reader_.in_body() || !read_more()) break;
+  }
+  watch_message_time();
+  read();
+}
+
+bool TcpChannel::read_more() {
+  const auto space = reader_.space();
+  const auto bytes = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
+  if (bytes <= 0) return false;  // Nothing yet, or an end that the next read reports.
+  reader_.filled(static_cast<std::size_t>(bytes));
+  return true;
+}
+
+// False when reading must not go on.
+bool TcpChannel::deliver() {
+  for (;;) {
+    if (closed_ || draining_) return false;
+    if (!owner_->may_read() && pause()) return false;
+    if (!deliver_one()) return !closed_ && !draining_;
+  }
+}
+
+bool TcpChannel::deliver_one() {
+  std::optional<MessageReader::Frame> frame;
+  try {
+    frame = reader_.next();
+  } catch (const Error& error) {
+    owner_->on_bad_stream(error);
+    return false;
+  }
+  if (!frame) return false;
+  message_since_.reset();
+  std::optional<Message> message;
+  try {
+    message = frame->decode(options_.limits);
+  } catch (const Error& error) {
+    owner_->on_bad_message(frame->header, error);
+    return true;
+  } catch (const std::bad_alloc&) {
+    owner_->on_bad_message(frame->header, Error(ErrorCode::overloaded, "message: no memory to decode it"));
+    return true;
+  }
+  *frame = {};  // The tensors alone decide how long the body lives.
+  owner_->on_message(*std::move(message));
+  return true;
+}
+
+// True when reading stops. Asked twice, because `resume` may have come between question and answer.
+bool TcpChannel::pause() {
+  paused_ = true;
+  return !owner_->may_read() || !paused_.exchange(false);
+}
+
+void TcpChannel::resume() {
+  if (!paused_.load() || !paused_.exchange(false)) return;
+  asio::post(*context_, [self = shared_from_this()] {
+    if (!self->owner_ || !self->deliver()) return;
+    self->watch_message_time();
+    self->read();
+  });
+}
+
+// One timer per time-out, not per message: it looks at the message that is coming in when it fires.
+void TcpChannel::watch_message_time() {
+  if (options_.message_timeout.count() <= 0 || !reader_.in_message()) return;
+  if (!message_since_) message_since_ = Clock::now();
+  if (timer_armed_) return;
+  timer_armed_ = true;
+  timer_.expires_at(*message_since_ + std::chrono::duration_cast<Clock::duration>(options_.message_timeout));
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code& aborted) {
+    if (!aborted) self->on_timer();
+  });
+}
+
+void TcpChannel::on_timer() {
+  timer_armed_ = false;
+  if (closed_ || draining_ || !message_since_) return;
+  if (Clock::now() - *message_since_ < options_.message_timeout) return watch_message_time();
+  owner_->on_bad_stream(Error(ErrorCode::deadline_exceeded, "message: not complete within the time-out"));
+}
+
+// ---- writing -----------------------------------------------------------------------------------
+
+TcpChannel::Sent TcpChannel::send(EncodedMessage message) { return enqueue(std::move(message), false); }
+
+TcpChannel::Sent TcpChannel::enqueue(EncodedMessage message, bool is_last) {
+  {
+    const std::lock_guard lock(send_mutex_);
+    if (closed_ || last_queued_) return Sent::closed;
+    if (message.size_bytes > options_.max_queued_bytes - queued_bytes_) return Sent::queue_full;
+    queued_bytes_ += message.size_bytes;
+    queue_.push_back(std::move(message));
+    last_queued_ = is_last;
+    if (writing_) return Sent::yes;
+    writing_ = true;
+  }
+  write();
+  return Sent::yes;
+}
+
+void TcpChannel::write() {
+  for (int turn = 0; turn < kTurnsInARow; ++turn) {
+    if (!write_once()) return;
+  }
+  wait_writable();
+}
+
+// False when this thread has nothing more to write.
+bool TcpChannel::write_once() {
+  std::array<iovec, kVectors> vectors;
+  msghdr header{};
+  header.msg_iov = vectors.data();
+  {
+    const std::lock_guard lock(send_mutex_);
+    header.msg_iovlen = gather(vectors.data(), vectors.size());
+  }
+  const auto sent = ::sendmsg(descriptor_, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno == EINTR) return true;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      wait_writable();
+    } else {
+      const int cause = errno;
+      drop_queue();
+      close(broken(std::strerror(cause)));  // NOLINT(concurrency-mt-unsafe): glibc's is safe
+    }
+    return false;
+  }
+  std::vector<EncodedMessage> done;  // Freed without the lock: it may be the last handle to large tensors.
+  const std::lock_guard lock(send_mutex_);
+  done = consume(static_cast<std::size_t>(sent));
+  if (!queue_.empty()) return true;
+  writing_ = false;
+  if (last_queued_) ::shutdown(descriptor_, SHUT_WR);
+  return false;
+}
+
+std::size_t TcpChannel::gather(iovec* vectors, std::size_t count) const {
+  std::size_t used = 0;
+  std::size_t skip = front_sent_;
+  for (const auto& message : queue_) {
+    for (const auto& buffer : message.buffers) {
+      if (skip >= buffer.size()) {
+        skip -= buffer.size();
+        continue;
+      }
+      if (used == count) return used;
+      vectors[used++] = {const_cast<std::byte*>(buffer.data()) + skip, buffer.size() - skip};
+      skip = 0;
+    }
+  }
+  return used;
+}
+
+std::vector<EncodedMessage> TcpChannel::consume(std::size_t bytes) {
+  std::vector<EncodedMessage> done;
+  queued_bytes_ -= bytes;
+  front_sent_ += bytes;
+  while (!queue_.empty() && front_sent_ >= queue_.front().size_bytes) {
+    front_sent_ -= queue_.front().size_bytes;
+    done.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return done;
+}
+
+// Asio's sockets are not thread-safe, so waiting is arranged on the context's thread.
+void TcpChannel::wait_writable() {
+  asio::dispatch(*context_, [self = shared_from_this()] {
+    if (self->closed_) return self->drop_queue();
+    self->socket_.async_wait(asio::ip::tcp::socket::wait_write,
+                             [self](const boost::system::error_code& error) {
+                               if (error || self->closed_) return self->drop_queue();
+                               self->write();
+                             });
+  });
+}
+
+void TcpChannel::drop_queue() {
+  std::deque<EncodedMessage> dropped;
+  const std::lock_guard lock(send_mutex_);
+  dropped.swap(queue_);
+  queued_bytes_ = 0;
+  front_sent_ = 0;
+  writing_ = false;
+}
+
+// ---- ending ------------------------------------------------------------------------------------
+
+void TcpChannel::close(const Error& reason) {
+  {
+    const std::lock_guard lock(send_mutex_);  // No send slips in behind.
+    if (closed_.exchange(true)) return;
+  }
+  ::shutdown(descriptor_, SHUT_RDWR);
+  asio::post(*context_, [self = shared_from_this(), reason] { self->finish(reason); });
+}
+
+void TcpChannel::finish(const Error& reason) {
+  boost::system::error_code ignored;
+  socket_.cancel(ignored);
+  timer_.cancel();
+  if (auto owner = std::exchange(owner_, nullptr)) owner->on_closed(reason);
+}
+
+void TcpChannel::close_after(EncodedMessage last_word, const Error& reason) {
+  if (closed_ || draining_.exchange(true)) return;
+  drain_reason_ = reason;
+  if (enqueue(std::move(last_word), true) != Sent::yes) return close(reason);
+  timer_.expires_after(kDrainTime);  // Takes the place of a message timer.
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+    if (self->drain_reason_) self->close(*self->drain_reason_);
+  });
+  drain();  // A read that is still waiting takes some of the bytes and throws them away too.
+}
+
+void TcpChannel::drain() {
+  if (closed_) return;
+  static thread_local std::array<std::byte, 16 * 1024> rubbish;
+  socket_.async_read_some(asio::buffer(rubbish.data(), rubbish.size()),
+                          [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+                            if (error) return self->close(*self->drain_reason_);
+                            self->drain();
+                          });
+}
+
+}  // namespace splitnet::detail

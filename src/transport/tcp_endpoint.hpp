@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// "tcp://host:port" and the addresses behind it. Private to the TCP transport.
+#pragma once
+
+#include <utility>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <string>
+#include <vector>
+
+namespace splitnet::detail {
+
+namespace asio = boost::asio;
+
+struct TcpEndpoint {
+  std::string text;  ///< As the user wrote it, for messages.
+  std::string host;
+  std::string port;
+};
+
+/// Throws invalid_argument.
+TcpEndpoint parse_tcp_endpoint(const std::string& text);
+/// Throws unavailable when the name is unknown.
+std::vector<asio::ip::tcp::endpoint> resolve(const TcpEndpoint& endpoint);
+/// True for addresses that only this machine can reach.
+bool is_loopback(const asio::ip::address& address);
+std::string to_uri(const asio::ip::tcp::endpoint& endpoint);
+
+}  // namespace splitnet::detail
