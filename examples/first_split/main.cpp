@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts a picture classifier at many layers, runs the head here and the tail in another process, and checks every
 // answer against the uncut model in plain TorchScript.
+#include <ATen/Parallel.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/session.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "hooked_model.hpp"
+#include "served_model.hpp"
+#include "splitnet/worker.hpp"
+
+namespace splitnet {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Gate;
+using testing::Hooks;
+using ModelPtr = std::shared_ptr<const Model>;
+
+template <class Action>
+ErrorCode error_of(Action&& action, std::string* words = nullptr) {
+  try {
+    action();
+  } catch (const Error& error) {
+    if (words) *words = error.what();
+    return error.code();
+  }
+  ADD_FAILURE() << "no error";
+  return ErrorCode::internal;
+}
+
+ModelPtr hooked(Hooks hooks) { return std::make_shared<testing::HookedModel>(testing::chain_model(), std::move(hooks)); }
+
+/// Workers on endpoints of the parameter's kind.
+class SessionTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  /// Serves `model` on a new worker and returns its address.
+  std::string serve(ModelPtr model, WorkerOptions options = {}) {
+    workers_.push_back(Worker::create(std::move(options)));
+    workers_.back()->add_model("net", std::move(model));
+    const std::string number = GetParam() == "inproc" ? "worker" + std::to_string(workers_.size()) : "127.0.0.1:0";
+    return workers_.back()->serve(registry_, GetParam() + "://" + number);
+  }
+  SessionOptions options(std::string worker, Cut cut) {
+    SessionOptions result;
+    result.worker = std::move(worker);
+    result.cut = std::move(cut);
+    result.registry = registry_;
+    return result;
+  }
+  static void expect_right(const Model& model, int seed, const Answer& answer) {
+    EXPECT_TRUE(bit_identical(answer.output, testing::uncut(model, seed))) << "of input " << seed;
+  }
+  static void expect_right(const Model& model, int seed, Session& session) {
+    expect_right(model, seed, session.run(testing::inputs_of(model, seed)));
+  }
+
+  TransportRegistry registry_ = TransportRegistry::with_defaults();
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+TEST_P(SessionTest, GivesTheSameBitsAtEveryCut) {
+  for (const ModelPtr& model : testing::all_models()) {
+    const std::string address = serve(model);
+    for (std::size_t i = 0; i < model->layers().layers.size(); ++i) {
+      SCOPED_TRACE("cut after layer " + std::to_string(i));
+      const auto session = Session::open(model, options(address, Cut::after_index(i)));
+      expect_right(*model, 1, *session);
+      expect_right(*model, 2, *session);
+    }
+    expect_right(*model, 3, *Session::open(model, options(address, Cut::at_input())));
+  }
+}
+
+TEST_P(SessionTest, GivesTheSameBitsAtACutThatIsNotSequential) {
+  const ModelPtr model = testing::branch_model();
+  const LayerSet head = testing::one_branch(*model);
+  const auto session = Session::open(model, options(serve(model), Cut::of(head)));
+  for (int seed = 0; seed < 5; ++seed) expect_right(*model, seed, *session);
+}
+
+TEST_P(SessionTest, RunsThreeStagesWithTwoWorkers) {
+  for (const ModelPtr& model : testing::all_models()) {
+    const std::size_t layers = model->layers().layers.size();
+    SessionOptions three;
+    three.workers = {serve(model), serve(model)};
+    three.registry = registry_;
+    for (std::size_t first = 0; first < layers; ++first) {
+      for (std::size_t second = first; second < layers; ++second) {
+        SCOPED_TRACE(std::to_string(first) + " and " + std::to_string(second));
+        three.cuts = {Cut::after_index(first), Cut::after_index(second)};
+        expect_right(*model, 1, *Session::open(model, three));
+      }
+    }
+    EXPECT_GT(workers_.end()[-1]->stats().stages_run, 0U);
+    EXPECT_GT(workers_.end()[-2]->stats().stages_run, 0U);
+  }
+}
+
+TEST_P(SessionTest, RunsEverythingHereWithoutAWorker) {
+  const ModelPtr model = testing::branch_model();
+  const auto session = Session::open(model);
+  const Answer answer = session->run(testing::inputs_of(*model, 1));
+  expect_right(*model, 1, answer);
+  EXPECT_TRUE(answer.times.hops.empty());
+  EXPECT_EQ(answer.times.boundary_bytes, 0);
+}
+
+TEST_P(SessionTest, AsksNoWorkerWhenTheHeadIsTheWholeModel) {
+  const ModelPtr model = testing::chain_model();
+  const auto session = Session::open(model, options(serve(model), Cut::after_index(model->layers().layers.size() - 1)));
+  expect_right(*model, 1, *session);
+  EXPECT_EQ(workers_[0]->stats().stages_run, 0U);
+}
+
+TEST_P(SessionTest, TellsWhereTheTimeWent) {
+  const ModelPtr model = hooked({.on_run = [](const StageInfo& info) { std::this_thread::sleep_for(info.index == 0 ? 5ms : 10ms); }});
+  const auto session = Session::open(model, options(serve(model), Cut::after_index(0)));
+  const StepTimes times = session->run(testing::inputs_of(*model, 1)).times;
+  EXPECT_GE(times.head_s, 0.005);
+  EXPECT_GE(times.tail_s, 0.010);
+  EXPECT_GT(times.transport_s, 0);
+  EXPECT_GE(times.queue_s, 0);
+  EXPECT_GE(times.total_s, times.wait_s + times.head_s + times.transport_s + times.queue_s + times.tail_s - 1e-9);
+  ASSERT_EQ(times.hops.size(), 1U);
+  EXPECT_EQ(times.boundary_bytes, times.hops[0].request_bytes);
+  EXPECT_GT(times.boundary_bytes, 0);
+  EXPECT_GT(times.hops[0].reply_bytes, 0);
+}
+
+TEST_P(SessionTest, MatchesManyAnswersToTheirRequests) {
+  const ModelPtr model = testing::branch_model();
+  SessionOptions many = options(serve(model, {.executor_threads = 3}), Cut::after_index(1));
+  many.max_in_flight = 8;
+  const auto session = Session::open(model, many);
+  std::vector<std::future<Answer>> answers;
+  for (int seed = 0; seed < 200; ++seed) answers.push_back(session->submit(testing::inputs_of(*model, seed)));
+  for (int seed = 0; seed < 200; ++seed) expect_right(*model, seed, answers[static_cast<std::size_t>(seed)].get());
+}
+
+TEST_P(SessionTest, ServesManyThreads) {
+  const ModelPtr model = testing::chain_model();
+  SessionOptions many = options(serve(model, {.executor_threads = 2}), Cut::after_index(1));
+  many.max_in_flight = 3;
+  const auto session = Session::open(model, many);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 25; ++i) {
+        const int seed = 100 * t + i;
+        if (i % 2 == 0) {
+          expect_right(*model, seed, *session);
+        } else {
+          expect_right(*model, seed, session->submit(testing::inputs_of(*model, seed)).get());
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+}
+
+TEST_P(SessionTest, RunsHeadsWhileEarlierInferencesTravel) {
+  Gate tails;
+  std::atomic<int> heads = 0;
+  const ModelPtr here = hooked({.on_run = [&](const StageInfo&) { ++heads; }});
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { tails.pass(); }});
+  const auto session = Session::open(here, options(serve(there), Cut::after_index(0)));
+  std::vector<std::future<Answer>> answers;
+  for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(*here, seed)));
+  while (heads < 5) std::this_thread::sleep_for(1ms);
+  tails.open();
+  for (int seed = 0; seed < 5; ++seed) expect_right(*here, seed, answers[static_cast<std::size_t>(seed)].get());
+}
+
+TEST_P(SessionTest, HoldsBackWhatIsOverTheBound) {
+  Gate gate;
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr here = testing::chain_model();
+  SessionOptions one = options(serve(there), Cut::after_index(0));
+  one.max_in_flight = 1;
+  const auto session = Session::open(here, one);
+  auto first = session->submit(testing::inputs_of(*here, 1));
+  gate.wait_for(1);
+
+  auto inputs = testing::inputs_of(*here, 2);
+  EXPECT_FALSE(session->try_submit(inputs).has_value());
+  EXPECT_FALSE(inputs.empty()) << "left as they were";
+  auto late = session->submit(testing::inputs_of(*here, 3), {.deadline = 10ms});
+  EXPECT_EQ(error_of([&] { late.get(); }), ErrorCode::deadline_exceeded);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*here, 3), {.stop = stop.get_token()}); }), ErrorCode::cancelled);
+
+  gate.open();
+  expect_right(*here, 1, first.get());
+  auto second = session->try_submit(inputs);
+  ASSERT_TRUE(second.has_value()) << "a place is free once the answer is there";
+  expect_right(*here, 2, second->get());
+}
+
+TEST_P(SessionTest, RefusesAWorkerWithAnotherVersionOfTheModel) {
+  const ModelPtr there = hooked({.fingerprint = "0123abcd"});
+  const std::string address = serve(there);
+  std::string words;
+  SessionOptions by_name = options(address, Cut::after_index(0));
+  by_name.model_name = "net";
+  EXPECT_EQ(error_of([&] { (void)Session::open(testing::chain_model(), by_name); }, &words), ErrorCode::incompatible);
+  EXPECT_NE(words.find("0123abcd"), std::string::npos) << words;
+  EXPECT_NE(words.find(address), std::string::npos) << words;
+  EXPECT_EQ(error_of([&] { (void)Session::open(testing::chain_model(), options(address, Cut::after_index(0))); }), ErrorCode::incompatible);
+  EXPECT_EQ(workers_[0]->stats().cache.misses, 0U);
+}
+
+TEST_P(SessionTest, TellsAboutAModelThatTheWorkerDoesNotHave) {
+  const ModelPtr model = testing::chain_model();
+  SessionOptions by_name = options(serve(model), Cut::after_index(0));
+  by_name.model_name = "file:///net";
+  std::string words;
+  EXPECT_EQ(error_of([&] { (void)Session::open(model, by_name); }, &words), ErrorCode::invalid_argument);
+  EXPECT_NE(words.find("this worker has: net"), std::string::npos) << words;
+}
+
+TEST_P(SessionTest, NamesTheEndpointWhereNobodyIs) {
+  const ModelPtr model = testing::chain_model();
+  const std::string address = serve(model);
+  workers_[0]->close();
+  std::string words;
+  EXPECT_EQ(error_of([&] { (void)Session::open(model, options(address, Cut::after_index(0))); }, &words), ErrorCode::unavailable);
+  EXPECT_NE(words.find(address), std::string::npos) << words;
+}
+
+TEST_P(SessionTest, ChecksItsOptions) {
+  const ModelPtr model = testing::chain_model();
+  const std::string address = serve(model);
+  const auto refused = [&](auto change) {
+    SessionOptions wrong;
+    wrong.registry = registry_;
+    change(wrong);
+    return error_of([&] { (void)Session::open(model, wrong); });
+  };
+  EXPECT_EQ(error_of([] { (void)Session::open(nullptr); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([](SessionOptions& o) { o.cut = Cut::after_index(0); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([](SessionOptions& o) { o.max_in_flight = 0; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([](SessionOptions& o) { o.threads = -1; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([&](SessionOptions& o) { o.workers = {address}; }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.workers = {address}; o.cuts = {Cut::at_input()}; }),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.cut = Cut::after("no such layer"); }),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.cut = Cut::of({1}); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.cut = Cut::after_index(999); }),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = "nowhere"; }), ErrorCode::invalid_argument);
+}
+
+TEST_P(SessionTest, TellsWhyACutIsRefused) {
+  const ModelPtr model = hooked({.refuse = [](const std::vector<LayerSet>& cuts) -> std::optional<Refusal> {
+    if (cuts.empty()) return std::nullopt;
+    return Refusal{RefusalReason::random_numbers_after_cut, "dropout draws after the cut"};
+  }});
+  std::string words;
+  EXPECT_EQ(error_of([&] { (void)Session::open(model, options(serve(model), Cut::after_index(0))); }, &words),
+            ErrorCode::unsupported_model);
+  EXPECT_NE(words.find("dropout"), std::string::npos) << words;
+}
+
+TEST_P(SessionTest, ChecksTheNumberOfInputsAndGoesOn) {
+  const ModelPtr model = testing::chain_model();
+  const auto session = Session::open(model, options(serve(model), Cut::after_index(0)));
+  std::string words;
+  EXPECT_EQ(error_of([&] { session->run({}); }, &words), ErrorCode::invalid_argument);
+  EXPECT_EQ(error_of([&] { session->submit({}).get(); }), ErrorCode::invalid_argument);
+  expect_right(*model, 1, *session);
+}
+
+TEST_P(SessionTest, PassesOnWhatATailThrowsAndGoesOn) {
+  std::atomic<bool> broken = true;
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) {
+    if (broken.exchange(false)) throw Error(ErrorCode::too_large, "no room for the picture");
+  }});
+  const ModelPtr model = testing::chain_model();
+  const auto session = Session::open(model, options(serve(there), Cut::after_index(0)));
+  std::string words;
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }, &words), ErrorCode::too_large);
+  EXPECT_NE(words.find("no room for the picture"), std::string::npos) << words;
+  expect_right(*model, 2, *session);
+}
+
+TEST_P(SessionTest, PassesOnWhatAHeadThrows) {
+  std::atomic<bool> broken = true;
+  const ModelPtr here = hooked({.on_run = [&](const StageInfo&) {
+    if (broken.exchange(false)) throw std::runtime_error("odd");
+  }});
+  const auto session = Session::open(here, options(serve(testing::chain_model()), Cut::after_index(0)));
+  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(*here, 1)).get(); }), ErrorCode::internal);
+  expect_right(*here, 2, *session);
+}
+
+TEST_P(SessionTest, EndsAtItsDeadline) {
+  Gate gate;
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr model = testing::chain_model();
+  SessionOptions hasty = options(serve(there), Cut::after_index(0));
+  hasty.deadline = 30ms;
+  const auto session = Session::open(model, hasty);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1), {.deadline = -1ms}); }), ErrorCode::deadline_exceeded);
+  gate.open();
+  expect_right(*model, 2, session->run(testing::inputs_of(*model, 2), {.deadline = 60s}));
+}
+
+TEST_P(SessionTest, CanBeCancelled) {
+  Gate gate;
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr model = testing::chain_model();
+  const auto session = Session::open(model, options(serve(there), Cut::after_index(0)));
+  std::stop_source stop;
+  auto answer = session->submit(testing::inputs_of(*model, 1), {.stop = stop.get_token()});
+  gate.wait_for(1);
+  stop.request_stop();
+  EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
+  gate.open();
+  expect_right(*model, 2, *session);
+}
+
+TEST_P(SessionTest, LearnsAtOnceThatAWorkerIsGone) {
+  Gate gate;
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr model = testing::chain_model();
+  const std::string address = serve(there);
+  const auto session = Session::open(model, options(address, Cut::after_index(0)));
+  auto answer = session->submit(testing::inputs_of(*model, 1));
+  gate.wait_for(1);
+  std::thread closer([&] { workers_[0]->close(); });
+  std::string words;
+  EXPECT_EQ(error_of([&] { answer.get(); }, &words), ErrorCode::unavailable) << "while the pass still runs";
+  EXPECT_NE(words.find(address), std::string::npos) << words;
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }), ErrorCode::unavailable);
+  gate.open();
+  closer.join();
+}
+
+TEST_P(SessionTest, EndsWhatIsInFlightWhenItCloses) {
+  Gate gate;
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr model = testing::chain_model();
+  SessionOptions few = options(serve(there), Cut::after_index(0));
+  few.max_in_flight = 4;
+  auto session = Session::open(model, few);
+  std::vector<std::future<Answer>> answers;
+  for (int seed = 0; seed < 4; ++seed) answers.push_back(session->submit(testing::inputs_of(*model, seed)));
+  gate.wait_for(1);
+  session->close();
+  for (auto& answer : answers) EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }), ErrorCode::cancelled);
+  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(*model, 1)).get(); }), ErrorCode::cancelled);
+  auto inputs = testing::inputs_of(*model, 1);
+  EXPECT_EQ(error_of([&] { session->try_submit(inputs).value().get(); }), ErrorCode::cancelled);
+  session->close();
+  session.reset();
+  gate.open();
+}
+
+TEST_P(SessionTest, ClosesWhileOtherThreadsWaitForAPlace) {
+  Gate gate;
+  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr model = testing::chain_model();
+  SessionOptions one = options(serve(there), Cut::after_index(0));
+  one.max_in_flight = 1;
+  const auto session = Session::open(model, one);
+  std::atomic<int> cancelled = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      if (error_of([&] { session->run(testing::inputs_of(*model, t)); }) == ErrorCode::cancelled) ++cancelled;
+    });
+  }
+  gate.wait_for(1);
+  session->close();
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(cancelled, 3);
+  gate.open();
+}
+
+TEST_P(SessionTest, CanBeDestroyedWithHeadsWaiting) {
+  Gate gate;
+  const ModelPtr here = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  auto session = Session::open(here, options(serve(testing::chain_model()), Cut::after_index(0)));
+  std::vector<std::future<Answer>> answers;
+  for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(*here, seed)));
+  gate.wait_for(1);
+  std::thread opener([&] {
+    std::this_thread::sleep_for(10ms);
+    gate.open();
+  });
+  session.reset();
+  opener.join();
+  answers[0].wait();  // Its head was running: it may have got through.
+  for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(error_of([&] { answers[i].get(); }), ErrorCode::cancelled);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, SessionTest, ::testing::Values("inproc", "tcp"),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace splitnet

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/worker.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <future>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "hooked_model.hpp"
+#include "served_model.hpp"
+
+namespace splitnet {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Gate;
+using testing::Hooks;
+
+Message request_for(const Model& model, StageKey key, std::vector<Value> values, std::string name = "net") {
+  Message message;
+  message.request = {std::move(name), model.fingerprint(), std::move(key), false};
+  message.values = std::move(values);
+  return message;
+}
+
+/// The code of the error that `action` throws, and its words in `words`.
+template <class Action>
+ErrorCode error_of(Action&& action, std::string* words = nullptr) {
+  try {
+    action();
+  } catch (const Error& error) {
+    if (words) *words = error.what();
+    return error.code();
+  }
+  ADD_FAILURE() << "no error";
+  return ErrorCode::internal;
+}
+
+/// A worker that serves "net" on an endpoint of the parameter's kind, and a connection to it.
+class WorkerTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void start(std::shared_ptr<const Model> model, WorkerOptions options = {}) {
+    model_ = std::move(model);
+    worker_ = Worker::create(std::move(options));
+    worker_->add_model("net", model_);
+    address_ = worker_->serve(registry_, GetParam());
+    connection_ = registry_.connect(address_);
+  }
+  void start(Hooks hooks, WorkerOptions options = {}) {
+    start(std::make_shared<testing::HookedModel>(testing::chain_model(), std::move(hooks)), std::move(options));
+  }
+
+  Message call(Message message, Deadline deadline = {}) {
+    return call_and_wait(*connection_, std::move(message), deadline);
+  }
+  Message whole_model(int seed = 1) { return request_for(*model_, {}, testing::inputs_of(*model_, seed)); }
+  std::future<CallResult> send(Message message, Deadline deadline = {}, std::stop_token stop = {}) {
+    auto promise = std::make_shared<std::promise<CallResult>>();
+    auto future = promise->get_future();
+    connection_->call(std::move(message), deadline, std::move(stop),
+                      [promise](CallResult result) { promise->set_value(std::move(result)); });
+    return future;
+  }
+  /// The code of a result that is an error of either kind.
+  static ErrorCode code_of(CallResult result) {
+    return error_of([&] {
+      if (const auto* error = std::get_if<Error>(&result)) throw *error;
+      std::get<Message>(result).throw_if_error();
+    });
+  }
+  void expect_serving() { EXPECT_EQ(call(whole_model()).kind, MessageKind::reply); }
+  template <class Condition>
+  void wait_until(Condition&& condition) {
+    while (!condition(worker_->stats())) std::this_thread::sleep_for(1ms);
+  }
+
+  TransportRegistry registry_ = TransportRegistry::with_defaults();
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Worker> worker_;
+  std::string address_;
+  std::unique_ptr<Connection> connection_;
+};
+
+TEST_P(WorkerTest, RunsTheWholeModelForAKeyWithoutCuts) {
+  start(testing::chain_model());
+  const auto inputs = testing::inputs_of(*model_, 3);
+  Message reply = call(request_for(*model_, {}, inputs));
+  const StageInfo info = model_->make_stage({})->info();
+  ASSERT_EQ(reply.values.size(), info.outputs.size());
+  const auto expected = model_->make_stage({})->run(inputs);
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(bit_identical(reply.values[i], expected[i]));
+  for (const char* step : {"queue", "slice", "run"}) {
+    ASSERT_TRUE(reply.times_s.contains(step)) << step;
+    EXPECT_GE(reply.times_s[step], 0) << step;
+  }
+  EXPECT_EQ(worker_->stats().answered, 1U);
+}
+
+TEST_P(WorkerTest, SlicesOnceForManyRequestsAtTheSameTime) {
+  Gate gate;
+  std::atomic<int> made = 0;
+  start({.on_make = [&](const StageKey&) { ++made; gate.pass(); }}, {.executor_threads = 3});
+  std::vector<std::future<CallResult>> results;
+  for (int i = 0; i < 3; ++i) results.push_back(send(whole_model(i)));
+  wait_until([](const WorkerStats& stats) { return stats.cache.hits == 2; });
+  gate.open();
+  for (auto& result : results) EXPECT_EQ(std::get<Message>(result.get()).kind, MessageKind::reply);
+  EXPECT_EQ(made, 1);
+}
+
+TEST_P(WorkerTest, PreparesAStageWithoutRunningIt) {
+  start(testing::chain_model());
+  Message message = request_for(*model_, {{{0}}, 1}, {});
+  message.request.prepare = true;
+  EXPECT_TRUE(call(std::move(message)).values.empty());
+  EXPECT_EQ(worker_->stats().stages_run, 0U);
+  EXPECT_EQ(worker_->stats().cache.stages, 1U);
+}
+
+TEST_P(WorkerTest, RefusesAForeignFingerprintBeforeAnythingIsCut) {
+  start(testing::chain_model());
+  Message message = whole_model();
+  message.request.fingerprint = "0123456789abcdef";
+  std::string words;
+  EXPECT_EQ(error_of([&] { call(std::move(message)); }, &words), ErrorCode::incompatible);
+  EXPECT_NE(words.find("0123456789abcdef"), std::string::npos) << words;
+  EXPECT_NE(words.find(model_->fingerprint()), std::string::npos) << words;
+  EXPECT_EQ(worker_->stats().stages_run, 0U);
+  EXPECT_EQ(worker_->stats().cache.misses, 0U);
+  expect_serving();
+}
+
+TEST_P(WorkerTest, KnowsNoModelsButItsOwn) {
+  start(testing::chain_model());
+  worker_->add_model("other", testing::branch_model());
+  for (const char* name : {"nett", "/etc/passwd", "../net", "net.pt", "http://127.0.0.1/net.pt", "file:///net", "net\n"}) {
+    Message message = whole_model();
+    message.request.model = name;
+    std::string words;
+    EXPECT_EQ(error_of([&] { call(std::move(message)); }, &words), ErrorCode::invalid_argument) << name;
+    EXPECT_NE(words.find("net, other"), std::string::npos) << words;
+  }
+  expect_serving();
+}
+
+TEST_P(WorkerTest, CutsTheNameOfAnUnknownModelShortInItsAnswer) {
+  start(testing::chain_model());
+  Message message = whole_model();
+  message.request.model = std::string(20000, 'x');
+  std::string words;
+  EXPECT_EQ(error_of([&] { call(std::move(message)); }, &words), ErrorCode::invalid_argument);
+  EXPECT_LT(words.size(), 500U);
+}
+
+TEST_P(WorkerTest, FindsAModelByItsFingerprintWhenNoNameIsGiven) {
+  start(testing::chain_model());
+  worker_->add_model("other", testing::branch_model());
+  Message message = whole_model();
+  message.request.model.clear();
+  EXPECT_EQ(call(message).kind, MessageKind::reply);
+  message.request.fingerprint = "feed";
+  EXPECT_EQ(error_of([&] { call(message); }), ErrorCode::incompatible);
+}
+
+TEST_P(WorkerTest, RefusesCutsThatAreNotOfThisModel) {
+  start(testing::chain_model());
+  const std::size_t layers = model_->layers().layers.size();
+  const std::vector<StageKey> keys = {
+      {{{0, layers}}, 1},         // of another version: more layers
+      {{{0, 1000000}}, 1},        //
+      {{{1}}, 1},                 // not closed
+      {{{0}}, 2},                 // no such stage
+      {{}, 1},                    //
+      {{{0, 1}, {0}}, 1},         // the second does not contain the first
+  };
+  for (const StageKey& key : keys) {
+    EXPECT_EQ(error_of([&] { call(request_for(*model_, key, testing::inputs_of(*model_, 1))); }),
+              ErrorCode::invalid_argument);
+  }
+  EXPECT_EQ(worker_->stats().cache.stages, 0U);
+  expect_serving();
+}
+
+TEST_P(WorkerTest, TellsWhyACutIsRefused) {
+  start({.refuse = [](const std::vector<LayerSet>& cuts) -> std::optional<Refusal> {
+    if (cuts.empty()) return std::nullopt;
+    return Refusal{RefusalReason::value_cannot_travel, "layer1 gives a Generator"};
+  }});
+  std::string words;
+  EXPECT_EQ(error_of([&] { call(request_for(*model_, {{{0}}, 1}, {})); }, &words), ErrorCode::unsupported_model);
+  EXPECT_NE(words.find("layer1 gives a Generator"), std::string::npos) << words;
+  expect_serving();
+}
+
+TEST_P(WorkerTest, RefusesAWrongNumberOfValues) {
+  start(testing::chain_model());
+  EXPECT_EQ(error_of([&] { call(request_for(*model_, {}, {})); }), ErrorCode::invalid_argument);
+  expect_serving();
+}
+
+TEST_P(WorkerTest, GoesOnAfterAStageThrows) {
+  std::atomic<int> run = 0;
+  start({.on_run = [&](const StageInfo&) {
+    switch (run++) {
+      case 0: throw Error(ErrorCode::too_large, "a shape of terabytes");
+      case 1: throw std::runtime_error("shape '[3, 5]' is invalid");
+      case 2: throw std::bad_alloc();
+      case 3: throw 42;
+      case 4: throw std::runtime_error(std::string(200000, 'x'));
+      default: break;
+    }
+  }});
+  std::string words;
+  EXPECT_EQ(error_of([&] { call(whole_model()); }, &words), ErrorCode::too_large);
+  EXPECT_EQ(words, "a shape of terabytes");
+  EXPECT_EQ(error_of([&] { call(whole_model()); }, &words), ErrorCode::internal);
+  EXPECT_EQ(words, "shape '[3, 5]' is invalid");
+  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::overloaded);
+  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::internal);
+  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::internal);
+  expect_serving();
+  EXPECT_EQ(worker_->stats().failed, 5U);
+}
+
+TEST_P(WorkerTest, AnswersOverloadedWhenTheQueueIsFull) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }}, {.max_queued_requests = 1});
+  auto running = send(whole_model(1));
+  gate.wait_for(1);
+  auto queued = send(whole_model(2));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
+  EXPECT_EQ(error_of([&] { call(whole_model(3)); }), ErrorCode::overloaded);
+  gate.open();
+  EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
+  EXPECT_EQ(std::get<Message>(queued.get()).kind, MessageKind::reply);
+  expect_serving();
+}
+
+TEST_P(WorkerTest, HoldsItsByteBudget) {
+  Gate gate;
+  std::size_t bytes = 0;
+  for (const Value& value : testing::inputs_of(*testing::chain_model(), 1)) {
+    for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
+  }
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }}, {.max_queued_bytes = bytes * 3 / 2});
+  auto running = send(whole_model(1));
+  gate.wait_for(1);
+  EXPECT_EQ(error_of([&] { call(whole_model(2)); }), ErrorCode::overloaded);
+  gate.open();
+  EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
+  wait_until([](const WorkerStats& stats) { return stats.running == 0; });
+  expect_serving();
+}
+
+TEST_P(WorkerTest, RefusesARequestLargerThanItsWholeByteBudget) {
+  start(testing::chain_model(), {.max_queued_bytes = 1});
+  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::too_large);
+}
+
+TEST_P(WorkerTest, DoesNotStartWhatIsPastItsDeadline) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  auto running = send(whole_model(1));
+  gate.wait_for(1);
+  EXPECT_EQ(code_of(send(whole_model(2), std::chrono::steady_clock::now() + 20ms).get()), ErrorCode::deadline_exceeded);
+  std::this_thread::sleep_for(20ms);
+  gate.open();
+  EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
+  wait_until([](const WorkerStats& stats) { return stats.answered + stats.failed == 2; });
+  EXPECT_EQ(worker_->stats().stages_run, 1U);
+  EXPECT_EQ(worker_->stats().failed, 1U);
+}
+
+TEST_P(WorkerTest, DoesNotStartWhatWasCancelled) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  auto running = send(whole_model(1));
+  gate.wait_for(1);
+  std::stop_source stop;
+  auto cancelled = send(whole_model(2), {}, stop.get_token());
+  wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
+  stop.request_stop();
+  EXPECT_EQ(code_of(cancelled.get()), ErrorCode::cancelled);
+  std::this_thread::sleep_for(20ms);  // The word has to reach the worker.
+  gate.open();
+  EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
+  wait_until([](const WorkerStats& stats) { return stats.answered + stats.failed == 2; });
+  EXPECT_EQ(worker_->stats().stages_run, 1U);
+}
+
+TEST_P(WorkerTest, GivesThePlacesOfCancelledRequestsToOthers) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }}, {.max_queued_requests = 1});
+  auto running = send(whole_model(1));
+  gate.wait_for(1);
+  std::stop_source stop;
+  auto cancelled = send(whole_model(2), {}, stop.get_token());
+  wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
+  stop.request_stop();
+  EXPECT_EQ(code_of(cancelled.get()), ErrorCode::cancelled);
+  std::this_thread::sleep_for(20ms);
+  auto third = send(whole_model(3));
+  wait_until([](const WorkerStats& stats) { return stats.failed == 1; });
+  gate.open();
+  EXPECT_EQ(std::get<Message>(third.get()).kind, MessageKind::reply);
+  EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
+}
+
+TEST_P(WorkerTest, SurvivesACancelInTheMiddleOfAPass) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  std::stop_source stop;
+  auto cancelled = send(whole_model(1), {}, stop.get_token());
+  gate.wait_for(1);
+  stop.request_stop();
+  EXPECT_EQ(code_of(cancelled.get()), ErrorCode::cancelled);
+  gate.open();
+  expect_serving();
+}
+
+TEST_P(WorkerTest, DrainsWhatItHasAndRefusesWhatComes) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  auto running = send(whole_model(1));
+  gate.wait_for(1);
+  auto queued = send(whole_model(2));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
+  EXPECT_FALSE(worker_->drain(1ms));
+  EXPECT_EQ(error_of([&] { call(whole_model(3)); }), ErrorCode::unavailable);
+  gate.open();
+  EXPECT_TRUE(worker_->drain(60s));
+  EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
+  EXPECT_EQ(std::get<Message>(queued.get()).kind, MessageKind::reply);
+  EXPECT_EQ(error_of([&] { (void)worker_->serve(registry_, GetParam()); }), ErrorCode::unavailable);
+}
+
+TEST_P(WorkerTest, AnswersArriveThoughItClosesRightAfterDraining) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  std::vector<std::future<CallResult>> results;
+  for (int i = 0; i < 8; ++i) results.push_back(send(whole_model(i)));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 7; });
+  gate.open();
+  EXPECT_TRUE(worker_->drain(60s));
+  worker_->close();
+  for (auto& result : results) {
+    CallResult got = result.get();
+    EXPECT_TRUE(std::holds_alternative<Message>(got));
+  }
+}
+
+TEST_P(WorkerTest, ClosesWhileBusy) {
+  Gate gate;
+  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  auto running = send(whole_model(1));
+  gate.wait_for(1);
+  std::vector<std::future<CallResult>> queued;
+  for (int i = 0; i < 5; ++i) queued.push_back(send(whole_model(i)));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 5; });
+  std::thread closer([&] { worker_->close(); });
+  EXPECT_EQ(code_of(running.get()), ErrorCode::unavailable) << "before the pass has ended";
+  for (auto& result : queued) EXPECT_EQ(code_of(result.get()), ErrorCode::unavailable);
+  gate.open();
+  closer.join();
+  worker_->close();
+  EXPECT_EQ(worker_->stats().queued, 0U);
+}
+
+TEST_P(WorkerTest, ServesSeveralModelsAndEndpointsAndAddsSomeWhileServing) {
+  start(testing::chain_model());
+  const auto branch = testing::branch_model();
+  worker_->add_model("branch", branch);
+  EXPECT_EQ(worker_->model_names(), (std::vector<std::string>{"branch", "net"}));
+  EXPECT_EQ(call(request_for(*branch, {}, testing::inputs_of(*branch, 1), "branch")).kind, MessageKind::reply);
+  const auto second = registry_.connect(worker_->serve(registry_, "inproc://second"));
+  EXPECT_EQ(call_and_wait(*second, whole_model()).kind, MessageKind::reply);
+}
+
+TEST_P(WorkerTest, KeepsAsManyStagesAsItMay) {
+  start(testing::chain_model(), {.cache = {.max_stages = 2}});
+  const std::size_t layers = model_->layers().layers.size();
+  ASSERT_GE(layers, 4U);
+  for (std::size_t i = 0; i < 4; ++i) {
+    Message message = request_for(*model_, {{model_->layers().resolve(Cut::after_index(i))}, 1}, {});
+    message.request.prepare = true;
+    call(std::move(message));
+  }
+  EXPECT_EQ(worker_->stats().cache.stages, 2U);
+  EXPECT_EQ(worker_->stats().cache.evictions, 2U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, WorkerTest, ::testing::Values("inproc://worker", "tcp://127.0.0.1:0"),
+                         [](const auto& info) { return info.param.substr(0, info.param.find(':')); });
+
+TEST(Worker, TakesModelsOnlyUnderPlainNames) {
+  const auto worker = Worker::create();
+  for (const char* name : {"", "a/b", "tcp://x", "c:\\net"}) {
+    EXPECT_EQ(error_of([&] { worker->add_model(name, testing::chain_model()); }), ErrorCode::invalid_argument) << name;
+  }
+  EXPECT_EQ(error_of([&] { worker->add_model("net", nullptr); }), ErrorCode::invalid_argument);
+  worker->add_model("net", testing::chain_model());
+  EXPECT_EQ(error_of([&] { worker->add_model("net", testing::chain_model()); }), ErrorCode::invalid_argument);
+}
+
+TEST(Worker, ChecksItsOptions) {
+  EXPECT_EQ(error_of([] { (void)Worker::create({.executor_threads = 0}); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(error_of([] { (void)Worker::create({.stage = {.threads = -1}}); }), ErrorCode::invalid_argument);
+}
+
+TEST(Worker, LogsWhatItRefuses) {
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  WorkerOptions options;
+  options.log = [&](std::string_view line) {
+    const std::lock_guard lock(mutex);
+    lines.emplace_back(line);
+  };
+  const auto registry = TransportRegistry::with_defaults();
+  const auto worker = Worker::create(options);
+  const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
+  EXPECT_EQ(error_of([&] { call_and_wait(*connection, request_for(*testing::chain_model(), {}, {}, "bad\nname")); }),
+            ErrorCode::invalid_argument);
+  const std::lock_guard lock(mutex);
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("bad?name"), std::string::npos) << lines[0];
+}
+
+}  // namespace
+}  // namespace splitnet
