@@ -42,11 +42,25 @@ def noise(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1000 + seed)) * scale
 
 
+def pictures(batch: int, side: int, seed: int = 0) -> torch.Tensor:
+    """Nx3xSxS noise at every scale, as photos have it.
+
+    Deep layers average white noise away: they would see one grey picture after the other.
+    """
+    total = torch.zeros(batch, 3, side, side)
+    scale = 1
+    while scale <= side:
+        grid = noise(batch, 3, scale, scale, seed=seed + scale)
+        total += torch.nn.functional.interpolate(grid, size=(side, side), mode="bilinear")
+        scale *= 2
+    return total * 0.4
+
+
 def picture_inputs(small: int, full: int, other: tuple[int, int]) -> dict[str, Inputs]:
-    """Noise pictures 1x3xSxS; `other` is (batch, side)."""
+    """Pictures 1x3xSxS; `other` is (batch, side)."""
     batch, side = other
     return {
-        "small": lambda: (noise(1, 3, small, small),),
-        "full": lambda: (noise(1, 3, full, full),),
-        "other": lambda: (noise(batch, 3, side, side),),
+        "small": lambda: (pictures(1, small),),
+        "full": lambda: (pictures(1, full),),
+        "other": lambda: (pictures(batch, side),),
     }

@@ -5,7 +5,7 @@ import functools
 
 import torch
 
-from entry import Entry, picture_inputs
+from entry import Entry, picture_inputs, pictures
 from packages import torchvision_models
 
 
@@ -32,9 +32,11 @@ def liven(model: torch.nn.Module, side: int) -> torch.nn.Module:
             norm.momentum = None  # the plain average of what comes
             norm.train()
         with torch.no_grad():
-            model(torch.randn(4, 3, side, side))
+            model(pictures(8, side, seed=100))
         for norm in norms:
-            norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.8, 1.2))
+            variance = norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.8, 1.2))
+            # A channel that hardly varied here would be blown up on other pictures.
+            variance.clamp_(min=float(variance.mean()) * 0.2)
             norm.momentum = 0.1
     return model.eval()
 
@@ -55,7 +57,7 @@ def build_maxvit(side: int, window: int) -> torch.nn.Module:
     return liven(model, side)
 
 
-def plain(architecture: str, small: int = 32, full: int = 224, other=(2, 160), side: int = 96, **fields) -> Entry:
+def plain(architecture: str, small: int = 32, full: int = 224, other=(2, 160), side: int = 128, **fields) -> Entry:
     options = fields.pop("options", {})
     return Entry(
         name=architecture,
@@ -72,7 +74,7 @@ ENTRIES = [
     plain("efficientnet_b0"),
     plain("efficientnet_v2_s", full=384),
     plain("googlenet", options={"init_weights": True, "aux_logits": False}),
-    plain("inception_v3", small=75, full=299, options={"init_weights": True, "aux_logits": False}),
+    plain("inception_v3", small=75, full=299, side=299, options={"init_weights": True, "aux_logits": False}),
     Entry(
         name="maxvit_t",
         build=functools.partial(build_maxvit, 224, 7),
