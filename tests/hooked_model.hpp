@@ -18,8 +18,8 @@ namespace splitnet::testing {
 struct Hooks {
   std::function<void(const StageKey&)> on_make = [](const StageKey&) {};
   std::function<void(const StageInfo&)> on_run = [](const StageInfo&) {};  ///< Before the pass.
-  std::function<std::optional<Refusal>(const std::vector<LayerSet>&)> refuse;
-  std::string fingerprint;  ///< When not empty: instead of the inner model's.
+  std::function<std::optional<Refusal>(const std::vector<LayerSet>&)> refuse = {};
+  std::string fingerprint = {};  ///< When not empty: instead of the inner model's.
 };
 
 class HookedStage : public Stage {

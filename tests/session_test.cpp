@@ -406,7 +406,7 @@ TEST_P(SessionTest, CanBeDestroyedWithHeadsWaiting) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, SessionTest, ::testing::Values("inproc", "tcp"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace splitnet

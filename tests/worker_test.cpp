@@ -399,7 +399,7 @@ TEST_P(WorkerTest, KeepsAsManyStagesAsItMay) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, WorkerTest, ::testing::Values("inproc://worker", "tcp://127.0.0.1:0"),
-                         [](const auto& info) { return info.param.substr(0, info.param.find(':')); });
+                         [](const auto& test) { return test.param.substr(0, test.param.find(':')); });
 
 TEST(Worker, TakesModelsOnlyUnderPlainNames) {
   const auto worker = Worker::create();

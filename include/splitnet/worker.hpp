@@ -20,17 +20,17 @@ namespace splitnet {
 
 struct WorkerOptions {
   /// How stages run; see StageOptions.
-  StageOptions stage;
+  StageOptions stage = {};
   /// Threads of the worker's own, each of which slices and runs for one request at a time. At least 1.
   std::size_t executor_threads = 1;
-  StageCacheLimits cache;
+  StageCacheLimits cache = {};
   /// Requests that wait for an executor thread; one more is answered `overloaded`.
   std::size_t max_queued_requests = 256;
   /// Tensor bytes of the requests that wait or run; a request that would exceed it is answered `overloaded`.
   std::size_t max_queued_bytes = std::size_t{2} << 30;
   /// Gets one line without a line break for each thing worth knowing. Called from any thread, also from
   /// several at once; must not throw. Empty: silence.
-  std::function<void(std::string_view)> log;
+  std::function<void(std::string_view)> log = {};
 
   /// Throws invalid_argument naming the field.
   void validate() const;
