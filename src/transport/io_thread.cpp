@@ -23,12 +23,23 @@ void run(asio::io_context& context, std::chrono::nanoseconds busy_poll) {
 IoThread::IoThread(std::chrono::nanoseconds busy_poll)
     : context_(std::make_shared<asio::io_context>(1)),
       work_(context_->get_executor()),
-      thread_([context = context_, busy_poll] { run(*context, busy_poll); }),
+      has_ended_(ended_.get_future().share()),
+      thread_([context = context_, busy_poll, ended = std::move(ended_)]() mutable {
+        run(*context, busy_poll);
+        ended.set_value();
+      }),
       id_(thread_.get_id()) {}
 
 void IoThread::finish() {
-  work_.reset();
-  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    work_.reset();
+  }
+  if (!is_current()) has_ended_.wait();
+}
+
+IoThread::~IoThread() {
+  finish();
   if (is_current()) {
     thread_.detach();
   } else {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <boost/asio/dispatch.hpp>
-#include <condition_variable>
 #include <unordered_set>
 
 #include "io_thread.hpp"
@@ -236,29 +235,14 @@ class TcpListener : public Listener {
   [[nodiscard]] std::string address() const override { return address_; }
 
   void close() override {
-    const bool inside = std::any_of(threads_.begin(), threads_.end(), [](const auto& t) { return t->is_current(); });
     acceptor_->close();
-    std::unique_lock lock(mutex_);
-    if (std::exchange(closing_, true)) {
-      // Somebody else waits for the handlers; so do we, unless we are one.
-      if (!inside) done_.wait(lock, [this] { return closed_; });
-      return;
-    }
-    lock.unlock();
     for (const auto& thread : threads_) thread->finish();
-    lock.lock();
-    closed_ = true;
-    done_.notify_all();
   }
 
  private:
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::shared_ptr<Acceptor> acceptor_;
   std::string address_;
-  std::mutex mutex_;
-  std::condition_variable done_;
-  bool closing_ = false;
-  bool closed_ = false;
 };
 
 }  // namespace

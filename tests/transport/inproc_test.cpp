@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/transport/inproc.hpp"
+
+#include "splitnet/testing/transport_conformance.hpp"
+
+namespace splitnet {
+namespace {
+
+INSTANTIATE_TEST_SUITE_P(Inproc, TransportConformance,
+                         ::testing::Values(testing::TransportCase{make_inproc_transport, "inproc://conformance",
+                                                                  "inproc://nobody"}));
+
+TEST(Inproc, HandsOverTensorsWithoutACopy) {
+  const auto transport = make_inproc_transport();
+  const auto listener = transport->listen("inproc://echo", testing::echo, {});
+  const auto connection = transport->connect("inproc://echo", {});
+  const auto tensor = testing::iota_u8(100);
+  const auto reply = call_and_wait(*connection, testing::request_with({tensor}));
+  EXPECT_EQ(reply.values.at(0).tensor().storage, tensor.storage);
+}
+
+TEST(Inproc, KeepsNamesOfTwoTransportsApart) {
+  const auto one = make_inproc_transport();
+  const auto other = make_inproc_transport();
+  const auto listener = one->listen("inproc://name", testing::echo, {});
+  EXPECT_THROW((void)other->connect("inproc://name", {}), Error);
+  EXPECT_NO_THROW((void)other->listen("inproc://name", testing::echo, {}));
+}
+
+}  // namespace
+}  // namespace splitnet
