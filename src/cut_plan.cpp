@@ -107,22 +107,39 @@ class Planner {
   std::vector<std::pair<std::size_t, GraphVal*>> wanted_;
 };
 
-/// Copies the constants that a node uses into `graph`, each once.
-class ConstantCopier {
+/// Copies nodes into a stage's graph, and the constants they use, each once. Call stacks stay behind: they
+/// point at functions of the user's module, which a stage outlives.
+class Copier {
  public:
-  ConstantCopier(const GraphAnalysis& analysis, Graph& graph, std::unordered_map<GraphVal*, GraphVal*>& values)
-      : analysis_(analysis), graph_(graph), values_(values) {}
+  Copier(const GraphAnalysis& analysis, Graph& graph) : analysis_(analysis), graph_(graph) {}
 
-  void copy(GraphVal* value) {
-    if (!analysis_.is_constant(value) || values_.count(value) > 0) return;
-    auto* clone = graph_.insertNode(graph_.createClone(value->node(), [](GraphVal* v) { return v; }));
-    values_[value] = clone->output();
+  void add_input(GraphVal* value) { values_[value] = graph_.addInput()->setType(value->type()); }
+  void add_constant(GraphVal* value) {
+    if (analysis_.is_constant(value) && values_.count(value) == 0) copy_node(*value->node(), *graph_.block());
   }
+  void add(Node& node) { copy_node(node, *graph_.block()); }
+  GraphVal* at(GraphVal* value) const { return values_.at(value); }
 
  private:
+  void copy_node(Node& node, torch::jit::Block& into) {
+    std::vector<GraphVal*> inputs;
+    for (auto* input : node.inputs()) inputs.push_back(at(input));
+    auto* copy = into.appendNode(graph_.create(node.kind(), inputs, node.outputs().size()));
+    copy->copyAttributes(node);
+    copy->setSourceRange(node.sourceRange());
+    for (auto* block : node.blocks()) copy_block(*block, *copy->addBlock());
+    for (std::size_t i = 0; i < node.outputs().size(); ++i) declare(*node.output(i), *copy->output(i));
+  }
+  void copy_block(torch::jit::Block& block, torch::jit::Block& into) {
+    for (auto* input : block.inputs()) declare(*input, *into.addInput());
+    for (auto* node : block.nodes()) copy_node(*node, into);
+    for (auto* output : block.outputs()) into.registerOutput(at(output));
+  }
+  void declare(GraphVal& value, GraphVal& copy) { values_[&value] = copy.setType(value.type()); }
+
   const GraphAnalysis& analysis_;
   Graph& graph_;
-  std::unordered_map<GraphVal*, GraphVal*>& values_;
+  std::unordered_map<GraphVal*, GraphVal*> values_;
 };
 
 }  // namespace
@@ -133,20 +150,18 @@ std::vector<StagePlan> plan_stages(const GraphAnalysis& analysis, const std::vec
 
 std::shared_ptr<Graph> build_graph(const GraphAnalysis& analysis, const StagePlan& plan) {
   auto graph = std::make_shared<Graph>();
-  std::unordered_map<GraphVal*, GraphVal*> values;
-  for (auto* input : plan.inputs) values[input] = graph->addInput()->setType(input->type());
-  ConstantCopier constants(analysis, *graph, values);
+  Copier copier(analysis, *graph);
+  for (auto* input : plan.inputs) copier.add_input(input);
   for (const auto index : plan.items) {
     const auto& item = analysis.items()[index];
-    for (auto* value : item.reads) constants.copy(value);
-    auto* clone = graph->insertNode(graph->createClone(item.node, [&](GraphVal* v) { return values.at(v); }));
-    for (std::size_t i = 0; i < clone->outputs().size(); ++i) values[item.node->output(i)] = clone->output(i);
+    for (auto* value : item.reads) copier.add_constant(value);
+    copier.add(*item.node);
   }
-  for (auto* value : plan.boundary) graph->registerOutput(values.at(value));
+  for (auto* value : plan.boundary) graph->registerOutput(copier.at(value));
   for (const auto slot : plan.result_slots) {
     auto* value = analysis.results()[slot];
-    constants.copy(value);
-    graph->registerOutput(values.at(value));
+    copier.add_constant(value);
+    graph->registerOutput(copier.at(value));
   }
   return graph;
 }

@@ -80,12 +80,25 @@ void fold_attributes(Graph& graph, const torch::jit::Module& module) {
   graph.eraseInput(0);
 }
 
+/// A stage has one device, so the device of a tensor in it is no value that has to travel.
+void fold_devices(Graph& graph) {
+  std::vector<Node*> reads;
+  for_each_node(graph.block(), [&](Node* node) {
+    if (node->kind() == prim::device) reads.push_back(node);
+  });
+  torch::jit::WithInsertPoint guard(*graph.nodes().begin());
+  for (auto* node : reads) {
+    node->output()->replaceAllUsesWith(graph.insertConstant(at::Device(at::kCPU)));
+    node->destroy();
+  }
+}
+
 void bind_inputs(std::shared_ptr<Graph>& graph,
                  const std::vector<std::pair<std::size_t, c10::IValue>>& bindings) {
   if (bindings.empty()) return;
   for (const auto& [index, value] : bindings) {
     auto* input = graph->inputs().at(index);
-    torch::jit::WithInsertPoint guard(graph->block()->nodes().front());
+    torch::jit::WithInsertPoint guard(*graph->nodes().begin());
     auto constant = torch::jit::tryInsertConstant(*graph, value);
     if (!constant) {
       throw Error(ErrorCode::invalid_argument, "input " + std::to_string(index) + " of type " +
@@ -139,6 +152,7 @@ std::shared_ptr<Graph> freeze_forward(const torch::jit::Module& module,
   auto graph = frozen.get_method("forward").graph()->copy();
   torch::jit::Inline(*graph);
   fold_attributes(*graph, frozen);
+  fold_devices(*graph);
   bind_inputs(graph, bindings);
   return graph;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "graph_analysis.hpp"
 
+#include <torch/csrc/jit/ir/constants.h>
+
 #include <algorithm>
 #include <functional>
 #include <set>
@@ -21,10 +23,6 @@ bool holds_tensor(const c10::TypePtr& type) {
     if (holds_tensor(inner)) return true;
   }
   return false;
-}
-
-bool is_container(const GraphVal* value) {
-  return value->type()->kind() != c10::TypeKind::TensorType && torch::jit::AliasDb::isMutableType(value->type());
 }
 
 bool is_construction(const Node& node) {
@@ -118,6 +116,21 @@ bool any_inside(Node& node, bool (*predicate)(const Node&)) {
   return found;
 }
 
+/// Dropout inside recurrent layers and attention is random only while training, or with a probability.
+bool dropout_is_off(const Node& node) {
+  const auto* schema = node.maybeSchema();
+  for (std::size_t i = 0; schema != nullptr && i < node.inputs().size() && i < schema->arguments().size(); ++i) {
+    const auto& name = schema->arguments()[i].name();
+    const auto value = torch::jit::toIValue(node.input(i));
+    if (!value) continue;
+    if ((name == "train" || name == "training") && value->isBool() && !value->toBool()) return true;
+    if ((name == "dropout" || name == "dropout_p" || name == "p") && value->isDouble() && value->toDouble() == 0.0) return true;
+  }
+  return false;
+}
+
+bool draws_random_numbers(const Node& node) { return node.isNondeterministic() && !dropout_is_off(node); }
+
 bool is_free(const Node& node) {
   return node.kind() == prim::Constant || node.kind() == prim::Uninitialized;
 }
@@ -160,7 +173,7 @@ void GraphAnalysis::collect_items() {
     item.node = node;
     item.reads = top_level_reads(*node, graph_->block());
     collect_writes(*node, item.writes);
-    item.random = any_inside(*node, [](const Node& n) { return n.isNondeterministic(); });
+    item.random = any_inside(*node, draws_random_numbers);
     item.side_effects = any_inside(*node, [](const Node& n) { return n.hasSideEffects(); });
     item_of_node_[node] = items_.size();
     items_.push_back(std::move(item));
@@ -172,7 +185,7 @@ void GraphAnalysis::refuse_parameter_writes() const {
   std::vector<GraphVal*> parameters;
   std::function<void(torch::jit::Block*)> collect = [&](torch::jit::Block* block) {
     for (auto* node : block->nodes()) {
-      if (node->kind() == prim::Constant && torch::jit::AliasDb::isMutableType(node->output()->type())) {
+      if (node->kind() == prim::Constant && is_mutable(node->output()->type())) {
         parameters.push_back(node->output());
       }
       for (auto* inner : node->blocks()) collect(inner);
@@ -195,7 +208,7 @@ bool GraphAnalysis::reads_written_memory(const Item& item) const {
                           is_container_operator(*item.node);
   for (const auto& other : items_) {
     for (auto* written : other.writes) {
-      if (structural && !is_container(written)) continue;  // structure doesn't depend on elements
+      if (structural && !is_mutable_container(written)) continue;  // structure doesn't depend on elements
       if (alias_.mayContainAlias(written, values)) return true;
     }
   }
@@ -357,6 +370,27 @@ ResultShape GraphAnalysis::shape_of(GraphVal* value) {
   const auto slot = static_cast<std::uint32_t>(found - results_.begin());
   if (found == results_.end()) results_.push_back(value);
   return ResultShape{ResultShape::Slot{slot}};
+}
+
+bool is_mutable(const c10::TypePtr& type) {
+  switch (type->kind()) {
+    case c10::TypeKind::TensorType:
+    case c10::TypeKind::ListType:
+    case c10::TypeKind::DictType:
+    case c10::TypeKind::ClassType:
+    case c10::TypeKind::AnyType: return true;
+    default: break;
+  }
+  const auto inner = type->containedTypes();
+  return std::any_of(inner.begin(), inner.end(), is_mutable);
+}
+
+bool is_mutable_container(const GraphVal* value) {
+  const auto& type = value->type();
+  if (type->kind() == c10::TypeKind::OptionalType) {
+    return type->expectRef<c10::OptionalType>().getElementType()->kind() != c10::TypeKind::TensorType && is_mutable(type);
+  }
+  return type->kind() != c10::TypeKind::TensorType && is_mutable(type);
 }
 
 std::string module_path_of(const Node& node) {

@@ -96,6 +96,11 @@ class GraphAnalysis {
   std::unordered_map<const GraphVal*, std::ptrdiff_t> glue_layers_;  ///< Of pure glue's outputs.
 };
 
+/// Can a value of this type be changed in place, or hold one that can?
+bool is_mutable(const c10::TypePtr& type);
+/// A list, dict, or a tuple or optional of such: mutable, and not a tensor.
+bool is_mutable_container(const GraphVal* value);
+
 /// Module path of a node ("features.3.conv"); empty when it stands in the model's own forward.
 std::string module_path_of(const Node& node);
 

@@ -93,11 +93,6 @@ bool type_travels(const c10::TypePtr& type) {
   }
 }
 
-bool is_container(const GraphVal* value) {
-  const auto kind = value->type()->kind();
-  return kind != c10::TypeKind::TensorType && torch::jit::AliasDb::isMutableType(value->type());
-}
-
 class TorchModel final : public Model {
  public:
   TorchModel(std::shared_ptr<Graph> graph, std::vector<Value> examples, const PartitionerOptions& options)
@@ -266,10 +261,10 @@ std::optional<Refusal> TorchModel::refuse_boundary(const StagePlan& before, cons
 /// Lists and dicts travel by value, so a change of one that two boundary values share would be lost.
 std::optional<Refusal> TorchModel::refuse_shared_container(const StagePlan& before, const Item& item) const {
   for (auto* written : item.writes) {
-    if (!is_container(written)) continue;
+    if (!is_mutable_container(written)) continue;
     std::vector<const GraphVal*> sharing;
     for (auto* value : before.boundary) {
-      if (is_container(value) && analysis_.may_share(written, value)) sharing.push_back(value);
+      if (is_mutable_container(value) && analysis_.may_share(written, value)) sharing.push_back(value);
     }
     if (sharing.size() > 1) {
       return Refusal{RefusalReason::shared_container_written, origin_of(sharing[0]) + " and " + origin_of(sharing[1])};

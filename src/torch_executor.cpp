@@ -18,8 +18,8 @@ namespace {
 void set_own_thread_count(int threads) {
   static std::mutex mutex;
   std::lock_guard lock(mutex);
-  int host_default = 1;
-  std::thread([&] { host_default = at::get_num_threads(); }).join();
+  // Asking also settles this thread's lazy initialisation, which would otherwise undo what follows.
+  const int host_default = at::get_num_threads();
   at::set_num_threads(threads);
   std::thread([&] { at::set_num_threads(host_default); }).join();
 }
