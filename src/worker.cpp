@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <new>
@@ -64,6 +65,15 @@ std::optional<Error> expired(const CallContext& context) {
     return Error(ErrorCode::deadline_exceeded, "the deadline passed before the worker could start");
   }
   return std::nullopt;
+}
+
+/// Layer sets are sorted and without repeats, so that one cut has one form, also as a key of the cache.
+void check_form(const StageKey& key) {
+  for (const LayerSet& cut : key.cuts) {
+    if (std::adjacent_find(cut.begin(), cut.end(), std::greater_equal<>()) != cut.end()) {
+      throw Error(ErrorCode::invalid_argument, "a cut in the request is not in ascending order");
+    }
+  }
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -329,6 +339,7 @@ Message Worker::Impl::answer(Job& job) {
 
   const auto slicing = Clock::now();
   const StageKey& key = job.request.request.stage;
+  check_form(key);
   const auto stage = cache_.get({job.model_name, key}, [&] { return job.model->make_stage(key, options_.stage); });
   reply.times_s["slice"] = seconds_since(slicing);
   if (job.request.request.prepare) return reply;

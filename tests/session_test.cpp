@@ -58,7 +58,7 @@ class SessionTest : public ::testing::TestWithParam<std::string> {
     EXPECT_TRUE(bit_identical(answer.output, testing::uncut(model, seed))) << "of input " << seed;
   }
   static void expect_right(const Model& model, int seed, Session& session) {
-    expect_right(model, seed, session.run(testing::inputs_of(model, seed)));
+    expect_right(model, seed, session.run(testing::inputs_of(seed)));
   }
 
   TransportRegistry registry_ = TransportRegistry::with_defaults();
@@ -80,7 +80,7 @@ TEST_P(SessionTest, GivesTheSameBitsAtEveryCut) {
 
 TEST_P(SessionTest, GivesTheSameBitsAtACutThatIsNotSequential) {
   const ModelPtr model = testing::branch_model();
-  const LayerSet head = testing::one_branch(*model);
+  const LayerSet head = testing::one_branch();
   const auto session = Session::open(model, options(serve(model), Cut::of(head)));
   for (int seed = 0; seed < 5; ++seed) expect_right(*model, seed, *session);
 }
@@ -106,7 +106,7 @@ TEST_P(SessionTest, RunsThreeStagesWithTwoWorkers) {
 TEST_P(SessionTest, RunsEverythingHereWithoutAWorker) {
   const ModelPtr model = testing::branch_model();
   const auto session = Session::open(model);
-  const Answer answer = session->run(testing::inputs_of(*model, 1));
+  const Answer answer = session->run(testing::inputs_of(1));
   expect_right(*model, 1, answer);
   EXPECT_TRUE(answer.times.hops.empty());
   EXPECT_EQ(answer.times.boundary_bytes, 0);
@@ -122,7 +122,7 @@ TEST_P(SessionTest, AsksNoWorkerWhenTheHeadIsTheWholeModel) {
 TEST_P(SessionTest, TellsWhereTheTimeWent) {
   const ModelPtr model = hooked({.on_run = [](const StageInfo& info) { std::this_thread::sleep_for(info.index == 0 ? 5ms : 10ms); }});
   const auto session = Session::open(model, options(serve(model), Cut::after_index(0)));
-  const StepTimes times = session->run(testing::inputs_of(*model, 1)).times;
+  const StepTimes times = session->run(testing::inputs_of(1)).times;
   EXPECT_GE(times.head_s, 0.005);
   EXPECT_GE(times.tail_s, 0.010);
   EXPECT_GT(times.transport_s, 0);
@@ -140,7 +140,7 @@ TEST_P(SessionTest, MatchesManyAnswersToTheirRequests) {
   many.max_in_flight = 8;
   const auto session = Session::open(model, many);
   std::vector<std::future<Answer>> answers;
-  for (int seed = 0; seed < 200; ++seed) answers.push_back(session->submit(testing::inputs_of(*model, seed)));
+  for (int seed = 0; seed < 200; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
   for (int seed = 0; seed < 200; ++seed) expect_right(*model, seed, answers[static_cast<std::size_t>(seed)].get());
 }
 
@@ -157,7 +157,7 @@ TEST_P(SessionTest, ServesManyThreads) {
         if (i % 2 == 0) {
           expect_right(*model, seed, *session);
         } else {
-          expect_right(*model, seed, session->submit(testing::inputs_of(*model, seed)).get());
+          expect_right(*model, seed, session->submit(testing::inputs_of(seed)).get());
         }
       }
     });
@@ -172,7 +172,7 @@ TEST_P(SessionTest, RunsHeadsWhileEarlierInferencesTravel) {
   const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { tails.pass(); }});
   const auto session = Session::open(here, options(serve(there), Cut::after_index(0)));
   std::vector<std::future<Answer>> answers;
-  for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(*here, seed)));
+  for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
   while (heads < 5) std::this_thread::sleep_for(1ms);
   tails.open();
   for (int seed = 0; seed < 5; ++seed) expect_right(*here, seed, answers[static_cast<std::size_t>(seed)].get());
@@ -185,17 +185,17 @@ TEST_P(SessionTest, HoldsBackWhatIsOverTheBound) {
   SessionOptions one = options(serve(there), Cut::after_index(0));
   one.max_in_flight = 1;
   const auto session = Session::open(here, one);
-  auto first = session->submit(testing::inputs_of(*here, 1));
+  auto first = session->submit(testing::inputs_of(1));
   gate.wait_for(1);
 
-  auto inputs = testing::inputs_of(*here, 2);
+  auto inputs = testing::inputs_of(2);
   EXPECT_FALSE(session->try_submit(inputs).has_value());
   EXPECT_FALSE(inputs.empty()) << "left as they were";
-  auto late = session->submit(testing::inputs_of(*here, 3), {.deadline = 10ms});
+  auto late = session->submit(testing::inputs_of(3), {.deadline = 10ms});
   EXPECT_EQ(error_of([&] { late.get(); }), ErrorCode::deadline_exceeded);
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*here, 3), {.stop = stop.get_token()}); }), ErrorCode::cancelled);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(3), {.stop = stop.get_token()}); }), ErrorCode::cancelled);
 
   gate.open();
   expect_right(*here, 1, first.get());
@@ -287,7 +287,7 @@ TEST_P(SessionTest, PassesOnWhatATailThrowsAndGoesOn) {
   const ModelPtr model = testing::chain_model();
   const auto session = Session::open(model, options(serve(there), Cut::after_index(0)));
   std::string words;
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }, &words), ErrorCode::too_large);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }, &words), ErrorCode::too_large);
   EXPECT_NE(words.find("no room for the picture"), std::string::npos) << words;
   expect_right(*model, 2, *session);
 }
@@ -298,7 +298,7 @@ TEST_P(SessionTest, PassesOnWhatAHeadThrows) {
     if (broken.exchange(false)) throw std::runtime_error("odd");
   }});
   const auto session = Session::open(here, options(serve(testing::chain_model()), Cut::after_index(0)));
-  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(*here, 1)).get(); }), ErrorCode::internal);
+  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(1)).get(); }), ErrorCode::internal);
   expect_right(*here, 2, *session);
 }
 
@@ -309,10 +309,10 @@ TEST_P(SessionTest, EndsAtItsDeadline) {
   SessionOptions hasty = options(serve(there), Cut::after_index(0));
   hasty.deadline = 30ms;
   const auto session = Session::open(model, hasty);
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }), ErrorCode::deadline_exceeded);
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1), {.deadline = -1ms}); }), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1), {.deadline = -1ms}); }), ErrorCode::deadline_exceeded);
   gate.open();
-  expect_right(*model, 2, session->run(testing::inputs_of(*model, 2), {.deadline = 60s}));
+  expect_right(*model, 2, session->run(testing::inputs_of(2), {.deadline = 60s}));
 }
 
 TEST_P(SessionTest, CanBeCancelled) {
@@ -321,7 +321,7 @@ TEST_P(SessionTest, CanBeCancelled) {
   const ModelPtr model = testing::chain_model();
   const auto session = Session::open(model, options(serve(there), Cut::after_index(0)));
   std::stop_source stop;
-  auto answer = session->submit(testing::inputs_of(*model, 1), {.stop = stop.get_token()});
+  auto answer = session->submit(testing::inputs_of(1), {.stop = stop.get_token()});
   gate.wait_for(1);
   stop.request_stop();
   EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
@@ -335,13 +335,13 @@ TEST_P(SessionTest, LearnsAtOnceThatAWorkerIsGone) {
   const ModelPtr model = testing::chain_model();
   const std::string address = serve(there);
   const auto session = Session::open(model, options(address, Cut::after_index(0)));
-  auto answer = session->submit(testing::inputs_of(*model, 1));
+  auto answer = session->submit(testing::inputs_of(1));
   gate.wait_for(1);
   std::thread closer([&] { workers_[0]->close(); });
   std::string words;
   EXPECT_EQ(error_of([&] { answer.get(); }, &words), ErrorCode::unavailable) << "while the pass still runs";
   EXPECT_NE(words.find(address), std::string::npos) << words;
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }), ErrorCode::unavailable);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::unavailable);
   gate.open();
   closer.join();
 }
@@ -354,13 +354,13 @@ TEST_P(SessionTest, EndsWhatIsInFlightWhenItCloses) {
   few.max_in_flight = 4;
   auto session = Session::open(model, few);
   std::vector<std::future<Answer>> answers;
-  for (int seed = 0; seed < 4; ++seed) answers.push_back(session->submit(testing::inputs_of(*model, seed)));
+  for (int seed = 0; seed < 4; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
   gate.wait_for(1);
   session->close();
   for (auto& answer : answers) EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(*model, 1)); }), ErrorCode::cancelled);
-  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(*model, 1)).get(); }), ErrorCode::cancelled);
-  auto inputs = testing::inputs_of(*model, 1);
+  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::cancelled);
+  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(1)).get(); }), ErrorCode::cancelled);
+  auto inputs = testing::inputs_of(1);
   EXPECT_EQ(error_of([&] { session->try_submit(inputs).value().get(); }), ErrorCode::cancelled);
   session->close();
   session.reset();
@@ -378,7 +378,7 @@ TEST_P(SessionTest, ClosesWhileOtherThreadsWaitForAPlace) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&, t] {
-      if (error_of([&] { session->run(testing::inputs_of(*model, t)); }) == ErrorCode::cancelled) ++cancelled;
+      if (error_of([&] { session->run(testing::inputs_of(t)); }) == ErrorCode::cancelled) ++cancelled;
     });
   }
   gate.wait_for(1);
@@ -393,7 +393,7 @@ TEST_P(SessionTest, CanBeDestroyedWithHeadsWaiting) {
   const ModelPtr here = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
   auto session = Session::open(here, options(serve(testing::chain_model()), Cut::after_index(0)));
   std::vector<std::future<Answer>> answers;
-  for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(*here, seed)));
+  for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
   gate.wait_for(1);
   std::thread opener([&] {
     std::this_thread::sleep_for(10ms);

@@ -62,7 +62,7 @@ class WorkerTest : public ::testing::TestWithParam<std::string> {
   Message call(Message message, Deadline deadline = {}) {
     return call_and_wait(*connection_, std::move(message), deadline);
   }
-  Message whole_model(int seed = 1) { return request_for(*model_, {}, testing::inputs_of(*model_, seed)); }
+  Message whole_model(int seed = 1) { return request_for(*model_, {}, testing::inputs_of(seed)); }
   std::future<CallResult> send(Message message, Deadline deadline = {}, std::stop_token stop = {}) {
     auto promise = std::make_shared<std::promise<CallResult>>();
     auto future = promise->get_future();
@@ -92,7 +92,7 @@ class WorkerTest : public ::testing::TestWithParam<std::string> {
 
 TEST_P(WorkerTest, RunsTheWholeModelForAKeyWithoutCuts) {
   start(testing::chain_model());
-  const auto inputs = testing::inputs_of(*model_, 3);
+  const auto inputs = testing::inputs_of(3);
   Message reply = call(request_for(*model_, {}, inputs));
   const StageInfo info = model_->make_stage({})->info();
   ASSERT_EQ(reply.values.size(), info.outputs.size());
@@ -178,12 +178,14 @@ TEST_P(WorkerTest, RefusesCutsThatAreNotOfThisModel) {
       {{{0, layers}}, 1},         // of another version: more layers
       {{{0, 1000000}}, 1},        //
       {{{1}}, 1},                 // not closed
+      {{{1, 0}}, 1},              // not sorted
+      {{{0, 0}}, 1},              //
       {{{0}}, 2},                 // no such stage
       {{}, 1},                    //
       {{{0, 1}, {0}}, 1},         // the second does not contain the first
   };
   for (const StageKey& key : keys) {
-    EXPECT_EQ(error_of([&] { call(request_for(*model_, key, testing::inputs_of(*model_, 1))); }),
+    EXPECT_EQ(error_of([&] { call(request_for(*model_, key, testing::inputs_of(1))); }),
               ErrorCode::invalid_argument);
   }
   EXPECT_EQ(worker_->stats().cache.stages, 0U);
@@ -248,7 +250,7 @@ TEST_P(WorkerTest, AnswersOverloadedWhenTheQueueIsFull) {
 TEST_P(WorkerTest, HoldsItsByteBudget) {
   Gate gate;
   std::size_t bytes = 0;
-  for (const Value& value : testing::inputs_of(*testing::chain_model(), 1)) {
+  for (const Value& value : testing::inputs_of(1)) {
     for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
   }
   start({.on_run = [&](const StageInfo&) { gate.pass(); }}, {.max_queued_bytes = bytes * 3 / 2});
@@ -380,7 +382,7 @@ TEST_P(WorkerTest, ServesSeveralModelsAndEndpointsAndAddsSomeWhileServing) {
   const auto branch = testing::branch_model();
   worker_->add_model("branch", branch);
   EXPECT_EQ(worker_->model_names(), (std::vector<std::string>{"branch", "net"}));
-  EXPECT_EQ(call(request_for(*branch, {}, testing::inputs_of(*branch, 1), "branch")).kind, MessageKind::reply);
+  EXPECT_EQ(call(request_for(*branch, {}, testing::inputs_of(1), "branch")).kind, MessageKind::reply);
   const auto second = registry_.connect(worker_->serve(registry_, "inproc://second"));
   EXPECT_EQ(call_and_wait(*second, whole_model()).kind, MessageKind::reply);
 }
