@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "call_table.hpp"
 
-#include <boost/asio/post.hpp>
 #include <vector>
 
 namespace splitnet::detail {

@@ -10,15 +10,10 @@
 #include <unordered_map>
 #include <utility>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
-
+#include "asio.hpp"
 #include "splitnet/transport.hpp"
 
 namespace splitnet::detail {
-
-namespace asio = boost::asio;
 
 /// Whoever removes a call from the table runs its completion, outside the lock and on the context's
 /// thread: that makes it exactly once under every race of answer, deadline, cancellation and closing.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/transport/inproc.hpp"
 
-#include <boost/asio/post.hpp>
 #include <deque>
 #include <map>
 #include <unordered_set>
 #include <utility>
 
+#include "asio.hpp"
 #include "call_table.hpp"
 #include "io_thread.hpp"
 #include "served_calls.hpp"

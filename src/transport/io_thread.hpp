@@ -2,23 +2,18 @@
 // One thread that runs handlers, timers and sockets. Private to the transports.
 #pragma once
 
-#include <utility>  // Asio 1.74 needs std::exchange before its own headers in C++20.
-
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <chrono>
 #include <future>
 #include <memory>
 #include <mutex>
 #include <thread>
 
-namespace splitnet::detail {
+#include "asio.hpp"
 
-namespace asio = boost::asio;
+namespace splitnet::detail {
 
 class IoThread {
  public:
-  explicit IoThread(std::chrono::nanoseconds busy_poll = {});
+  IoThread();
   ~IoThread();
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;

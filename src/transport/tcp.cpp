@@ -12,7 +12,7 @@ class TcpTransport : public Transport {
       : options_(options), pool_(std::make_shared<detail::BufferPool>(options.receive_pool_bytes)) {}
 
   std::unique_ptr<Connection> connect(const std::string& endpoint, const ConnectOptions& options) override {
-    return detail::tcp_connect(endpoint, options, options_, pool_);
+    return detail::tcp_connect(endpoint, options, pool_);
   }
   std::unique_ptr<Listener> listen(const std::string& endpoint, Handler handler,
                                    const ListenOptions& options) override {

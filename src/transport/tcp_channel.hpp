@@ -2,27 +2,20 @@
 // One socket that carries messages both ways, the same on the calling and the answering side. Private.
 #pragma once
 
-#include <utility>
-
 #include <sys/uio.h>
 
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "asio.hpp"
 #include "message_reader.hpp"
 #include "splitnet/transport.hpp"
 
 namespace splitnet::detail {
-
-namespace asio = boost::asio;
 
 /// What a channel tells its owner, always on the context's thread and without a lock.
 class ChannelOwner {

@@ -151,10 +151,8 @@ class Caller : public ChannelOwner, public std::enable_shared_from_this<Caller> 
 
 class TcpConnection : public Connection {
  public:
-  TcpConnection(const TcpEndpoint& endpoint, const ConnectOptions& options, const TcpOptions& tcp,
-                std::shared_ptr<BufferPool> pool)
-      : thread_(tcp.busy_poll),
-        caller_(std::make_shared<Caller>(thread_.context(),
+  TcpConnection(const TcpEndpoint& endpoint, const ConnectOptions& options, std::shared_ptr<BufferPool> pool)
+      : caller_(std::make_shared<Caller>(thread_.context(),
                                          open_socket(*thread_.context(), endpoint, options.connect_timeout),
                                          endpoint.text, options, std::move(pool))) {
     caller_->start();
@@ -175,8 +173,8 @@ class TcpConnection : public Connection {
 }  // namespace
 
 std::unique_ptr<Connection> tcp_connect(const std::string& endpoint, const ConnectOptions& options,
-                                        const TcpOptions& tcp, std::shared_ptr<BufferPool> pool) {
-  return std::make_unique<TcpConnection>(parse_tcp_endpoint(endpoint), options, tcp, std::move(pool));
+                                        std::shared_ptr<BufferPool> pool) {
+  return std::make_unique<TcpConnection>(parse_tcp_endpoint(endpoint), options, std::move(pool));
 }
 
 }  // namespace splitnet::detail

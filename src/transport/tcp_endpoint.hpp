@@ -2,15 +2,12 @@
 // "tcp://host:port" and the addresses behind it. Private to the TCP transport.
 #pragma once
 
-#include <utility>
-
-#include <boost/asio/ip/tcp.hpp>
 #include <string>
 #include <vector>
 
-namespace splitnet::detail {
+#include "asio.hpp"
 
-namespace asio = boost::asio;
+namespace splitnet::detail {
 
 struct TcpEndpoint {
   std::string text;  ///< As the user wrote it, for messages.

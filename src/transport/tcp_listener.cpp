@@ -2,9 +2,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/dispatch.hpp>
 #include <unordered_set>
 
+#include "asio.hpp"
 #include "io_thread.hpp"
 #include "served_calls.hpp"
 #include "tcp_channel.hpp"
@@ -222,7 +222,7 @@ class TcpListener : public Listener {
               std::shared_ptr<BufferPool> pool) {
     std::vector<std::shared_ptr<asio::io_context>> contexts;
     for (std::size_t i = 0; i < std::max<std::size_t>(1, tcp.listener_threads); ++i) {
-      threads_.push_back(std::make_unique<IoThread>(tcp.busy_poll));
+      threads_.push_back(std::make_unique<IoThread>());
       contexts.push_back(threads_.back()->context());
     }
     acceptor_ = std::make_shared<Acceptor>(std::move(contexts), std::move(handler), options, std::move(pool));

@@ -11,7 +11,7 @@
 namespace splitnet::detail {
 
 std::unique_ptr<Connection> tcp_connect(const std::string& endpoint, const ConnectOptions& options,
-                                        const TcpOptions& tcp, std::shared_ptr<BufferPool> pool);
+                                        std::shared_ptr<BufferPool> pool);
 std::unique_ptr<Listener> tcp_listen(const std::string& endpoint, Handler handler, const ListenOptions& options,
                                      const TcpOptions& tcp, std::shared_ptr<BufferPool> pool);
 

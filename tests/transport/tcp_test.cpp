@@ -27,9 +27,8 @@ using testing::echo;
 using testing::request_with;
 
 std::shared_ptr<Transport> plain() { return make_tcp_transport(); }
-std::shared_ptr<Transport> polling() {
+std::shared_ptr<Transport> frugal() {
   TcpOptions options;
-  options.busy_poll = 20us;
   options.listener_threads = 1;
   options.receive_pool_bytes = 0;
   return make_tcp_transport(options);
@@ -38,8 +37,8 @@ std::shared_ptr<Transport> polling() {
 // Port 1 (tcpmux) is privileged and not in use on machines that run tests.
 INSTANTIATE_TEST_SUITE_P(Tcp, TransportConformance,
                          ::testing::Values(testing::TransportCase{plain, "tcp://127.0.0.1:0", "tcp://127.0.0.1:1"}));
-INSTANTIATE_TEST_SUITE_P(TcpPolling, TransportConformance,
-                         ::testing::Values(testing::TransportCase{polling, "tcp://localhost:0", "tcp://localhost:1"}));
+INSTANTIATE_TEST_SUITE_P(TcpFrugal, TransportConformance,
+                         ::testing::Values(testing::TransportCase{frugal, "tcp://localhost:0", "tcp://localhost:1"}));
 
 // ---- a peer that speaks bytes ------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 /// `tcp://host:port`: framed messages over TCP. Plain text: use it on this machine and on trusted links.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 
@@ -15,9 +14,6 @@ struct TcpOptions {
   /// Threads that serve one listener; connections are dealt to them in turn. A handler that blocks holds
   /// up the connections of its thread only.
   std::size_t listener_threads = 2;
-  /// How long a thread goes on looking for work before it sleeps. Saves a wake-up where cores are idle,
-  /// costs one where they are not; an idle connection never uses the processor. 0 sleeps at once.
-  std::chrono::nanoseconds busy_poll = std::chrono::nanoseconds(0);
   /// Receive buffers of large messages that are kept for the next one, in bytes (over all connections
   /// and listeners of one transport). Fresh memory costs a page fault per 4 KiB.
   std::size_t receive_pool_bytes = std::size_t{64} << 20;
