@@ -48,7 +48,9 @@ TEST(Model, EveryClosedCutGivesTheUncutResult) {
     const auto input = arithmetic_input({2, 8});
     const auto expected = model.run(input);
     const auto sets = closed_sets(model.layers());
-    if (!in_place) EXPECT_GT(sets.size(), model.layers().layers.size() + 1) << "only prefixes";
+    if (!in_place) {
+      EXPECT_GT(sets.size(), model.layers().layers.size() + 1) << "only prefixes";
+    }
     for (const auto& set : sets) {
       const auto stages = model.split({Cut::of(set)});
       EXPECT_TRUE(bit_identical(run_stages(model, stages, {input}), expected)) << set.size();

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors and the payloads of a message: which bytes travel, and tensors from the bytes that came.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "message_metadata.hpp"
+#include "splitnet/message.hpp"
+
+namespace splitnet::detail {
+
+/// The bytes of one wire storage.
+struct PayloadPart {
+  std::size_t lead_bytes = 0;  ///< Zeros in front, so that addresses keep their place modulo 64.
+  std::span<const std::byte> bytes;
+};
+
+struct PayloadPlan {
+  std::vector<WireStorage> storages;
+  std::vector<PayloadPart> parts;   ///< One for each storage.
+  std::vector<TensorPlace> places;  ///< In the order of for_each_tensor.
+  std::vector<Storage> keep_alive;
+  std::size_t unpacked_bytes = 0;  ///< What a reader allocates for packed storages.
+};
+
+/// Tensors whose bytes overlap share one wire storage. Throws invalid_argument (a tensor that breaks its
+/// invariant or is misaligned), too_large (number of tensors).
+PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& limits);
+
+/// Gives the tensors of `metadata` their storage: `body`, or new bytes for packed ones. Payloads begin
+/// `metadata_bytes` into `body`. Throws corrupt, too_large.
+void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes,
+                  const MessageLimits& limits);
+
+}  // namespace splitnet::detail
