@@ -5,25 +5,9 @@
 #include <cstring>
 #include <new>
 
+#include "../message_wire.hpp"
+
 namespace splitnet::detail {
-namespace {
-
-constexpr std::size_t kMagicBytes = 4;
-
-/// What every message starts with, from the encoder itself so that it is written down in one place.
-const std::array<std::byte, kMagicBytes>& magic() {
-  static const auto bytes = [] {
-    Message message;
-    message.kind = MessageKind::cancel;
-    const auto encoded = encode(message);
-    std::array<std::byte, kMagicBytes> first{};
-    std::memcpy(first.data(), encoded.buffers.front().data(), first.size());
-    return first;
-  }();
-  return bytes;
-}
-
-}  // namespace
 
 std::span<std::byte> MessageReader::space() noexcept {
   if (frame_) {
@@ -36,8 +20,8 @@ void MessageReader::filled(std::size_t bytes) noexcept { (frame_ ? body_filled_ 
 
 // Half a header of another protocol ("GET / HTTP/1.1") would otherwise be waited for until the time-out.
 void MessageReader::check_magic() const {
-  const auto seen = std::min(end_ - begin_, kMagicBytes);
-  if (seen == 0 || std::memcmp(staging_.data() + begin_, magic().data(), seen) == 0) return;
+  const auto seen = std::min(end_ - begin_, message_magic.size());
+  if (seen == 0 || std::memcmp(staging_.data() + begin_, message_magic.data(), seen) == 0) return;
   throw Error(ErrorCode::corrupt, "stream: the bytes received are not a splitnet message (wrong magic)");
 }
 

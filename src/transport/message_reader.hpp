@@ -18,7 +18,7 @@ namespace splitnet::detail {
 /// came along with its header (`staging_bytes` at most), and beyond that not at all. Not thread-safe.
 class MessageReader {
  public:
-  static constexpr std::size_t staging_bytes = 16 * 1024;
+  static constexpr std::size_t staging_bytes = 4 * 1024;
   struct Frame {
     MessageHeader header;
     std::array<std::byte, message_header_bytes> header_bytes{};
