@@ -67,7 +67,8 @@ void fold_attributes(Graph& graph, const torch::jit::Module& module) {
     const auto attribute = read_attribute(node->output(), self, module._ivalue());
     if (!attribute || attribute->isObject()) continue;  // a step of a longer chain
     torch::jit::WithInsertPoint guard(node);
-    auto constant = torch::jit::tryInsertConstant(graph, *attribute);
+    auto constant = torch::jit::tryInsertConstant(
+        graph, attribute->isTensor() ? c10::IValue(attribute->toTensor().detach()) : *attribute);
     if (!constant) unsupported(*node, "its attribute '" + node->s(attr::name) + "' is neither a constant nor a tensor");
     node->output()->replaceAllUsesWith(*constant);
   }

@@ -25,6 +25,13 @@ bool holds_tensor(const c10::TypePtr& type) {
   return false;
 }
 
+/// Could a value of (unshaped) type `inner` be, or be part of, one of type `outer`?
+bool may_hold(const c10::TypePtr& outer, const c10::TypePtr& inner) {
+  if (outer->kind() == c10::TypeKind::AnyType || *outer == *inner) return true;
+  const auto parts = outer->containedTypes();
+  return std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return may_hold(part, inner); });
+}
+
 bool is_construction(const Node& node) {
   return node.kind() == prim::ListConstruct || node.kind() == prim::TupleConstruct ||
          node.kind() == prim::DictConstruct;
@@ -193,7 +200,7 @@ void GraphAnalysis::refuse_parameter_writes() const {
   };
   collect(graph_->block());
   for (const auto& item : items_) {
-    if (!item.writes.empty() && alias_.mayContainAlias(item.writes, parameters)) {
+    if (std::any_of(parameters.begin(), parameters.end(), [&](auto* p) { return writes_to(item, p); })) {
       throw Error(ErrorCode::unsupported_model,
                   std::string("this model can't be cut: its forward changes a parameter or buffer in place (") +
                       item.node->kind().toQualString() + " in '" + module_path_of(*item.node) + "')");
@@ -209,7 +216,7 @@ bool GraphAnalysis::reads_written_memory(const Item& item) const {
   for (const auto& other : items_) {
     for (auto* written : other.writes) {
       if (structural && !is_mutable_container(written)) continue;  // structure doesn't depend on elements
-      if (alias_.mayContainAlias(written, values)) return true;
+      if (std::any_of(values.begin(), values.end(), [&](auto* value) { return touches(written, value); })) return true;
     }
   }
   return false;
@@ -281,7 +288,8 @@ std::vector<std::vector<std::size_t>> GraphAnalysis::ordered_pairs() const {
       if (i == j || !takes_part(other)) continue;
       std::vector<GraphVal*> touched(other.reads);
       touched.insert(touched.end(), other.node->outputs().begin(), other.node->outputs().end());
-      if (alias_.mayContainAlias(items_[i].writes, touched)) after[std::min(i, j)].push_back(std::max(i, j));
+      const bool conflict = std::any_of(touched.begin(), touched.end(), [&](auto* v) { return writes_to(items_[i], v); });
+      if (conflict) after[std::min(i, j)].push_back(std::max(i, j));
     }
   }
   return after;
@@ -344,8 +352,15 @@ void GraphAnalysis::place_pure_glue() {
   }
 }
 
+bool GraphAnalysis::touches(GraphVal* written, GraphVal* value) const {
+  const auto inner = c10::unshapedType(written->type());
+  const auto outer = c10::unshapedType(value->type());
+  if (!may_hold(outer, inner)) return false;
+  return *outer == *inner ? alias_.mayAlias(written, value) : alias_.mayContainAlias(written, value);
+}
+
 bool GraphAnalysis::writes_to(const Item& item, GraphVal* value) const {
-  return !item.writes.empty() && alias_.mayContainAlias(value, item.writes);
+  return std::any_of(item.writes.begin(), item.writes.end(), [&](auto* written) { return touches(written, value); });
 }
 
 void GraphAnalysis::collect_results() {

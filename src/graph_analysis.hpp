@@ -58,9 +58,11 @@ class GraphAnalysis {
 
   /// The layer after which `value` is there: a layer index, or GraphValue::from_input.
   [[nodiscard]] std::ptrdiff_t producer_layer(const GraphVal* value) const;
+  /// May a write into `written` be seen through `value`? A write into a list changes the list, not the
+  /// tensors in it.
+  [[nodiscard]] bool touches(GraphVal* written, GraphVal* value) const;
   /// Does running `item` change memory that `value` shares or holds?
   [[nodiscard]] bool writes_to(const Item& item, GraphVal* value) const;
-  [[nodiscard]] bool may_share(GraphVal* a, GraphVal* b) const { return alias_.mayContainAlias(a, b); }
 
   /// The values that make up the result, each once; `result_shape` refers to them by index.
   [[nodiscard]] const std::vector<GraphVal*>& results() const noexcept { return results_; }

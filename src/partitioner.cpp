@@ -37,7 +37,8 @@ void observe(const c10::IValue& value, Observed& observed) {
     if (!tensor.defined()) return;
     observed.dtype = tensor.scalar_type();
     observed.sizes = tensor.sizes().vec();
-    const bool plain = tensor.layout() == at::kStrided && !tensor.is_quantized() && dtype_from_torch(tensor.scalar_type());
+    const bool plain = tensor.layout() == at::kStrided && !tensor.is_quantized() &&
+                       (tensor.is_complex() || dtype_from_torch(tensor.scalar_type()));
     observed.travels = observed.travels && plain;
     if (plain) observed.bytes += static_cast<std::int64_t>(tensor.nbytes());
   } else if (value.isList()) {
@@ -264,7 +265,7 @@ std::optional<Refusal> TorchModel::refuse_shared_container(const StagePlan& befo
     if (!is_mutable_container(written)) continue;
     std::vector<const GraphVal*> sharing;
     for (auto* value : before.boundary) {
-      if (is_mutable_container(value) && analysis_.may_share(written, value)) sharing.push_back(value);
+      if (analysis_.touches(written, value)) sharing.push_back(value);
     }
     if (sharing.size() > 1) {
       return Refusal{RefusalReason::shared_container_written, origin_of(sharing[0]) + " and " + origin_of(sharing[1])};

@@ -28,6 +28,25 @@ c10::Storage share_storage(const Storage& storage) {
                       /*resizable=*/false);
 }
 
+/// A complex tensor travels as its real view, [..., 2], marked so that the receiver knows.
+constexpr const char* complex_mark = "complex";
+
+Value complex_to_value(const at::Tensor& tensor) {
+  return Tuple{{Value(complex_mark), Value(to_tensor(at::view_as_real(tensor.resolve_conj())))}};
+}
+
+/// The complex tensor that `value` stands for, or nothing.
+std::optional<at::Tensor> complex_from_value(const Value& value) {
+  const auto* pair = value.get_if<Tuple>();
+  if (pair == nullptr || pair->items.size() != 2) return std::nullopt;
+  const auto* mark = pair->items[0].get_if<std::string>();
+  const auto* real = pair->items[1].get_if<Tensor>();
+  if (mark == nullptr || *mark != complex_mark || real == nullptr) return std::nullopt;
+  const bool fits = !real->sizes.empty() && real->sizes.back() == 2 && real->strides.back() == 1 &&
+                    (real->dtype == DType::f32 || real->dtype == DType::f64);
+  return fits ? std::optional(at::view_as_complex(to_torch(*real))) : std::nullopt;
+}
+
 Value list_to_value(const c10::IValue& value) {
   List list;
   const auto items = value.toListRef();
@@ -168,6 +187,7 @@ at::Tensor to_torch(const Tensor& tensor) {
 
 Value to_value(const c10::IValue& value) {
   if (value.isTensor()) {
+    if (value.toTensor().defined() && value.toTensor().is_complex()) return complex_to_value(value.toTensor());
     // An optional tensor without a value may arrive as an undefined tensor.
     return value.toTensor().defined() ? Value(to_tensor(value.toTensor())) : Value(None{});
   }
@@ -197,6 +217,7 @@ c10::IValue to_ivalue(const Value& value, const c10::TypePtr& type) {
     case c10::TypeKind::TensorType:
       if (const auto* tensor = value.get_if<Tensor>()) return to_torch(*tensor);
       if (value.get_if<None>() != nullptr) return at::Tensor();
+      if (auto tensor = complex_from_value(value)) return *tensor;
       break;
     case c10::TypeKind::IntType:
       if (const auto* v = value.get_if<std::int64_t>()) return *v;

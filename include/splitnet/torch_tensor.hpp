@@ -23,7 +23,8 @@ Tensor to_tensor(const at::Tensor& tensor);
 /// libtorch come back as the same at::Storage. Throws invalid_argument when `tensor` is not valid.
 at::Tensor to_torch(const Tensor& tensor);
 
-/// Tensors share bytes, containers are copied. Throws invalid_argument for a type that can't travel,
+/// Tensors share bytes, containers are copied. A complex tensor becomes the tuple ("complex", its real view
+/// [..., 2]), which to_ivalue turns back; the wire has no complex dtype. Throws invalid_argument for a type that can't travel,
 /// naming it.
 Value to_value(const c10::IValue& value);
 
