@@ -2,9 +2,10 @@
 // A model around another one that tells, delays or fails what is done with it. For tests.
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -66,22 +67,27 @@ class HookedModel : public Model {
 class Gate {
  public:
   void open() {
+    const std::lock_guard lock(mutex_);
     open_ = true;
-    open_.notify_all();
+    changed_.notify_all();
   }
   void pass() {
+    std::unique_lock lock(mutex_);
     ++arrived_;
-    arrived_.notify_all();
-    open_.wait(false);
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
   }
   /// Returns when `count` have arrived.
-  void wait_for(int count) const {
-    for (int now = arrived_; now < count; now = arrived_) arrived_.wait(now);
+  void wait_for(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return arrived_ >= count; });
   }
 
  private:
-  std::atomic<bool> open_ = false;
-  std::atomic<int> arrived_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+  int arrived_ = 0;
 };
 
 }  // namespace splitnet::testing

@@ -14,6 +14,7 @@
 #include "hooked_model.hpp"
 #include "served_model.hpp"
 #include "splitnet/worker.hpp"
+#include "tsan_suppressions.hpp"
 
 namespace splitnet {
 namespace {
@@ -62,6 +63,7 @@ class SessionTest : public ::testing::TestWithParam<std::string> {
   }
 
   TransportRegistry registry_ = TransportRegistry::with_defaults();
+  Gate gate_;  // Outlives the workers, whose passes may still stand in it.
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
@@ -166,27 +168,25 @@ TEST_P(SessionTest, ServesManyThreads) {
 }
 
 TEST_P(SessionTest, RunsHeadsWhileEarlierInferencesTravel) {
-  Gate tails;
   std::atomic<int> heads = 0;
   const ModelPtr here = hooked({.on_run = [&](const StageInfo&) { ++heads; }});
-  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { tails.pass(); }});
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const auto session = Session::open(here, options(serve(there), Cut::after_index(0)));
   std::vector<std::future<Answer>> answers;
   for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
   while (heads < 5) std::this_thread::sleep_for(1ms);
-  tails.open();
+  gate_.open();
   for (int seed = 0; seed < 5; ++seed) expect_right(*here, seed, answers[static_cast<std::size_t>(seed)].get());
 }
 
 TEST_P(SessionTest, HoldsBackWhatIsOverTheBound) {
-  Gate gate;
-  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr here = testing::chain_model();
   SessionOptions one = options(serve(there), Cut::after_index(0));
   one.max_in_flight = 1;
   const auto session = Session::open(here, one);
   auto first = session->submit(testing::inputs_of(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
 
   auto inputs = testing::inputs_of(2);
   EXPECT_FALSE(session->try_submit(inputs).has_value());
@@ -197,7 +197,7 @@ TEST_P(SessionTest, HoldsBackWhatIsOverTheBound) {
   stop.request_stop();
   EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(3), {.stop = stop.get_token()}); }), ErrorCode::cancelled);
 
-  gate.open();
+  gate_.open();
   expect_right(*here, 1, first.get());
   auto second = session->try_submit(inputs);
   ASSERT_TRUE(second.has_value()) << "a place is free once the answer is there";
@@ -303,59 +303,55 @@ TEST_P(SessionTest, PassesOnWhatAHeadThrows) {
 }
 
 TEST_P(SessionTest, EndsAtItsDeadline) {
-  Gate gate;
-  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr model = testing::chain_model();
   SessionOptions hasty = options(serve(there), Cut::after_index(0));
   hasty.deadline = 30ms;
   const auto session = Session::open(model, hasty);
   EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::deadline_exceeded);
   EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1), {.deadline = -1ms}); }), ErrorCode::deadline_exceeded);
-  gate.open();
+  gate_.open();
   expect_right(*model, 2, session->run(testing::inputs_of(2), {.deadline = 60s}));
 }
 
 TEST_P(SessionTest, CanBeCancelled) {
-  Gate gate;
-  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr model = testing::chain_model();
   const auto session = Session::open(model, options(serve(there), Cut::after_index(0)));
   std::stop_source stop;
   auto answer = session->submit(testing::inputs_of(1), {.stop = stop.get_token()});
-  gate.wait_for(1);
+  gate_.wait_for(1);
   stop.request_stop();
   EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
-  gate.open();
+  gate_.open();
   expect_right(*model, 2, *session);
 }
 
 TEST_P(SessionTest, LearnsAtOnceThatAWorkerIsGone) {
-  Gate gate;
-  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr model = testing::chain_model();
   const std::string address = serve(there);
   const auto session = Session::open(model, options(address, Cut::after_index(0)));
   auto answer = session->submit(testing::inputs_of(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   std::thread closer([&] { workers_[0]->close(); });
   std::string words;
   EXPECT_EQ(error_of([&] { answer.get(); }, &words), ErrorCode::unavailable) << "while the pass still runs";
   EXPECT_NE(words.find(address), std::string::npos) << words;
   EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::unavailable);
-  gate.open();
+  gate_.open();
   closer.join();
 }
 
 TEST_P(SessionTest, EndsWhatIsInFlightWhenItCloses) {
-  Gate gate;
-  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr model = testing::chain_model();
   SessionOptions few = options(serve(there), Cut::after_index(0));
   few.max_in_flight = 4;
   auto session = Session::open(model, few);
   std::vector<std::future<Answer>> answers;
   for (int seed = 0; seed < 4; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   session->close();
   for (auto& answer : answers) EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
   EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::cancelled);
@@ -364,12 +360,11 @@ TEST_P(SessionTest, EndsWhatIsInFlightWhenItCloses) {
   EXPECT_EQ(error_of([&] { session->try_submit(inputs).value().get(); }), ErrorCode::cancelled);
   session->close();
   session.reset();
-  gate.open();
+  gate_.open();
 }
 
 TEST_P(SessionTest, ClosesWhileOtherThreadsWaitForAPlace) {
-  Gate gate;
-  const ModelPtr there = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr model = testing::chain_model();
   SessionOptions one = options(serve(there), Cut::after_index(0));
   one.max_in_flight = 1;
@@ -381,23 +376,22 @@ TEST_P(SessionTest, ClosesWhileOtherThreadsWaitForAPlace) {
       if (error_of([&] { session->run(testing::inputs_of(t)); }) == ErrorCode::cancelled) ++cancelled;
     });
   }
-  gate.wait_for(1);
+  gate_.wait_for(1);
   session->close();
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(cancelled, 3);
-  gate.open();
+  gate_.open();
 }
 
 TEST_P(SessionTest, CanBeDestroyedWithHeadsWaiting) {
-  Gate gate;
-  const ModelPtr here = hooked({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  const ModelPtr here = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   auto session = Session::open(here, options(serve(testing::chain_model()), Cut::after_index(0)));
   std::vector<std::future<Answer>> answers;
   for (int seed = 0; seed < 5; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   std::thread opener([&] {
     std::this_thread::sleep_for(10ms);
-    gate.open();
+    gate_.open();
   });
   session.reset();
   opener.join();

@@ -17,6 +17,7 @@
 
 #include "hooked_model.hpp"
 #include "served_model.hpp"
+#include "tsan_suppressions.hpp"
 
 namespace splitnet {
 namespace {
@@ -84,6 +85,7 @@ class WorkerTest : public ::testing::TestWithParam<std::string> {
   }
 
   TransportRegistry registry_ = TransportRegistry::with_defaults();
+  Gate gate_;  // Outlives the workers, whose passes may still stand in it.
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Worker> worker_;
   std::string address_;
@@ -106,13 +108,12 @@ TEST_P(WorkerTest, RunsTheWholeModelForAKeyWithoutCuts) {
 }
 
 TEST_P(WorkerTest, SlicesOnceForManyRequestsAtTheSameTime) {
-  Gate gate;
   std::atomic<int> made = 0;
-  start({.on_make = [&](const StageKey&) { ++made; gate.pass(); }}, {.executor_threads = 3});
+  start({.on_make = [&](const StageKey&) { ++made; gate_.pass(); }}, {.executor_threads = 3});
   std::vector<std::future<CallResult>> results;
   for (int i = 0; i < 3; ++i) results.push_back(send(whole_model(i)));
   wait_until([](const WorkerStats& stats) { return stats.cache.hits == 2; });
-  gate.open();
+  gate_.open();
   for (auto& result : results) EXPECT_EQ(std::get<Message>(result.get()).kind, MessageKind::reply);
   EXPECT_EQ(made, 1);
 }
@@ -234,30 +235,28 @@ TEST_P(WorkerTest, GoesOnAfterAStageThrows) {
 }
 
 TEST_P(WorkerTest, AnswersOverloadedWhenTheQueueIsFull) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }}, {.max_queued_requests = 1});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_requests = 1});
   auto running = send(whole_model(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   auto queued = send(whole_model(2));
   wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
   EXPECT_EQ(error_of([&] { call(whole_model(3)); }), ErrorCode::overloaded);
-  gate.open();
+  gate_.open();
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   EXPECT_EQ(std::get<Message>(queued.get()).kind, MessageKind::reply);
   expect_serving();
 }
 
 TEST_P(WorkerTest, HoldsItsByteBudget) {
-  Gate gate;
   std::size_t bytes = 0;
   for (const Value& value : testing::inputs_of(1)) {
     for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
   }
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }}, {.max_queued_bytes = bytes * 3 / 2});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_bytes = bytes * 3 / 2});
   auto running = send(whole_model(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   EXPECT_EQ(error_of([&] { call(whole_model(2)); }), ErrorCode::overloaded);
-  gate.open();
+  gate_.open();
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   wait_until([](const WorkerStats& stats) { return stats.running == 0; });
   expect_serving();
@@ -269,13 +268,12 @@ TEST_P(WorkerTest, RefusesARequestLargerThanItsWholeByteBudget) {
 }
 
 TEST_P(WorkerTest, DoesNotStartWhatIsPastItsDeadline) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   auto running = send(whole_model(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   EXPECT_EQ(code_of(send(whole_model(2), std::chrono::steady_clock::now() + 20ms).get()), ErrorCode::deadline_exceeded);
   std::this_thread::sleep_for(20ms);
-  gate.open();
+  gate_.open();
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   wait_until([](const WorkerStats& stats) { return stats.answered + stats.failed == 2; });
   EXPECT_EQ(worker_->stats().stages_run, 1U);
@@ -283,27 +281,25 @@ TEST_P(WorkerTest, DoesNotStartWhatIsPastItsDeadline) {
 }
 
 TEST_P(WorkerTest, DoesNotStartWhatWasCancelled) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   auto running = send(whole_model(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   std::stop_source stop;
   auto cancelled = send(whole_model(2), {}, stop.get_token());
   wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
   stop.request_stop();
   EXPECT_EQ(code_of(cancelled.get()), ErrorCode::cancelled);
   std::this_thread::sleep_for(20ms);  // The word has to reach the worker.
-  gate.open();
+  gate_.open();
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   wait_until([](const WorkerStats& stats) { return stats.answered + stats.failed == 2; });
   EXPECT_EQ(worker_->stats().stages_run, 1U);
 }
 
 TEST_P(WorkerTest, GivesThePlacesOfCancelledRequestsToOthers) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }}, {.max_queued_requests = 1});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_requests = 1});
   auto running = send(whole_model(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   std::stop_source stop;
   auto cancelled = send(whole_model(2), {}, stop.get_token());
   wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
@@ -312,33 +308,31 @@ TEST_P(WorkerTest, GivesThePlacesOfCancelledRequestsToOthers) {
   std::this_thread::sleep_for(20ms);
   auto third = send(whole_model(3));
   wait_until([](const WorkerStats& stats) { return stats.failed == 1; });
-  gate.open();
+  gate_.open();
   EXPECT_EQ(std::get<Message>(third.get()).kind, MessageKind::reply);
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
 }
 
 TEST_P(WorkerTest, SurvivesACancelInTheMiddleOfAPass) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   std::stop_source stop;
   auto cancelled = send(whole_model(1), {}, stop.get_token());
-  gate.wait_for(1);
+  gate_.wait_for(1);
   stop.request_stop();
   EXPECT_EQ(code_of(cancelled.get()), ErrorCode::cancelled);
-  gate.open();
+  gate_.open();
   expect_serving();
 }
 
 TEST_P(WorkerTest, DrainsWhatItHasAndRefusesWhatComes) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   auto running = send(whole_model(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   auto queued = send(whole_model(2));
   wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
   EXPECT_FALSE(worker_->drain(1ms));
   EXPECT_EQ(error_of([&] { call(whole_model(3)); }), ErrorCode::unavailable);
-  gate.open();
+  gate_.open();
   EXPECT_TRUE(worker_->drain(60s));
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   EXPECT_EQ(std::get<Message>(queued.get()).kind, MessageKind::reply);
@@ -346,12 +340,11 @@ TEST_P(WorkerTest, DrainsWhatItHasAndRefusesWhatComes) {
 }
 
 TEST_P(WorkerTest, AnswersArriveThoughItClosesRightAfterDraining) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   std::vector<std::future<CallResult>> results;
   for (int i = 0; i < 8; ++i) results.push_back(send(whole_model(i)));
   wait_until([](const WorkerStats& stats) { return stats.queued == 7; });
-  gate.open();
+  gate_.open();
   EXPECT_TRUE(worker_->drain(60s));
   worker_->close();
   for (auto& result : results) {
@@ -361,17 +354,16 @@ TEST_P(WorkerTest, AnswersArriveThoughItClosesRightAfterDraining) {
 }
 
 TEST_P(WorkerTest, ClosesWhileBusy) {
-  Gate gate;
-  start({.on_run = [&](const StageInfo&) { gate.pass(); }});
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   auto running = send(whole_model(1));
-  gate.wait_for(1);
+  gate_.wait_for(1);
   std::vector<std::future<CallResult>> queued;
   for (int i = 0; i < 5; ++i) queued.push_back(send(whole_model(i)));
   wait_until([](const WorkerStats& stats) { return stats.queued == 5; });
   std::thread closer([&] { worker_->close(); });
   EXPECT_EQ(code_of(running.get()), ErrorCode::unavailable) << "before the pass has ended";
   for (auto& result : queued) EXPECT_EQ(code_of(result.get()), ErrorCode::unavailable);
-  gate.open();
+  gate_.open();
   closer.join();
   worker_->close();
   EXPECT_EQ(worker_->stats().queued, 0U);

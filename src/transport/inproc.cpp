@@ -47,6 +47,7 @@ class Peer : public std::enable_shared_from_this<Peer> {
 
   void attach(const Context& caller_context, const std::weak_ptr<CallTable>& caller) {
     caller_ = caller;
+    caller_context_ = caller_context;
     calls_ = std::make_shared<ServedCalls>([caller_context, caller, self = weak_from_this()](Message reply) {
       answer(caller_context, caller, std::move(reply));
       if (auto peer = self.lock()) peer->wake();
@@ -72,7 +73,10 @@ class Peer : public std::enable_shared_from_this<Peer> {
   /// Either side closed.
   void close(const char* why) {
     calls_->close();
-    if (auto caller = caller_.lock()) caller->close(Error(ErrorCode::unavailable, why));
+    // Behind the answers that were given before.
+    detail::asio::post(*caller_context_, [caller = caller_, why] {
+      if (auto calls = caller.lock()) calls->close(Error(ErrorCode::unavailable, why));
+    });
     const std::lock_guard lock(mutex_);
     waiting_.clear();
   }
@@ -109,6 +113,7 @@ class Peer : public std::enable_shared_from_this<Peer> {
   const std::shared_ptr<const Handler> handler_;
   const ListenOptions options_;
   std::weak_ptr<CallTable> caller_;
+  Context caller_context_;
   std::shared_ptr<ServedCalls> calls_;
   std::mutex mutex_;
   std::deque<Message> waiting_;
