@@ -323,9 +323,10 @@ std::string shortened(const std::string& text) {
 void read_error(BoundedReader& in, Message& message) {
   std::uint8_t code = 0;
   in(code, message.error_message);
+  message.error_message = shortened(message.error_message);
   if (!is_error_code(code)) {
     throw Error(ErrorCode::incompatible, "message: an error of unknown code " + std::to_string(code) +
-                                             " that says: " + shortened(message.error_message));
+                                             " that says: " + message.error_message);
   }
   message.error = static_cast<ErrorCode>(code);
 }
