@@ -413,6 +413,13 @@ TEST(MessageFault, UnknownErrorCodesKeepTheirText) {
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "code 99 that says: busy", bytes));
 }
 
+TEST(MessageFault, ALongErrorTextOfAnotherWriterIsCut) {
+  HandWritten message(MessageKind::error);
+  message.u8(10).u32(20000);
+  for (int i = 0; i < 20000; ++i) message.u8('x');
+  EXPECT_EQ(decode(message.finish()).error_message, std::string(4096, 'x'));
+}
+
 TEST(MessageFault, ABodyThatIsNotTheHeadersIsRejected) {
   const auto bytes = encoded_bytes(testing::sample_request());
   const auto header = std::span<const std::byte>(bytes).first<message_header_bytes>();

@@ -40,9 +40,9 @@ struct Message {
   std::optional<std::chrono::nanoseconds> time_left;
   StageRequest request;                  ///< Of a request.
   ErrorCode error = ErrorCode::internal; ///< Of an error.
-  std::string error_message;             ///< Of an error.
+  std::string error_message;             ///< Of an error; at most 4096 bytes of it travel.
   std::map<std::string, double> times_s; ///< Of a reply: how long each step took, in seconds.
-  std::vector<Value> values;
+  std::vector<Value> values;             ///< Of a request or a reply; others travel without.
 
   static Message make_error(const Error& error);
   /// Throws the error that an error message carries; does nothing for other kinds.
@@ -56,7 +56,7 @@ struct MessageLimits {
   std::size_t max_tensors = 4096;
   std::size_t max_rank = 16;
   std::size_t max_depth = 16;    ///< Of nested containers.
-  std::size_t max_values = 65536; ///< Leaves and containers together.
+  std::size_t max_values = 65536; ///< Leaves and containers together; layers named in cuts count too.
 };
 
 /// Bytes of the fixed header.
@@ -74,7 +74,10 @@ struct EncodedMessage {
 };
 
 /// Without a copy of tensor bytes, but for tensors whose strides leave gaps, which are packed.
-/// Throws too_large when metadata or message are over `limits`.
+/// Tensors that overlap share one storage on the other side too; strides, and addresses modulo 64, are kept.
+/// Throws too_large when anything is over `limits`, so that the sender knows before the reader does, and
+/// invalid_argument: a tensor that breaks its invariant or begins off a multiple of its element size, a
+/// dict key that is no scalar or string, a cut that is not in ascending order.
 EncodedMessage encode(const Message& message, bool payload_checksum = true, const MessageLimits& limits = {});
 
 /// What the fixed header says, once it has been checked.
@@ -92,7 +95,8 @@ MessageHeader decode_header(std::span<const std::byte, message_header_bytes> hea
                             const MessageLimits& limits = {});
 
 /// Rebuilds the message. Tensors alias `body`, but for packed ones. `body` starts on a 64-byte boundary and
-/// holds header.body_bytes() bytes. Throws corrupt, incompatible, too_large; never reads outside `body`.
+/// holds exactly header.body_bytes() bytes. Throws corrupt, incompatible, too_large, and invalid_argument when
+/// `body` is not aligned; never reads outside `body`.
 Message decode(std::span<const std::byte, message_header_bytes> header, const Storage& body,
                const MessageLimits& limits = {});
 
