@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# What every target of this project is compiled with. Nothing of it reaches users of the library but the
+# language level.
+
+function(splitnet_compile_options target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow $<$<BOOL:${SPLITNET_WERROR}>:-Werror>)
+endfunction()
+
+# For targets that see libtorch: its flags, and the headers that cost most compiled once.
+function(splitnet_torch_options target)
+  splitnet_compile_options(${target})
+  target_compile_options(${target} PRIVATE ${TORCH_FLAGS} $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
+  if(target STREQUAL "splitnet")
+    target_precompile_headers(${target} PRIVATE <torch/script.h>)
+  else()
+    target_precompile_headers(${target} REUSE_FROM splitnet)
+  endif()
+endfunction()
