@@ -14,6 +14,14 @@
 namespace splitnet::detail {
 namespace {
 
+/// An expanded tensor is small on the wire, but whoever copies it takes all of it.
+void check_full_size(const Tensor& tensor, const MessageLimits& limits) {
+  if (tensor.packed_bytes() <= limits.max_message_bytes) return;
+  throw Error(ErrorCode::too_large, "message: " + describe(tensor) + " takes " +
+                                        std::to_string(tensor.packed_bytes()) + " bytes, at most " +
+                                        std::to_string(limits.max_message_bytes));
+}
+
 /// From strides in memory (a) to dense ones in descending order of those (b). Dimensions that repeat
 /// elements (stride 0) are left out: each element travels once.
 std::vector<PairedDim> packing_of(const Tensor& tensor) {
@@ -49,7 +57,7 @@ struct Interval {
 
 class PayloadPlanner {
  public:
-  PayloadPlanner(const std::vector<Value>& values, const MessageLimits& limits) {
+  PayloadPlanner(const std::vector<Value>& values, const MessageLimits& limits) : limits_(limits) {
     for (const auto& value : values) {
       for_each_tensor(value, [&](const Tensor& tensor) { tensors_.push_back(&tensor); });
     }
@@ -78,6 +86,7 @@ class PayloadPlanner {
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       const auto& tensor = *tensors_[i];
       tensor.validate();
+      check_full_size(tensor, limits_);
       if (tensor.element_count() == 0) continue;
       const auto begin = reinterpret_cast<std::uintptr_t>(tensor.data());
       if (begin % size_bytes(tensor.dtype) != 0) {
@@ -151,6 +160,7 @@ class PayloadPlanner {
     plan_.parts.push_back(part);
   }
 
+  const MessageLimits& limits_;
   std::vector<const Tensor*> tensors_;
   PayloadPlan plan_;
 };
@@ -243,12 +253,7 @@ class TensorBinder {
       corrupt(describe(tensor) + " begins at byte " + std::to_string(place.offset_bytes) +
               ", which is not a multiple of its element size");
     }
-    // An expanded tensor is small here, but whoever copies it takes all of it.
-    if (tensor.packed_bytes() > limits_.max_message_bytes) {
-      throw Error(ErrorCode::too_large, "message: " + describe(tensor) + " takes " +
-                                            std::to_string(tensor.packed_bytes()) + " bytes, at most " +
-                                            std::to_string(limits_.max_message_bytes));
-    }
+    check_full_size(tensor, limits_);
   }
 
   static void validate(const Tensor& tensor) {

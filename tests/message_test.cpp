@@ -276,6 +276,8 @@ TEST(Message, TheSenderKeepsTheLimitsOfTheReader) {
   EXPECT_TRUE(refuses(reply_with({counted_tensor(DType::u8, {1, 1, 1})}), {.max_rank = 2}));
   EXPECT_TRUE(refuses(reply_with({List{{List{{List{}}}}}}), {.max_depth = 2}));
   EXPECT_TRUE(refuses(reply_with({1, 2, 3}), {.max_values = 2}));
+  const auto expanded = view_of(tensor, {50001}, {0});
+  EXPECT_TRUE(refuses(reply_with({expanded}), {.max_message_bytes = 50000}));
   // Small on the wire, large when unpacked.
   const auto sparse = view_of(counted_tensor(DType::u8, {100000}), {2}, {90000});
   EXPECT_TRUE(refuses(reply_with({sparse}), {.max_message_bytes = 50000}));
