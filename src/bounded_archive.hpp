@@ -70,8 +70,8 @@ class BoundedReader : public cereal::InputArchive<BoundedReader> {
     read(&count, sizeof(count), sizeof(count));
     if (count > remaining() / item_bytes) {
       throw Error(ErrorCode::corrupt, "message metadata: " + std::to_string(count) + " items announced at byte " +
-                                          std::to_string(at_) + ", but only " +
-                                          std::to_string(remaining()) + " bytes left");
+                                          std::to_string(at_) + ", but only " + std::to_string(remaining()) +
+                                          " bytes left");
     }
     return count;
   }
@@ -79,8 +79,7 @@ class BoundedReader : public cereal::InputArchive<BoundedReader> {
   /// Counts values against the limit, before they are made.
   void expect_values(std::size_t count) {
     if (count > max_values_ - values_) {
-      throw Error(ErrorCode::too_large,
-                  "message metadata: more than " + std::to_string(max_values_) + " values");
+      throw Error(ErrorCode::too_large, "message metadata: more than " + std::to_string(max_values_) + " values");
     }
     values_ += count;
   }
@@ -90,8 +89,8 @@ class BoundedReader : public cereal::InputArchive<BoundedReader> {
    public:
     explicit Nesting(BoundedReader& reader) : reader_(reader) {
       if (reader.depth_ >= reader.max_depth_) {
-        throw Error(ErrorCode::too_large, "message metadata: values nested deeper than " +
-                                              std::to_string(reader.max_depth_));
+        throw Error(ErrorCode::too_large,
+                    "message metadata: values nested deeper than " + std::to_string(reader.max_depth_));
       }
       ++reader.depth_;
     }

@@ -16,8 +16,8 @@ constexpr std::size_t kNearNames = 3;
 
 /// True when a layer of `path` lies in the module `prefix`.
 bool is_within(std::string_view path, std::string_view prefix) {
-  return path == prefix || (path.size() > prefix.size() && path.substr(0, prefix.size()) == prefix &&
-                            path[prefix.size()] == '.');
+  return path == prefix ||
+         (path.size() > prefix.size() && path.substr(0, prefix.size()) == prefix && path[prefix.size()] == '.');
 }
 
 LayerSet first_layers(std::size_t count) {
@@ -62,8 +62,7 @@ std::vector<std::string_view> near_names(const LayerGraph& graph, std::string_vi
     const bool begins_alike = name.starts_with(wanted) || wanted.starts_with(name);
     if (begins_alike || distance <= 1 + wanted.size() / 3) ranked.emplace_back(distance, name);
   }
-  std::stable_sort(ranked.begin(), ranked.end(),
-                   [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
   std::vector<std::string_view> names;
   for (std::size_t i = 0; i < ranked.size() && i < kNearNames; ++i) names.push_back(ranked[i].second);
   return names;
@@ -79,8 +78,7 @@ std::vector<std::string_view> near_names(const LayerGraph& graph, std::string_vi
 }
 
 [[noreturn]] void throw_out_of_range(std::size_t index, std::size_t count) {
-  throw Error(ErrorCode::invalid_argument, "layer " + std::to_string(index) +
-                                               " is out of range: the model has " +
+  throw Error(ErrorCode::invalid_argument, "layer " + std::to_string(index) + " is out of range: the model has " +
                                                std::to_string(count) + " layers");
 }
 
@@ -95,10 +93,9 @@ struct MissingLayer {
   const auto named = [&](std::size_t layer) {
     return "'" + graph.layers[layer].name + "' (" + std::to_string(layer) + ")";
   };
-  throw Error(ErrorCode::invalid_argument,
-              "the cut is not closed: layer " + named(missing.layer) +
-                  " is in the head, but layer " + named(missing.needed) +
-                  ", which comes before it by " + missing.edge + " edge, is not");
+  throw Error(ErrorCode::invalid_argument, "the cut is not closed: layer " + named(missing.layer) +
+                                               " is in the head, but layer " + named(missing.needed) +
+                                               ", which comes before it by " + missing.edge + " edge, is not");
 }
 
 void check_closed(const LayerGraph& graph, const LayerSet& head) {

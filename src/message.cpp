@@ -29,11 +29,9 @@ std::uint64_t wire_time_left(const Message& message) {
 }
 
 /// Lengths of the parts of a body, in checked arithmetic.
-std::size_t body_bytes_of(std::size_t metadata_bytes, const detail::PayloadPlan& plan,
-                          const MessageLimits& limits) {
+std::size_t body_bytes_of(std::size_t metadata_bytes, const detail::PayloadPlan& plan, const MessageLimits& limits) {
   if (metadata_bytes > limits.max_metadata_bytes) {
-    throw Error(ErrorCode::too_large, "message: " + std::to_string(metadata_bytes) +
-                                          " bytes of metadata, at most " +
+    throw Error(ErrorCode::too_large, "message: " + std::to_string(metadata_bytes) + " bytes of metadata, at most " +
                                           std::to_string(limits.max_metadata_bytes) + " can be sent");
   }
   std::size_t bytes = metadata_bytes;
@@ -41,8 +39,7 @@ std::size_t body_bytes_of(std::size_t metadata_bytes, const detail::PayloadPlan&
   const auto decoded = (detail::CheckedSize(message_header_bytes) + bytes + plan.unpacked_bytes).value();
   if (!decoded || *decoded > limits.max_message_bytes) {
     throw Error(ErrorCode::too_large, "message: " + std::to_string(bytes) + " bytes of metadata and payload and " +
-                                          std::to_string(plan.unpacked_bytes) +
-                                          " to unpack them into, at most " +
+                                          std::to_string(plan.unpacked_bytes) + " to unpack them into, at most " +
                                           std::to_string(limits.max_message_bytes) + " can be sent");
   }
   return bytes;
@@ -73,10 +70,8 @@ std::vector<std::span<const std::byte>> buffers_of(const Storage& first, const d
 }
 
 /// Over everything behind the metadata.
-std::uint64_t payload_checksum_of(const std::vector<std::span<const std::byte>>& buffers,
-                                  std::size_t metadata_bytes) {
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
-                                                                            &XXH3_freeState);
+std::uint64_t payload_checksum_of(const std::vector<std::span<const std::byte>>& buffers, std::size_t metadata_bytes) {
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), &XXH3_freeState);
   if (!state) throw std::bad_alloc();
   XXH3_64bits_reset(state.get());
   const auto first = buffers.front().subspan(message_header_bytes + metadata_bytes);

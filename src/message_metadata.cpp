@@ -36,15 +36,14 @@ constexpr std::size_t kSmallestRun = 4 + 4;      // first layer, number of layer
 }
 
 bool is_dict_key(const Value& key) {
-  return key.get_if<bool>() || key.get_if<std::int64_t>() || key.get_if<double>() ||
-         key.get_if<std::string>();
+  return key.get_if<bool>() || key.get_if<std::int64_t>() || key.get_if<double>() || key.get_if<std::string>();
 }
 
 std::uint32_t narrow(std::size_t number, const char* what) {
   const auto narrowed = static_cast<std::uint32_t>(number);
   if (narrowed == number) return narrowed;
-  throw Error(ErrorCode::too_large, std::string("message: ") + what + " " + std::to_string(number) +
-                                        " does not fit 32 bits");
+  throw Error(ErrorCode::too_large,
+              std::string("message: ") + what + " " + std::to_string(number) + " does not fit 32 bits");
 }
 
 class ValueWriter {
@@ -61,8 +60,7 @@ class ValueWriter {
   void count(std::size_t values) {
     values_ += values;
     if (values_ <= limits_.max_values) return;
-    throw Error(ErrorCode::too_large,
-                "message: more than " + std::to_string(limits_.max_values) + " values");
+    throw Error(ErrorCode::too_large, "message: more than " + std::to_string(limits_.max_values) + " values");
   }
 
  private:
@@ -92,8 +90,8 @@ class ValueWriter {
   }
   void write_held(const Tensor& v, std::size_t) {
     if (v.sizes.size() > limits_.max_rank) {
-      throw Error(ErrorCode::too_large, "message: a tensor of rank " + std::to_string(v.sizes.size()) +
-                                            ", at most " + std::to_string(limits_.max_rank));
+      throw Error(ErrorCode::too_large, "message: a tensor of rank " + std::to_string(v.sizes.size()) + ", at most " +
+                                            std::to_string(limits_.max_rank));
     }
     const auto& place = places_.at(tensors_++);
     tag(ValueTag::tensor);
@@ -108,8 +106,8 @@ class ValueWriter {
     enter(ValueTag::dict, v.items.size(), depth);
     for (const auto& [key, item] : v.items) {
       if (!is_dict_key(key)) {
-        throw Error(ErrorCode::invalid_argument, "message: a dict key is a " + describe(key) +
-                                                     ", expected bool, integer, float or string");
+        throw Error(ErrorCode::invalid_argument,
+                    "message: a dict key is a " + describe(key) + ", expected bool, integer, float or string");
       }
       write(key, depth + 1);
       write(item, depth + 1);
@@ -122,8 +120,7 @@ class ValueWriter {
   }
   void enter(ValueTag container, std::size_t size, std::size_t depth) {
     if (depth >= limits_.max_depth) {
-      throw Error(ErrorCode::too_large,
-                  "message: values nested deeper than " + std::to_string(limits_.max_depth));
+      throw Error(ErrorCode::too_large, "message: values nested deeper than " + std::to_string(limits_.max_depth));
     }
     tag(container);
     out_(narrow(size, "a length"));
@@ -211,8 +208,7 @@ class ValueReader {
 
   Tensor read_tensor() {
     if (metadata_.places.size() >= limits_.max_tensors) {
-      throw Error(ErrorCode::too_large,
-                  "message: more than " + std::to_string(limits_.max_tensors) + " tensors");
+      throw Error(ErrorCode::too_large, "message: more than " + std::to_string(limits_.max_tensors) + " tensors");
     }
     const auto dtype = number<std::uint8_t>();
     if (!is_dtype(dtype)) {
@@ -220,8 +216,8 @@ class ValueReader {
     }
     const auto rank = number<std::uint32_t>();
     if (rank > limits_.max_rank) {
-      throw Error(ErrorCode::too_large, "message: a tensor of rank " + std::to_string(rank) +
-                                            ", at most " + std::to_string(limits_.max_rank));
+      throw Error(ErrorCode::too_large, "message: a tensor of rank " + std::to_string(rank) + ", at most " +
+                                            std::to_string(limits_.max_rank));
     }
     Tensor tensor;
     tensor.dtype = static_cast<DType>(dtype);
@@ -325,8 +321,8 @@ void read_error(BoundedReader& in, Message& message) {
   in(code, message.error_message);
   message.error_message = shortened(message.error_message);
   if (!is_error_code(code)) {
-    throw Error(ErrorCode::incompatible, "message: an error of unknown code " + std::to_string(code) +
-                                             " that says: " + message.error_message);
+    throw Error(ErrorCode::incompatible,
+                "message: an error of unknown code " + std::to_string(code) + " that says: " + message.error_message);
   }
   message.error = static_cast<ErrorCode>(code);
 }

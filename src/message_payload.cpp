@@ -17,9 +17,8 @@ namespace {
 /// An expanded tensor is small on the wire, but whoever copies it takes all of it.
 void check_full_size(const Tensor& tensor, const MessageLimits& limits) {
   if (tensor.packed_bytes() <= limits.max_message_bytes) return;
-  throw Error(ErrorCode::too_large, "message: " + describe(tensor) + " takes " +
-                                        std::to_string(tensor.packed_bytes()) + " bytes, at most " +
-                                        std::to_string(limits.max_message_bytes));
+  throw Error(ErrorCode::too_large, "message: " + describe(tensor) + " takes " + std::to_string(tensor.packed_bytes()) +
+                                        " bytes, at most " + std::to_string(limits.max_message_bytes));
 }
 
 /// From strides in memory (a) to dense ones in descending order of those (b). Dimensions that repeat
@@ -29,8 +28,8 @@ std::vector<PairedDim> packing_of(const Tensor& tensor) {
   std::vector<PairedDim> dims;
   for (std::size_t i = 0; i < tensor.sizes.size(); ++i) {
     if (tensor.sizes[i] == 1 || tensor.strides[i] == 0) continue;
-    dims.push_back({static_cast<std::size_t>(tensor.sizes[i]),
-                    static_cast<std::size_t>(tensor.strides[i]) * item_bytes, 0});
+    dims.push_back(
+        {static_cast<std::size_t>(tensor.sizes[i]), static_cast<std::size_t>(tensor.strides[i]) * item_bytes, 0});
   }
   std::stable_sort(dims.begin(), dims.end(),
                    [](const PairedDim& x, const PairedDim& y) { return x.stride_a > y.stride_a; });
@@ -62,8 +61,8 @@ class PayloadPlanner {
       for_each_tensor(value, [&](const Tensor& tensor) { tensors_.push_back(&tensor); });
     }
     if (tensors_.size() > limits.max_tensors) {
-      throw Error(ErrorCode::too_large, "message: " + std::to_string(tensors_.size()) +
-                                            " tensors, at most " + std::to_string(limits.max_tensors));
+      throw Error(ErrorCode::too_large, "message: " + std::to_string(tensors_.size()) + " tensors, at most " +
+                                            std::to_string(limits.max_tensors));
     }
     plan_.places.resize(tensors_.size());
   }
@@ -71,9 +70,8 @@ class PayloadPlanner {
   PayloadPlan run() {
     auto intervals = merged(collect());
     // In the order of the values, so that equal messages give equal bytes wherever their tensors lie.
-    std::sort(intervals.begin(), intervals.end(), [](const Interval& x, const Interval& y) {
-      return x.tensors.front() < y.tensors.front();
-    });
+    std::sort(intervals.begin(), intervals.end(),
+              [](const Interval& x, const Interval& y) { return x.tensors.front() < y.tensors.front(); });
     for (const auto& interval : intervals) {
       if (!try_to_pack(interval)) send_as_it_lies(interval);
     }
@@ -90,8 +88,8 @@ class PayloadPlanner {
       if (tensor.element_count() == 0) continue;
       const auto begin = reinterpret_cast<std::uintptr_t>(tensor.data());
       if (begin % size_bytes(tensor.dtype) != 0) {
-        throw Error(ErrorCode::invalid_argument, "message: " + describe(tensor) +
-                                                     " does not begin at a multiple of its element size");
+        throw Error(ErrorCode::invalid_argument,
+                    "message: " + describe(tensor) + " does not begin at a multiple of its element size");
       }
       intervals.push_back({begin, begin + tensor.span_bytes(), {i}});
     }
@@ -167,7 +165,9 @@ class PayloadPlanner {
 
 // ---- Receiving.
 
-[[noreturn]] void corrupt(const std::string& what) { throw Error(ErrorCode::corrupt, "message: " + what); }
+[[noreturn]] void corrupt(const std::string& what) {
+  throw Error(ErrorCode::corrupt, "message: " + what);
+}
 
 class TensorBinder {
  public:
@@ -182,9 +182,8 @@ class TensorBinder {
     std::size_t next = 0;
     for (const auto& value : metadata_.message.values) {
       // for_each_tensor gives constant tensors; these are ours, and not constant.
-      for_each_tensor(value, [&](const Tensor& tensor) {
-        bind(const_cast<Tensor&>(tensor), metadata_.places[next++]);
-      });
+      for_each_tensor(value,
+                      [&](const Tensor& tensor) { bind(const_cast<Tensor&>(tensor), metadata_.places[next++]); });
     }
   }
 
@@ -311,8 +310,7 @@ PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& 
   return PayloadPlanner(values, limits).run();
 }
 
-void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes,
-                  const MessageLimits& limits) {
+void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits) {
   TensorBinder(metadata, body, metadata_bytes, limits).run();
 }
 

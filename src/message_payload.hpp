@@ -31,7 +31,6 @@ PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& 
 
 /// Gives the tensors of `metadata` their storage: `body`, or new bytes for packed ones. Payloads begin
 /// `metadata_bytes` into `body`. Throws corrupt, too_large.
-void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes,
-                  const MessageLimits& limits);
+void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits);
 
 }  // namespace splitnet::detail

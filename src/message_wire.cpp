@@ -73,8 +73,8 @@ void check_magic(HeaderBytes bytes) {
 void check_version(HeaderBytes bytes) {
   const auto version = load<std::uint16_t>(bytes, kVersion);
   if (version == message_version) return;
-  throw Error(ErrorCode::incompatible, "message: version " + std::to_string(version) + ", expected " +
-                                           std::to_string(message_version));
+  throw Error(ErrorCode::incompatible,
+              "message: version " + std::to_string(version) + ", expected " + std::to_string(message_version));
 }
 
 void check_header_checksum(HeaderBytes bytes) {
@@ -107,15 +107,14 @@ void check_fields(const WireHeader& header, std::uint32_t reserved) {
 void check_lengths(const WireHeader& header, const MessageLimits& limits) {
   if (header.metadata_bytes > limits.max_metadata_bytes) {
     throw Error(ErrorCode::too_large, "message: " + std::to_string(header.metadata_bytes) +
-                                          " bytes of metadata, at most " +
-                                          std::to_string(limits.max_metadata_bytes) + " are taken");
+                                          " bytes of metadata, at most " + std::to_string(limits.max_metadata_bytes) +
+                                          " are taken");
   }
   const std::size_t before = message_header_bytes + header.metadata_bytes;
   if (before > limits.max_message_bytes || header.payload_bytes > limits.max_message_bytes - before) {
-    throw Error(ErrorCode::too_large, "message: " + std::to_string(header.payload_bytes) +
-                                          " bytes of payload behind " + std::to_string(before) +
-                                          ", at most " + std::to_string(limits.max_message_bytes) +
-                                          " in all are taken");
+    throw Error(ErrorCode::too_large, "message: " + std::to_string(header.payload_bytes) + " bytes of payload behind " +
+                                          std::to_string(before) + ", at most " +
+                                          std::to_string(limits.max_message_bytes) + " in all are taken");
   }
 }
 

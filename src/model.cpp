@@ -11,10 +11,9 @@ namespace {
 void check_output_count(const StageInfo& info, std::size_t found) {
   const auto expected = info.outputs.size();
   if (found == expected && info.boundary_count + info.result_slots.size() == expected) return;
-  throw Error(ErrorCode::internal, "stage " + std::to_string(info.index) + " gave " +
-                                       std::to_string(found) + " values, expected " +
-                                       std::to_string(info.boundary_count) + " of the boundary and " +
-                                       std::to_string(info.result_slots.size()) + " results");
+  throw Error(ErrorCode::internal, "stage " + std::to_string(info.index) + " gave " + std::to_string(found) +
+                                       " values, expected " + std::to_string(info.boundary_count) +
+                                       " of the boundary and " + std::to_string(info.result_slots.size()) + " results");
 }
 
 /// Moves the results among `outputs` into their slots, so that the boundary is left.
@@ -43,8 +42,7 @@ std::string_view to_string(RefusalReason reason) noexcept {
   return "unknown";
 }
 
-std::vector<std::unique_ptr<Stage>> Model::split(const std::vector<Cut>& cuts,
-                                                 const StageOptions& options) const {
+std::vector<std::unique_ptr<Stage>> Model::split(const std::vector<Cut>& cuts, const StageOptions& options) const {
   StageKey key;
   for (const auto& cut : cuts) key.cuts.push_back(layers().resolve(cut));
   std::vector<std::unique_ptr<Stage>> stages;
@@ -54,8 +52,7 @@ std::vector<std::unique_ptr<Stage>> Model::split(const std::vector<Cut>& cuts,
   return stages;
 }
 
-Value run_stages(const Model& model, const std::vector<std::unique_ptr<Stage>>& stages,
-                 std::vector<Value> inputs) {
+Value run_stages(const Model& model, const std::vector<std::unique_ptr<Stage>>& stages, std::vector<Value> inputs) {
   std::vector<Value> slots(model.result_slot_count());
   for (const auto& stage : stages) {
     auto outputs = stage->run(std::move(inputs));

@@ -8,8 +8,7 @@ namespace {
 
 Value pick(const ResultSlot& slot, const std::vector<Value>& slots) {
   if (slot.index < slots.size()) return slots[slot.index];
-  throw Error(ErrorCode::internal, "result slot " + std::to_string(slot.index) +
-                                       " is missing: the stages gave " +
+  throw Error(ErrorCode::internal, "result slot " + std::to_string(slot.index) + " is missing: the stages gave " +
                                        std::to_string(slots.size()));
 }
 

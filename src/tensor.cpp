@@ -30,8 +30,8 @@ bool has_no_elements(const Tensor& tensor) noexcept {
 void check_dimensions(const Tensor& tensor) {
   if (!is_dtype(static_cast<unsigned>(tensor.dtype))) invalid(tensor, "unknown dtype");
   if (tensor.sizes.size() != tensor.strides.size()) {
-    invalid(tensor, std::to_string(tensor.strides.size()) + " strides, expected " +
-                        std::to_string(tensor.sizes.size()));
+    invalid(tensor,
+            std::to_string(tensor.strides.size()) + " strides, expected " + std::to_string(tensor.sizes.size()));
   }
   for (std::size_t i = 0; i < tensor.sizes.size(); ++i) {
     if (tensor.sizes[i] < 0) invalid(tensor, "size " + std::to_string(i) + " is negative");
@@ -92,8 +92,7 @@ std::string_view to_string(DType dtype) noexcept {
 }
 
 bool is_dtype(unsigned number) noexcept {
-  return number >= static_cast<unsigned>(DType::u8) &&
-         number <= static_cast<unsigned>(DType::boolean);
+  return number >= static_cast<unsigned>(DType::u8) && number <= static_cast<unsigned>(DType::boolean);
 }
 
 Storage Storage::allocate(std::size_t bytes) {
@@ -176,9 +175,8 @@ void Tensor::validate() const {
   if (!span) invalid(*this, "its strides reach beyond 63 bits");
   const auto available = storage.size_bytes();
   if (offset_bytes > available || *span > available - offset_bytes) {
-    invalid(*this, "needs " + std::to_string(*span) + " bytes from byte " +
-                       std::to_string(offset_bytes) + ", but its storage has " +
-                       std::to_string(available));
+    invalid(*this, "needs " + std::to_string(*span) + " bytes from byte " + std::to_string(offset_bytes) +
+                       ", but its storage has " + std::to_string(available));
   }
 }
 
@@ -188,16 +186,14 @@ bool bit_identical(const Tensor& a, const Tensor& b) {
   const auto item_bytes = size_bytes(a.dtype);
   std::vector<detail::PairedDim> dims(a.sizes.size());
   for (std::size_t i = 0; i < dims.size(); ++i) {
-    dims[i] = {static_cast<std::size_t>(a.sizes[i]),
-               static_cast<std::size_t>(a.strides[i]) * item_bytes,
+    dims[i] = {static_cast<std::size_t>(a.sizes[i]), static_cast<std::size_t>(a.strides[i]) * item_bytes,
                static_cast<std::size_t>(b.strides[i]) * item_bytes};
   }
   const auto* data_a = a.data();
   const auto* data_b = b.data();
-  return detail::for_each_run(
-      std::move(dims), item_bytes, [&](std::size_t at_a, std::size_t at_b, std::size_t bytes) {
-        return std::memcmp(data_a + at_a, data_b + at_b, bytes) == 0;
-      });
+  return detail::for_each_run(std::move(dims), item_bytes, [&](std::size_t at_a, std::size_t at_b, std::size_t bytes) {
+    return std::memcmp(data_a + at_a, data_b + at_b, bytes) == 0;
+  });
 }
 
 }  // namespace splitnet

@@ -29,16 +29,36 @@ bool same_items(const std::vector<Value>& a, const std::vector<Value>& b) {
   return true;
 }
 
-bool same_contents(None, None) { return true; }
-bool same_contents(Uninitialized, Uninitialized) { return true; }
-bool same_contents(bool a, bool b) { return a == b; }
-bool same_contents(std::int64_t a, std::int64_t b) { return a == b; }
-bool same_contents(double a, double b) { return same_bits(a, b); }
-bool same_contents(std::complex<double> a, std::complex<double> b) { return same_bits(a, b); }
-bool same_contents(const std::string& a, const std::string& b) { return a == b; }
-bool same_contents(const Tensor& a, const Tensor& b) { return bit_identical(a, b); }
-bool same_contents(const List& a, const List& b) { return same_items(a.items, b.items); }
-bool same_contents(const Tuple& a, const Tuple& b) { return same_items(a.items, b.items); }
+bool same_contents(None, None) {
+  return true;
+}
+bool same_contents(Uninitialized, Uninitialized) {
+  return true;
+}
+bool same_contents(bool a, bool b) {
+  return a == b;
+}
+bool same_contents(std::int64_t a, std::int64_t b) {
+  return a == b;
+}
+bool same_contents(double a, double b) {
+  return same_bits(a, b);
+}
+bool same_contents(std::complex<double> a, std::complex<double> b) {
+  return same_bits(a, b);
+}
+bool same_contents(const std::string& a, const std::string& b) {
+  return a == b;
+}
+bool same_contents(const Tensor& a, const Tensor& b) {
+  return bit_identical(a, b);
+}
+bool same_contents(const List& a, const List& b) {
+  return same_items(a.items, b.items);
+}
+bool same_contents(const Tuple& a, const Tuple& b) {
+  return same_items(a.items, b.items);
+}
 bool same_contents(const Dict& a, const Dict& b) {
   if (a.items.size() != b.items.size()) return false;
   for (std::size_t i = 0; i < a.items.size(); ++i) {
@@ -58,14 +78,19 @@ std::string describe_tensor(const Tensor& tensor) {
 
 }  // namespace
 
-const Tensor& Value::tensor() const { return get_or_throw<Tensor>(*this, "tensor"); }
-std::int64_t Value::integer() const { return get_or_throw<std::int64_t>(*this, "integer"); }
-const std::string& Value::string() const { return get_or_throw<std::string>(*this, "string"); }
+const Tensor& Value::tensor() const {
+  return get_or_throw<Tensor>(*this, "tensor");
+}
+std::int64_t Value::integer() const {
+  return get_or_throw<std::int64_t>(*this, "integer");
+}
+const std::string& Value::string() const {
+  return get_or_throw<std::string>(*this, "string");
+}
 
 std::string_view kind_name(const Value& value) noexcept {
   static constexpr std::array<std::string_view, std::variant_size_v<Value::Variant>> names = {
-      "none",   "uninitialized", "bool", "integer", "float", "complex",
-      "string", "tensor",        "list", "tuple",   "dict"};
+      "none", "uninitialized", "bool", "integer", "float", "complex", "string", "tensor", "list", "tuple", "dict"};
   return names[value.variant().index()];
 }
 

@@ -31,9 +31,9 @@
 namespace splitnet::testing {
 
 struct ArithmeticOptions {
-  std::size_t layers = 8;      ///< At least 6.
-  std::uint64_t seed = 1;      ///< Other seeds give other parameters and another fingerprint.
-  bool in_place = false;       ///< chain.2 writes into its input; an order edge from branch to it.
+  std::size_t layers = 8;  ///< At least 6.
+  std::uint64_t seed = 1;  ///< Other seeds give other parameters and another fingerprint.
+  bool in_place = false;   ///< chain.2 writes into its input; an order edge from branch to it.
   std::map<std::size_t, std::chrono::nanoseconds> sleep = {};  ///< By layer: how long it sleeps.
   std::set<std::size_t> refused = {};  ///< A cut whose head has one of these numbers of layers is refused.
 };
@@ -95,8 +95,8 @@ inline std::shared_ptr<const Network> make_network(const ArithmeticOptions& opti
   auto network = std::make_shared<Network>();
   network->options = options;
   auto& graph = network->graph;
-  graph.fingerprint = "a11ce000" + std::to_string(options.layers) + "00" +
-                      std::to_string(options.seed) + (options.in_place ? "1" : "0");
+  graph.fingerprint = "a11ce000" + std::to_string(options.layers) + "00" + std::to_string(options.seed) +
+                      (options.in_place ? "1" : "0");
   graph.values.push_back(tensor_value(GraphValue::from_input));
   for (std::size_t i = 0; i < options.layers; ++i) {
     Layer layer;
@@ -154,9 +154,7 @@ inline std::vector<float> items_of(const Tensor& tensor) {
 
 inline void put_items(const std::vector<float>& items, const Tensor& tensor) {
   std::size_t i = 0;
-  for_each_offset(tensor, [&](std::size_t at) {
-    std::memcpy(tensor.data() + at, &items[i++], sizeof(float));
-  });
+  for_each_offset(tensor, [&](std::size_t at) { std::memcpy(tensor.data() + at, &items[i++], sizeof(float)); });
 }
 
 inline const Tensor& checked(const Value& value, const std::string& name) {
@@ -168,17 +166,16 @@ inline const Tensor& checked(const Value& value, const std::string& name) {
 
 class ArithmeticStage : public Stage {
  public:
-  ArithmeticStage(std::shared_ptr<const Network> network, std::vector<std::size_t> layers,
-                  StageInfo info)
+  ArithmeticStage(std::shared_ptr<const Network> network, std::vector<std::size_t> layers, StageInfo info)
       : network_(std::move(network)), layers_(std::move(layers)), info_(std::move(info)) {}
 
   const StageInfo& info() const noexcept override { return info_; }
 
   std::vector<Value> run(std::vector<Value> inputs) const override {
     if (inputs.size() != info_.inputs.size()) {
-      throw Error(ErrorCode::invalid_argument,
-                  "stage " + std::to_string(info_.index) + ": " + std::to_string(inputs.size()) +
-                      " inputs, expected " + std::to_string(info_.inputs.size()));
+      throw Error(ErrorCode::invalid_argument, "stage " + std::to_string(info_.index) + ": " +
+                                                   std::to_string(inputs.size()) + " inputs, expected " +
+                                                   std::to_string(info_.inputs.size()));
     }
     make_private(inputs);
     std::map<std::size_t, Value> values;
@@ -203,9 +200,7 @@ class ArithmeticStage : public Stage {
   }
 
  private:
-  [[nodiscard]] bool writes_in_place(std::size_t layer) const {
-    return network_->options.in_place && layer == 3;
-  }
+  [[nodiscard]] bool writes_in_place(std::size_t layer) const { return network_->options.in_place && layer == 3; }
 
   /// Copies the input that chain.2 writes into, unless `inputs` holds the only handles to its bytes.
   void make_private(std::vector<Value>& inputs) const {
@@ -253,8 +248,7 @@ class ArithmeticStage : public Stage {
     const auto stem = items_of(values.at(1).tensor());
     if (stem.size() != items.size()) {
       throw Error(ErrorCode::invalid_argument,
-                  "add: " + std::to_string(items.size()) + " and " + std::to_string(stem.size()) +
-                      " elements");
+                  "add: " + std::to_string(items.size()) + " and " + std::to_string(stem.size()) + " elements");
     }
     for (std::size_t i = 0; i < items.size(); ++i) items[i] += stem[i];
   }
@@ -271,8 +265,7 @@ class ArithmeticModel : public Model {
   static std::shared_ptr<const ArithmeticModel> make(const ArithmeticOptions& options = {}) {
     return std::make_shared<const ArithmeticModel>(options);
   }
-  explicit ArithmeticModel(const ArithmeticOptions& options = {})
-      : network_(arithmetic::make_network(options)) {}
+  explicit ArithmeticModel(const ArithmeticOptions& options = {}) : network_(arithmetic::make_network(options)) {}
 
   const LayerGraph& layers() const noexcept override { return network_->graph; }
   const ResultShape& result_shape() const noexcept override { return network_->result_shape; }
@@ -288,39 +281,32 @@ class ArithmeticModel : public Model {
     return std::nullopt;
   }
 
-  std::unique_ptr<Stage> make_stage(const StageKey& key,
-                                    const StageOptions& /*options*/ = {}) const override {
+  std::unique_ptr<Stage> make_stage(const StageKey& key, const StageOptions& /*options*/ = {}) const override {
     if (key.index > key.cuts.size()) {
-      throw Error(ErrorCode::invalid_argument,
-                  "stage " + std::to_string(key.index) + " is out of range: " +
-                      std::to_string(key.cuts.size()) + " cuts");
+      throw Error(ErrorCode::invalid_argument, "stage " + std::to_string(key.index) +
+                                                   " is out of range: " + std::to_string(key.cuts.size()) + " cuts");
     }
     for (const auto& cut : key.cuts) (void)layers().resolve(Cut::of(cut));
     if (const auto refused = refusal(key.cuts)) {
-      throw Error(ErrorCode::unsupported_model,
-                  std::string(to_string(refused->reason)) + ": " + refused->detail);
+      throw Error(ErrorCode::unsupported_model, std::string(to_string(refused->reason)) + ": " + refused->detail);
     }
     return std::make_unique<arithmetic::ArithmeticStage>(network_, layers_of(key), describe_stage(key));
   }
 
   /// What the uncut model gives.
-  [[nodiscard]] Value run(const Tensor& input) const {
-    return run_stages(*this, split({}), {Value(input)});
-  }
+  [[nodiscard]] Value run(const Tensor& input) const { return run_stages(*this, split({}), {Value(input)}); }
 
  private:
   static void check_nested(const std::vector<LayerSet>& cuts) {
     for (std::size_t i = 1; i < cuts.size(); ++i) {
       if (std::includes(cuts[i].begin(), cuts[i].end(), cuts[i - 1].begin(), cuts[i - 1].end())) continue;
-      throw Error(ErrorCode::invalid_argument,
-                  "cut " + std::to_string(i) + " does not contain the one before it");
+      throw Error(ErrorCode::invalid_argument, "cut " + std::to_string(i) + " does not contain the one before it");
     }
   }
 
   static std::size_t stage_of(std::size_t layer, const StageKey& key) {
     std::size_t stage = 0;
-    while (stage < key.cuts.size() &&
-           !std::binary_search(key.cuts[stage].begin(), key.cuts[stage].end(), layer)) {
+    while (stage < key.cuts.size() && !std::binary_search(key.cuts[stage].begin(), key.cuts[stage].end(), layer)) {
       ++stage;
     }
     return stage;
@@ -340,12 +326,10 @@ class ArithmeticModel : public Model {
     const auto& values = network_->graph.values;
     for (std::size_t id = 0; id < values.size(); ++id) {
       const auto producer = values[id].producer;
-      const auto made =
-          producer == GraphValue::from_input ? 0 : stage_of(static_cast<std::size_t>(producer), key);
+      const auto made = producer == GraphValue::from_input ? 0 : stage_of(static_cast<std::size_t>(producer), key);
       const auto& consumers = values[id].consumers;
-      const bool is_used = std::any_of(consumers.begin(), consumers.end(), [&](auto layer) {
-        return stage_of(layer, key) > stage;
-      });
+      const bool is_used =
+          std::any_of(consumers.begin(), consumers.end(), [&](auto layer) { return stage_of(layer, key) > stage; });
       if (made <= stage && is_used) boundary.push_back({static_cast<std::uint32_t>(id), values[id].type});
     }
     return boundary;
@@ -356,8 +340,7 @@ class ArithmeticModel : public Model {
     info.fingerprint = fingerprint();
     info.index = key.index;
     info.stage_count = key.cuts.size() + 1;
-    info.inputs = key.index == 0 ? std::vector<StageValue>{{0, "Tensor"}}
-                                 : boundary_after(key.index - 1, key);
+    info.inputs = key.index == 0 ? std::vector<StageValue>{{0, "Tensor"}} : boundary_after(key.index - 1, key);
     if (key.index < key.cuts.size()) info.outputs = boundary_after(key.index, key);
     info.boundary_count = info.outputs.size();
     const std::size_t result_layers[] = {network_->count() - 1, 2};

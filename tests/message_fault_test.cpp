@@ -51,8 +51,7 @@ class HandWritten {
     return *this;
   }
   HandWritten& tensor(std::uint8_t dtype, const std::vector<std::int64_t>& sizes,
-                      const std::vector<std::int64_t>& strides, std::uint32_t storage = 0,
-                      std::uint64_t offset = 0) {
+                      const std::vector<std::int64_t>& strides, std::uint32_t storage = 0, std::uint64_t offset = 0) {
     u8(7).u8(dtype).u32(static_cast<std::uint32_t>(sizes.size()));
     for (const auto size : sizes) put(size);
     for (const auto stride : strides) put(stride);
@@ -337,12 +336,7 @@ TEST(MessageFault, PackedTensorsAreChecked) {
   // A few bytes that would unpack into gigabytes.
   EXPECT_TRUE(rejected(ErrorCode::too_large, "unpacked", packed(std::int64_t{1} << 40, 8)));
   EXPECT_TRUE(rejected(ErrorCode::too_large, "unpacked", packed(std::int64_t{1} << 28, 8)));
-  const auto two_users = HandWritten()
-                             .storages({8}, 1)
-                             .u32(2)
-                             .tensor(8, {2}, {10})
-                             .tensor(8, {2}, {10})
-                             .finish(8);
+  const auto two_users = HandWritten().storages({8}, 1).u32(2).tensor(8, {2}, {10}).tensor(8, {2}, {10}).finish(8);
   EXPECT_TRUE(rejected(ErrorCode::corrupt, "used by 2 tensors", two_users));
 }
 
@@ -390,7 +384,9 @@ TEST(MessageFault, UnknownOrImpossibleValuesAreRejected) {
   EXPECT_TRUE(rejected(ErrorCode::corrupt, "left over", value().u8(0).u8(0).finish()));
 }
 
-HandWritten request_with_cuts() { return HandWritten(MessageKind::request).u32(0).u32(0); }
+HandWritten request_with_cuts() {
+  return HandWritten(MessageKind::request).u32(0).u32(0);
+}
 
 TEST(MessageFault, CutsAreChecked) {
   const auto tail = [](HandWritten message) { return message.u32(1).u8(0).u32(0).u32(0).finish(); };

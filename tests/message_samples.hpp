@@ -61,8 +61,14 @@ inline Message sample_reply() {
   dict.items = {{"a", 1.5}, {std::int64_t{2}, true}, {false, None{}}, {0.25, std::string("x")}};
   const Tensor base = counted_tensor(DType::i32, {4, 6});
   Message message = reply_with({
-      None{}, Uninitialized{}, true, std::int64_t{1} << 60, std::numeric_limits<double>::quiet_NaN(),
-      std::complex<double>(-0.0, std::numeric_limits<double>::infinity()), "text", dict,
+      None{},
+      Uninitialized{},
+      true,
+      std::int64_t{1} << 60,
+      std::numeric_limits<double>::quiet_NaN(),
+      std::complex<double>(-0.0, std::numeric_limits<double>::infinity()),
+      "text",
+      dict,
       List{{base, view_of(base, {2, 3}, {6, 1}, 7)}},
       Tuple{{List{}, Tuple{}, Dict{}, counted_tensor(DType::u8, {0, 3})}},
       view_of(counted_tensor(DType::f16, {5, 8}), {5, 2}, {8, 1}, 3),
@@ -71,7 +77,9 @@ inline Message sample_reply() {
   return message;
 }
 
-inline Message sample_error() { return Message::make_error(Error(ErrorCode::overloaded, "busy: try later")); }
+inline Message sample_error() {
+  return Message::make_error(Error(ErrorCode::overloaded, "busy: try later"));
+}
 
 inline Message sample_cancel() {
   Message message;

@@ -24,9 +24,13 @@ using testing::same_message;
 using testing::throws;
 using testing::view_of;
 
-Message sent(const Message& message) { return decode(encoded_bytes(message)); }
+Message sent(const Message& message) {
+  return decode(encoded_bytes(message));
+}
 
-Tensor sent(const Tensor& tensor) { return sent(reply_with({tensor})).values.at(0).tensor(); }
+Tensor sent(const Tensor& tensor) {
+  return sent(reply_with({tensor})).values.at(0).tensor();
+}
 
 std::size_t place_in_line(const Tensor& tensor) {
   return reinterpret_cast<std::uintptr_t>(tensor.data()) % tensor_alignment_bytes;
@@ -181,8 +185,8 @@ TEST(Message, DecodingFromAStorageCopiesNothing) {
   const Storage joined = encode(reply_with({tensor, counted_tensor(DType::i8, {3})})).join();
   std::span<const std::byte, message_header_bytes> header(joined.data(), message_header_bytes);
   // A header is as long as the alignment, so the body of a joined message is aligned.
-  const Storage body = Storage::adopt(joined.data() + message_header_bytes,
-                                      joined.size_bytes() - message_header_bytes, joined.owner());
+  const Storage body =
+      Storage::adopt(joined.data() + message_header_bytes, joined.size_bytes() - message_header_bytes, joined.owner());
   EXPECT_EQ(decode_header(header).body_bytes(), body.size_bytes());
   const auto message = decode(header, body);
   for (const auto& value : message.values) {
@@ -355,7 +359,8 @@ void expect_same_aliasing(const Message& before, const Message& after) {
     ASSERT_EQ(place_in_line(a[i]), place_in_line(b[i]));
     for (std::size_t j = 0; j < i; ++j) {
       if (a[j].element_count() == 0) continue;
-      const bool overlap = a[i].data() < a[j].data() + a[j].span_bytes() && a[j].data() < a[i].data() + a[i].span_bytes();
+      const bool overlap =
+          a[i].data() < a[j].data() + a[j].span_bytes() && a[j].data() < a[i].data() + a[i].span_bytes();
       if (overlap) {
         ASSERT_EQ(a[i].data() - a[j].data(), b[i].data() - b[j].data());
       }

@@ -85,7 +85,9 @@ TEST(Model, SplitPassesRefusalsAndUnknownNamesOn) {
   const ArithmeticModel model({.refused = {2}});
   EXPECT_EQ(code_of([&] { (void)model.split({Cut::after_index(1)}); }), ErrorCode::unsupported_model);
   EXPECT_EQ(code_of([&] { (void)model.split({Cut::after("nothing")}); }), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of([&] { (void)model.split({Cut::after_index(4), Cut::after_index(0)}); }),
+  EXPECT_EQ(code_of([&] {
+              (void)model.split({Cut::after_index(4), Cut::after_index(0)});
+            }),
             ErrorCode::invalid_argument);
 }
 
@@ -102,9 +104,7 @@ class StageWithInfo : public Stage {
  public:
   StageWithInfo(StageInfo info, std::size_t gives) : info_(std::move(info)), gives_(gives) {}
   const StageInfo& info() const noexcept override { return info_; }
-  std::vector<Value> run(std::vector<Value> /*inputs*/) const override {
-    return std::vector<Value>(gives_);
-  }
+  std::vector<Value> run(std::vector<Value> /*inputs*/) const override { return std::vector<Value>(gives_); }
   void save(const std::string& /*path*/) const override {}
 
  private:

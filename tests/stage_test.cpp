@@ -13,7 +13,9 @@ namespace {
 using testing::throws;
 using Container = ResultShape::Container;
 
-ResultShape slot(std::uint32_t index) { return {ResultShape::Slot{index}}; }
+ResultShape slot(std::uint32_t index) {
+  return {ResultShape::Slot{index}};
+}
 ResultShape node(Container container, std::vector<ResultShape> items) {
   return {ResultShape::Node{container, std::move(items)}};
 }

@@ -24,8 +24,17 @@ namespace {
 using testing::throws;
 
 std::vector<Value> one_of_each() {
-  return {None{}, Uninitialized{}, true, 3, 2.5, std::complex<double>(1, 2), "text",
-          Tensor::empty(DType::f32, {0, 2}), List{{1, 2}}, Tuple{{1}}, Dict{{{"k", 1}}}};
+  return {None{},
+          Uninitialized{},
+          true,
+          3,
+          2.5,
+          std::complex<double>(1, 2),
+          "text",
+          Tensor::empty(DType::f32, {0, 2}),
+          List{{1, 2}},
+          Tuple{{1}},
+          Dict{{{"k", 1}}}};
 }
 
 TEST(Value, EveryKindHasItsName) {
@@ -57,7 +66,8 @@ TEST(Value, AccessorsNameWhatIsHeldInstead) {
   EXPECT_EQ(Value(7).integer(), 7);
   EXPECT_EQ(Value("a").string(), "a");
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "kind tensor, found integer 7", [] { (void)Value(7).tensor(); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "kind integer, found bool true", [] { (void)Value(true).integer(); }));
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "kind integer, found bool true", [] { (void)Value(true).integer(); }));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "list of 2", [] { (void)Value(List{{1, 2}}).string(); }));
 }
 
@@ -68,7 +78,9 @@ TEST(Value, DescriptionsAreShort) {
   EXPECT_EQ(describe("secret"), "string of 6 bytes");
 }
 
-TEST(Value, OtherTypesConvertThroughTraits) { EXPECT_EQ(*Value(Celsius{36.6}).get_if<double>(), 36.6); }
+TEST(Value, OtherTypesConvertThroughTraits) {
+  EXPECT_EQ(*Value(Celsius{36.6}).get_if<double>(), 36.6);
+}
 
 TEST(Value, TensorsAreVisitedInOrder) {
   const auto tensor = [](std::int64_t size) { return Tensor::empty(DType::u8, {size}); };
