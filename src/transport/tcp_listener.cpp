@@ -71,7 +71,8 @@ class Served : public ChannelOwner, public std::enable_shared_from_this<Served> 
   void send(const Message& reply) {
     const auto sent = channel_->send(encode_reply(reply));
     if (sent == TcpChannel::Sent::queue_full) {
-      channel_->close(Error(ErrorCode::overloaded, "connection with " + peer_ + ": the peer does not read its replies"));
+      channel_->close(
+          Error(ErrorCode::overloaded, "connection with " + peer_ + ": the peer does not read its replies"));
     }
     channel_->resume();
   }
@@ -123,9 +124,9 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   const std::shared_ptr<const Handler> handler_;
   const ListenOptions options_;
   const std::shared_ptr<BufferPool> pool_;
-  tcp::acceptor acceptor_;     // The first context's thread only, once started.
-  asio::steady_timer pause_;   // Likewise.
-  std::size_t accepted_ = 0;   // Likewise.
+  tcp::acceptor acceptor_;    // The first context's thread only, once started.
+  asio::steady_timer pause_;  // Likewise.
+  std::size_t accepted_ = 0;  // Likewise.
 
   std::mutex mutex_;
   std::unordered_set<std::shared_ptr<Served>> peers_;
@@ -154,8 +155,8 @@ void Acceptor::bind(const TcpEndpoint& endpoint) {
 void Acceptor::accept() {
   if (!acceptor_.is_open()) return;
   const auto index = accepted_++ % contexts_.size();
-  acceptor_.async_accept(*contexts_[index], [self = shared_from_this(), index](
-                                                const boost::system::error_code& error, tcp::socket socket) {
+  acceptor_.async_accept(*contexts_[index], [self = shared_from_this(), index](const boost::system::error_code& error,
+                                                                               tcp::socket socket) {
     self->on_accept(error, std::move(socket), index);
   });
 }
@@ -182,15 +183,15 @@ void Acceptor::admit(tcp::socket socket, std::size_t index) {
   const std::lock_guard lock(mutex_);
   if (closed_) return;
   if (peers_.size() >= options_.max_connections) return turn_away(socket, options_.max_connections);
-  auto peer = std::make_shared<Served>(contexts_[index], std::move(socket), to_uri(address), options_, handler_,
-                                       pool_, [self = shared_from_this()](const auto& gone) { self->forget(gone); });
+  auto peer = std::make_shared<Served>(contexts_[index], std::move(socket), to_uri(address), options_, handler_, pool_,
+                                       [self = shared_from_this()](const auto& gone) { self->forget(gone); });
   peers_.insert(peer);
   peer->start();
 }
 
 void Acceptor::turn_away(tcp::socket& socket, std::size_t limit) {
-  const auto word = encode_error(0, Error(ErrorCode::overloaded, "listener: all " + std::to_string(limit) +
-                                                                     " connections are in use"))
+  const auto word = encode_error(0, Error(ErrorCode::overloaded,
+                                          "listener: all " + std::to_string(limit) + " connections are in use"))
                         .join();
   // A new socket takes a few hundred bytes at once; if not, the peer sees the connection close.
   (void)!::send(socket.native_handle(), word.data(), word.size_bytes(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -205,6 +206,7 @@ void Acceptor::close() {
   std::unordered_set<std::shared_ptr<Served>> peers;
   {
     const std::lock_guard lock(mutex_);
+    if (closed_) return;  // Work for a context that runs no more would keep the context, and itself, for ever.
     closed_ = true;
     peers = peers_;
   }
@@ -249,8 +251,7 @@ class TcpListener : public Listener {
 
 std::unique_ptr<Listener> tcp_listen(const std::string& endpoint, Handler handler, const ListenOptions& options,
                                      const TcpOptions& tcp, std::shared_ptr<BufferPool> pool) {
-  return std::make_unique<TcpListener>(parse_tcp_endpoint(endpoint), std::move(handler), options, tcp,
-                                       std::move(pool));
+  return std::make_unique<TcpListener>(parse_tcp_endpoint(endpoint), std::move(handler), options, tcp, std::move(pool));
 }
 
 }  // namespace splitnet::detail
