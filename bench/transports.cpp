@@ -178,7 +178,8 @@ struct Size {
   int calls;
   int rounds;
 };
-constexpr Size kSizes[] = {{"1KB", 1'000, 300, 41}, {"100KB", 100'000, 60, 41}, {"1MB", 1'000'000, 20, 31}, {"10MB", 10'000'000, 5, 21}};
+constexpr Size kSizes[] = {
+    {"1KB", 1'000, 300, 41}, {"100KB", 100'000, 60, 41}, {"1MB", 1'000'000, 20, 31}, {"10MB", 10'000'000, 5, 21}};
 
 struct Row {
   std::string size;
@@ -239,18 +240,22 @@ int main(int argc, char** argv) {
   for (const bool checksum : {false, true}) {
     for (const auto& size : kSizes) {
       const auto name = std::string("tcp_round_trip/") + size.name + (checksum ? "/checksum_on" : "/checksum_off");
-      benchmark::RegisterBenchmark(name.c_str(), [&rows, size, checksum](benchmark::State& state) {
-        for (auto _ : state) {
-          const auto row = compare(size, checksum);
-          state.SetIterationTime(row.tcp_us * 1e-6);
-          state.counters["asio_p50_us"] = row.asio_us;
-          state.counters["asio_whole_p50_us"] = row.strict_us;
-          state.counters["tcp_p50_us"] = row.tcp_us;
-          state.counters["tcp_over_asio"] = row.tcp_over_asio;
-          state.counters["tcp_over_asio_whole"] = row.tcp_over_strict;
-          rows.push_back(row);
-        }
-      })->UseManualTime()->Iterations(1)->Unit(benchmark::kMicrosecond);
+      benchmark::RegisterBenchmark(name.c_str(),
+                                   [&rows, size, checksum](benchmark::State& state) {
+                                     for (auto _ : state) {
+                                       const auto row = compare(size, checksum);
+                                       state.SetIterationTime(row.tcp_us * 1e-6);
+                                       state.counters["asio_p50_us"] = row.asio_us;
+                                       state.counters["asio_whole_p50_us"] = row.strict_us;
+                                       state.counters["tcp_p50_us"] = row.tcp_us;
+                                       state.counters["tcp_over_asio"] = row.tcp_over_asio;
+                                       state.counters["tcp_over_asio_whole"] = row.tcp_over_strict;
+                                       rows.push_back(row);
+                                     }
+                                   })
+          ->UseManualTime()
+          ->Iterations(1)
+          ->Unit(benchmark::kMicrosecond);
     }
   }
   benchmark::Initialize(&argc, argv);

@@ -19,7 +19,9 @@ BufferPool::~BufferPool() {
   for (const auto& buffer : kept_) free(buffer);
 }
 
-void BufferPool::free(Buffer buffer) noexcept { ::operator delete(buffer.data, buffer.capacity, kAlignment); }
+void BufferPool::free(Buffer buffer) noexcept {
+  ::operator delete(buffer.data, buffer.capacity, kAlignment);
+}
 
 BufferPool::Buffer BufferPool::take_kept(std::size_t bytes) {
   const std::lock_guard lock(mutex_);

@@ -33,8 +33,8 @@ std::optional<Error> CallTable::admit(std::uint64_t id, Deadline deadline, const
   if (stop.stop_requested()) return cancel_error();
   if (deadline && *deadline <= Clock::now()) return deadline_error();
   if (calls_.size() >= max_in_flight_) {
-    return Error(ErrorCode::overloaded, "call: " + std::to_string(calls_.size()) +
-                                            " calls are in flight already, which is the limit");
+    return Error(ErrorCode::overloaded,
+                 "call: " + std::to_string(calls_.size()) + " calls are in flight already, which is the limit");
   }
   calls_.emplace(id, Call{std::move(done), deadline, nullptr});
   if (deadline) {
@@ -77,8 +77,7 @@ std::optional<CallTable::Call> CallTable::take(std::uint64_t id) {
 }
 
 void CallTable::post(Completion done, CallResult result) {
-  asio::post(*context_,
-             [done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
+  asio::post(*context_, [done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
 }
 
 void CallTable::finish_later(std::uint64_t id, CallResult result) {

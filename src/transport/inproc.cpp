@@ -123,7 +123,9 @@ class Peer : public std::enable_shared_from_this<Peer> {
 class Host {
  public:
   Host(Context context, Handler handler, const ListenOptions& options)
-      : context_(std::move(context)), handler_(std::make_shared<const Handler>(std::move(handler))), options_(options) {}
+      : context_(std::move(context)),
+        handler_(std::make_shared<const Handler>(std::move(handler))),
+        options_(options) {}
 
   /// Null when closed.
   std::shared_ptr<Peer> join(const Context& caller_context, const std::weak_ptr<CallTable>& caller) {
@@ -132,8 +134,8 @@ class Host {
     const std::lock_guard lock(mutex_);
     if (closed_) return nullptr;
     if (peers_.size() >= options_.max_connections) {
-      throw Error(ErrorCode::overloaded, "inproc listener: all " + std::to_string(options_.max_connections) +
-                                             " connections are in use");
+      throw Error(ErrorCode::overloaded,
+                  "inproc listener: all " + std::to_string(options_.max_connections) + " connections are in use");
     }
     peers_.insert(peer);
     return peer;
@@ -169,7 +171,9 @@ struct Names {
 class InprocListener : public Listener {
  public:
   InprocListener(std::shared_ptr<Names> names, const std::string& name, Handler handler, const ListenOptions& options)
-      : names_(std::move(names)), name_(name), host_(std::make_shared<Host>(thread_.context(), std::move(handler), options)) {
+      : names_(std::move(names)),
+        name_(name),
+        host_(std::make_shared<Host>(thread_.context(), std::move(handler), options)) {
     const std::lock_guard lock(names_->mutex);
     if (!names_->hosts.try_emplace(name_, host_).second) {
       throw Error(ErrorCode::unavailable, "listen on '" + address() + "': the name is in use");
@@ -269,6 +273,8 @@ class InprocTransport : public Transport {
 
 }  // namespace
 
-std::shared_ptr<Transport> make_inproc_transport() { return std::make_shared<InprocTransport>(); }
+std::shared_ptr<Transport> make_inproc_transport() {
+  return std::make_shared<InprocTransport>();
+}
 
 }  // namespace splitnet

@@ -16,7 +16,9 @@ std::span<std::byte> MessageReader::space() noexcept {
   return {staging_.data() + end_, staging_.size() - end_};
 }
 
-void MessageReader::filled(std::size_t bytes) noexcept { (frame_ ? body_filled_ : end_) += bytes; }
+void MessageReader::filled(std::size_t bytes) noexcept {
+  (frame_ ? body_filled_ : end_) += bytes;
+}
 
 // Half a header of another protocol ("GET / HTTP/1.1") would otherwise be waited for until the time-out.
 void MessageReader::check_magic() const {

@@ -141,7 +141,9 @@ void TcpChannel::on_timer() {
 
 // ---- writing -----------------------------------------------------------------------------------
 
-TcpChannel::Sent TcpChannel::send(EncodedMessage message) { return enqueue(std::move(message), false); }
+TcpChannel::Sent TcpChannel::send(EncodedMessage message) {
+  return enqueue(std::move(message), false);
+}
 
 TcpChannel::Sent TcpChannel::enqueue(EncodedMessage message, bool is_last) {
   {
@@ -228,11 +230,10 @@ std::vector<EncodedMessage> TcpChannel::consume(std::size_t bytes) {
 void TcpChannel::wait_writable() {
   asio::dispatch(*context_, [self = shared_from_this()] {
     if (self->closed_) return self->drop_queue();
-    self->socket_.async_wait(asio::ip::tcp::socket::wait_write,
-                             [self](const boost::system::error_code& error) {
-                               if (error || self->closed_) return self->drop_queue();
-                               self->write();
-                             });
+    self->socket_.async_wait(asio::ip::tcp::socket::wait_write, [self](const boost::system::error_code& error) {
+      if (error || self->closed_) return self->drop_queue();
+      self->write();
+    });
   });
 }
 

@@ -45,8 +45,8 @@ class TcpChannel : public std::enable_shared_from_this<TcpChannel> {
  public:
   enum class Sent { yes, queue_full, closed };
 
-  TcpChannel(std::shared_ptr<asio::io_context> context, asio::ip::tcp::socket socket,
-             std::shared_ptr<BufferPool> pool, const ChannelOptions& options, std::string peer);
+  TcpChannel(std::shared_ptr<asio::io_context> context, asio::ip::tcp::socket socket, std::shared_ptr<BufferPool> pool,
+             const ChannelOptions& options, std::string peer);
 
   /// Any thread; before anything else. The channel holds its owner until it is closed.
   void start(std::shared_ptr<ChannelOwner> owner);

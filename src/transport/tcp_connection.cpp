@@ -73,8 +73,7 @@ class Caller : public ChannelOwner, public std::enable_shared_from_this<Caller> 
       : options_(options),
         endpoint_(endpoint),
         channel_(std::make_shared<TcpChannel>(context, std::move(socket), std::move(pool),
-                                              ChannelOptions{options.limits, options.max_queued_bytes, {}},
-                                              endpoint)),
+                                              ChannelOptions{options.limits, options.max_queued_bytes, {}}, endpoint)),
         calls_(std::make_shared<CallTable>(
             context, options.max_calls_in_flight,
             [channel = std::weak_ptr(channel_)](std::uint64_t id) { send_cancel(channel, id); })) {}

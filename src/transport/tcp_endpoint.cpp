@@ -42,8 +42,8 @@ TcpEndpoint parse_tcp_endpoint(const std::string& text) {
 std::vector<asio::ip::tcp::endpoint> resolve(const TcpEndpoint& endpoint) {
   asio::io_context context;
   boost::system::error_code error;
-  const auto found = asio::ip::tcp::resolver(context).resolve(
-      endpoint.host, endpoint.port, asio::ip::tcp::resolver::numeric_service, error);
+  const auto found = asio::ip::tcp::resolver(context).resolve(endpoint.host, endpoint.port,
+                                                              asio::ip::tcp::resolver::numeric_service, error);
   if (error || found.empty()) {
     throw Error(ErrorCode::unavailable,
                 "endpoint '" + endpoint.text + "': the host name is not known (" + error.message() + ")");

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/transport/inproc.hpp"
 
-#include "splitnet/testing/transport_conformance.hpp"
+#include "splitnet/testing/transport_tools.hpp"
 
 namespace splitnet {
 namespace {
-
-INSTANTIATE_TEST_SUITE_P(Inproc, TransportConformance,
-                         ::testing::Values(testing::TransportCase{make_inproc_transport, "inproc://conformance",
-                                                                  "inproc://nobody"}));
 
 TEST(Inproc, HandsOverTensorsWithoutACopy) {
   const auto transport = make_inproc_transport();

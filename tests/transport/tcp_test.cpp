@@ -15,7 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "splitnet/testing/transport_conformance.hpp"
+#include "splitnet/testing/transport_tools.hpp"
 
 extern char** environ;
 
@@ -25,20 +25,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::echo;
 using testing::request_with;
-
-std::shared_ptr<Transport> plain() { return make_tcp_transport(); }
-std::shared_ptr<Transport> frugal() {
-  TcpOptions options;
-  options.listener_threads = 1;
-  options.receive_pool_bytes = 0;
-  return make_tcp_transport(options);
-}
-
-// Port 1 (tcpmux) is privileged and not in use on machines that run tests.
-INSTANTIATE_TEST_SUITE_P(Tcp, TransportConformance,
-                         ::testing::Values(testing::TransportCase{plain, "tcp://127.0.0.1:0", "tcp://127.0.0.1:1"}));
-INSTANTIATE_TEST_SUITE_P(TcpFrugal, TransportConformance,
-                         ::testing::Values(testing::TransportCase{frugal, "tcp://localhost:0", "tcp://localhost:1"}));
 
 // ---- a peer that speaks bytes ------------------------------------------------------------------
 
@@ -64,10 +50,10 @@ class RawSocket {
   /// Everything until the peer closes; nothing when it has not within the time.
   std::optional<std::string> read_to_end(std::chrono::milliseconds time = 20s) const {
     std::string all;
-    const auto until = testing::Clock::now() + time;
+    const auto until = std::chrono::steady_clock::now() + time;
     for (;;) {
       pollfd waiting{descriptor_, POLLIN, 0};
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - testing::Clock::now()).count();
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
       if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) <= 0) return std::nullopt;
       char part[4096];
       const auto got = ::recv(descriptor_, part, sizeof part, 0);
@@ -99,7 +85,10 @@ class TcpAttack : public ::testing::Test {
   }
   void TearDown() override { expect_served(); }
   void expect_served() const {
-    EXPECT_EQ(call_and_wait(*friendly, request_with({Value(5)}), testing::Clock::now() + 20s).values.at(0).integer(), 5);
+    EXPECT_EQ(call_and_wait(*friendly, request_with({Value(5)}), std::chrono::steady_clock::now() + 20s)
+                  .values.at(0)
+                  .integer(),
+              5);
   }
 
   static Storage good_request() {
@@ -179,7 +168,8 @@ TEST_F(TcpAttack, LargerThanTheLimit) {
   options.limits.max_message_bytes = 100'000;
   listen(options);
   const auto connection = transport->connect(listener->address(), {});
-  EXPECT_EQ(testing::start_call(*connection, request_with({testing::iota_u8(3'000'000)})).error(), ErrorCode::too_large);
+  EXPECT_EQ(testing::start_call(*connection, request_with({testing::iota_u8(3'000'000)})).error(),
+            ErrorCode::too_large);
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
 }
 
@@ -235,12 +225,12 @@ TEST_F(TcpAttack, ReaderThatNeverReads) {
   ASSERT_EQ(::fcntl(peer.descriptor(), F_SETFL, O_NONBLOCK), 0);
   auto request = request_with({testing::iota_u8(500'000)});
   bool closed = false;
-  const auto until = testing::Clock::now() + 20s;
+  const auto until = std::chrono::steady_clock::now() + 20s;
   // Sends whole requests and reads nothing until the listener has had enough.
-  for (std::uint64_t id = 1; !closed && testing::Clock::now() < until; ++id) {
+  for (std::uint64_t id = 1; !closed && std::chrono::steady_clock::now() < until; ++id) {
     request.id = id;
     const auto bytes = encode(request).join();
-    for (std::size_t sent = 0; sent < bytes.size_bytes() && !closed && testing::Clock::now() < until;) {
+    for (std::size_t sent = 0; sent < bytes.size_bytes() && !closed && std::chrono::steady_clock::now() < until;) {
       const auto n = ::send(peer.descriptor(), bytes.data() + sent, bytes.size_bytes() - sent, MSG_NOSIGNAL);
       if (n > 0) {
         sent += static_cast<std::size_t>(n);
@@ -291,7 +281,7 @@ TEST_F(TcpAttack, NoFileDescriptorsLeft) {
   waiting.clear();
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
   const auto connection = transport->connect(listener->address(), {});
-  (void)call_and_wait(*connection, request_with({}), testing::Clock::now() + 20s);
+  (void)call_and_wait(*connection, request_with({}), std::chrono::steady_clock::now() + 20s);
 }
 
 // ---- a peer that answers badly -----------------------------------------------------------------
@@ -398,6 +388,16 @@ TEST(TcpCaller, BoundsWhatWaitsForAPeerThatDoesNotRead) {
 
 // ---- a peer that is killed ---------------------------------------------------------------------
 
+// Not a test but the process to be killed, which the next test starts: a fork of a process with threads
+// can't start threads under TSan.
+TEST(TcpPeerProcess, DISABLED_ServesAndNeverAnswers) {
+  testing::Held held;
+  const auto listener = make_tcp_transport()->listen("tcp://127.0.0.1:0", held.handler(), {});
+  std::printf("\n%s\n", listener->address().c_str());
+  std::fflush(stdout);
+  std::this_thread::sleep_for(60s);  // Ends even when the test that started it does not kill it.
+}
+
 TEST(TcpCaller, EndsCallsWhenThePeerProcessIsKilled) {
   int answer[2];
   ASSERT_EQ(::pipe(answer), 0);
@@ -405,15 +405,23 @@ TEST(TcpCaller, EndsCallsWhenThePeerProcessIsKilled) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, answer[1], 1);
   char program[] = "/proc/self/exe";
-  char flag[] = "--serve-and-never-answer";
-  char* arguments[] = {program, flag, nullptr};
+  char filter[] = "--gtest_filter=TcpPeerProcess.*";
+  char disabled[] = "--gtest_also_run_disabled_tests";
+  char* arguments[] = {program, filter, disabled, nullptr};
   pid_t child = 0;
   ASSERT_EQ(::posix_spawn(&child, program, &actions, nullptr, arguments, environ), 0);
   posix_spawn_file_actions_destroy(&actions);
   ::close(answer[1]);
   std::string address;
-  for (char c = 0; ::read(answer[0], &c, 1) == 1 && c != '\n';) address += c;
-  ::close(answer[0]);
+  for (char c = 0; ::read(answer[0], &c, 1) == 1;) {
+    if (c != '\n') {
+      address += c;
+    } else if (address.starts_with("tcp://")) {
+      break;
+    } else {
+      address.clear();  // GoogleTest's own words.
+    }
+  }
   ASSERT_TRUE(address.starts_with("tcp://")) << address;
   const auto connection = make_tcp_transport()->connect(address, {});
   const auto outcome = testing::start_call(*connection, request_with({testing::iota_u8(1'000'000)}));
@@ -422,6 +430,7 @@ TEST(TcpCaller, EndsCallsWhenThePeerProcessIsKilled) {
   ASSERT_EQ(::kill(child, SIGKILL), 0);
   EXPECT_EQ(outcome.error(), ErrorCode::unavailable);
   EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+  ::close(answer[0]);
   EXPECT_EQ(testing::code_of([&] { (void)make_tcp_transport()->connect(address, {}); }), ErrorCode::unavailable);
 }
 
@@ -443,8 +452,9 @@ TEST(TcpEndpoint, RefusesAddressesThatOtherMachinesReach) {
 }
 
 TEST(TcpEndpoint, RefusesWhatIsNotAnEndpoint) {
-  for (const std::string endpoint : {"tcp://", "tcp://host", "tcp://:1", "tcp://host:", "tcp://host:65536", "tcp://host:-1",
-                                     "tcp://host:1x", "tcp://::1:80", "tcp://a/b:80", "http://host:80"}) {
+  for (const std::string endpoint :
+       {"tcp://", "tcp://host", "tcp://:1", "tcp://host:", "tcp://host:65536", "tcp://host:-1", "tcp://host:1x",
+        "tcp://::1:80", "tcp://a/b:80", "http://host:80"}) {
     EXPECT_EQ(testing::code_of([&] { (void)make_tcp_transport()->connect(endpoint, {}); }), ErrorCode::invalid_argument)
         << endpoint;
   }
@@ -469,21 +479,5 @@ TEST(TcpEndpoint, AcceptsNamesAndIpv6) {
   }
 }
 
-int serve_and_never_answer() {
-  testing::Held held;
-  const auto listener = make_tcp_transport()->listen("tcp://127.0.0.1:0", held.handler(), {});
-  std::printf("%s\n", listener->address().c_str());
-  std::fflush(stdout);
-  std::this_thread::sleep_for(60s);  // Ends even when the test that started it does not kill it.
-  return 0;
-}
-
 }  // namespace
 }  // namespace splitnet
-
-int main(int argc, char** argv) {
-  // A process of its own to be killed: a fork of a process with threads can't start threads under TSan.
-  if (argc == 2 && std::string(argv[1]) == "--serve-and-never-answer") return splitnet::serve_and_never_answer();
-  ::testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}

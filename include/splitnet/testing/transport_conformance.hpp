@@ -1,34 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// What every transport must do, as GoogleTest cases. A new transport joins in one source file of its own:
+/// What every transport must do, as GoogleTest cases. A new transport joins in one source file:
 ///
 ///     #include <splitnet/testing/transport_conformance.hpp>
 ///     INSTANTIATE_TEST_SUITE_P(Mine, TransportConformance,
 ///         testing::Values(splitnet::testing::TransportCase{make_mine, "mine://a", "mine://nobody"}));
 ///
-/// Include it in one source file of a test program: it defines the cases.
+/// It defines the cases, so only one source file of a test program includes it.
 #pragma once
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cmath>
-#include <condition_variable>
-#include <cstring>
-#include <functional>
-#include <future>
-#include <limits>
-#include <memory>
-#include <mutex>
-#include <random>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
-
-#include "splitnet/transport.hpp"
+#include "splitnet/testing/transport_tools.hpp"
 
 namespace splitnet::testing {
 
@@ -37,144 +18,6 @@ struct TransportCase {
   std::string listen_endpoint;  ///< Free at the start of every case.
   std::string nobody;           ///< An endpoint where nobody listens.
 };
-
-inline constexpr auto kLongTime = std::chrono::seconds(30);  // Only ever waited for when a case fails.
-
-inline Tensor iota_u8(std::int64_t size, unsigned seed = 0) {
-  Tensor tensor = Tensor::empty(DType::u8, {size});
-  auto* bytes = tensor.data();
-  for (std::int64_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>((static_cast<unsigned>(i) * 31 + seed) & 0xff);
-  return tensor;
-}
-
-inline Message request_with(std::vector<Value> values) {
-  Message message;
-  message.request.model = "conformance";
-  message.values = std::move(values);
-  return message;
-}
-
-inline Message reply_with(std::vector<Value> values) {
-  Message message;
-  message.kind = MessageKind::reply;
-  message.values = std::move(values);
-  return message;
-}
-
-inline void echo(Message request, const CallContext& /*context*/, const Responder& respond) {
-  respond(reply_with(std::move(request.values)));
-}
-
-/// Collects the outcome of one call and notes how often, and whether inside `call`, it came.
-class Outcome {
- public:
-  Completion completion() {
-    return [state = state_](CallResult result) {
-      const std::lock_guard lock(state->mutex);
-      ++state->count;
-      state->inside_call = state->inside_call || in_call();
-      if (!state->result) state->result.emplace(std::move(result));
-      state->changed.notify_all();
-    };
-  }
-  bool wait(std::chrono::nanoseconds time = kLongTime) const {
-    std::unique_lock lock(state_->mutex);
-    return state_->changed.wait_for(lock, time, [this] { return state_->result.has_value(); });
-  }
-  int count() const {
-    const std::lock_guard lock(state_->mutex);
-    return state_->count;
-  }
-  bool came_inside_call() const {
-    const std::lock_guard lock(state_->mutex);
-    return state_->inside_call;
-  }
-  /// The error of the call, whether the transport or the peer said it; nothing for a good reply.
-  std::optional<ErrorCode> error() const {
-    if (!wait()) return std::nullopt;
-    const std::lock_guard lock(state_->mutex);
-    if (const auto* error = std::get_if<Error>(&*state_->result)) return error->code();
-    const auto& message = std::get<Message>(*state_->result);
-    return message.kind == MessageKind::error ? std::optional(message.error) : std::nullopt;
-  }
-  const Message* message() const {
-    return wait() ? std::get_if<Message>(&*state_->result) : nullptr;
-  }
-  static bool& in_call() {
-    thread_local bool inside = false;
-    return inside;
-  }
-
- private:
-  struct State {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::optional<CallResult> result;
-    int count = 0;
-    bool inside_call = false;
-  };
-  std::shared_ptr<State> state_ = std::make_shared<State>();
-};
-
-/// Calls with the thread marked, so that a completion that runs inline is found out.
-inline Outcome start_call(Connection& connection, Message request, Deadline deadline = {},
-                          std::stop_token stop = {}) {
-  Outcome outcome;
-  Outcome::in_call() = true;
-  connection.call(std::move(request), deadline, std::move(stop), outcome.completion());
-  Outcome::in_call() = false;
-  return outcome;
-}
-
-/// A handler that keeps requests until the test answers them.
-class Held {
- public:
-  struct Item {
-    Message request;
-    CallContext context;
-    Responder respond;
-  };
-  Handler handler() {
-    return [state = state_](Message request, CallContext context, Responder respond) {
-      const std::lock_guard lock(state->mutex);
-      state->items.push_back({std::move(request), std::move(context), std::move(respond)});
-      state->changed.notify_all();
-    };
-  }
-  bool wait_for(std::size_t count, std::chrono::nanoseconds time = kLongTime) {
-    std::unique_lock lock(state_->mutex);
-    return state_->changed.wait_for(lock, time, [&] { return state_->items.size() >= count; });
-  }
-  std::vector<Item> take() {
-    const std::lock_guard lock(state_->mutex);
-    return std::exchange(state_->items, {});
-  }
-
- private:
-  struct State {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::vector<Item> items;
-  };
-  std::shared_ptr<State> state_ = std::make_shared<State>();
-};
-
-inline bool wait_until_stopped(const std::stop_token& stop) {
-  std::promise<void> stopped;
-  const std::stop_callback callback(stop, [&stopped] { stopped.set_value(); });
-  return stopped.get_future().wait_for(kLongTime) == std::future_status::ready;
-}
-
-template <class Function>
-ErrorCode code_of(Function&& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::internal;
-}
 
 }  // namespace splitnet::testing
 
@@ -194,4 +37,541 @@ class TransportConformance : public ::testing::TestWithParam<splitnet::testing::
   std::unique_ptr<splitnet::Listener> listener;
 };
 
-#include "splitnet/testing/transport_conformance_cases.hpp"
+namespace splitnet::testing {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+// ---- carrying values ---------------------------------------------------------------------------
+
+TEST_P(TransportConformance, CarriesEveryKindOfValue) {
+  listen(echo);
+  const auto connection = connect();
+  Tensor special = Tensor::empty(DType::f32, {3});
+  const float bits[] = {std::numeric_limits<float>::quiet_NaN(), -0.0F, std::numeric_limits<float>::infinity()};
+  std::memcpy(special.data(), bits, sizeof bits);
+  std::vector<Value> values{None{},
+                            true,
+                            std::int64_t{-7},
+                            2.5,
+                            std::complex<double>(1, -2),
+                            "text with \xc3\xbc",
+                            special,
+                            List{{Value(1), Value(2)}},
+                            Tuple{{iota_u8(5), None{}}},
+                            Dict{{{Value("key"), Value(iota_u8(3))}}}};
+  const auto reply = call_and_wait(*connection, request_with(values));
+  ASSERT_EQ(reply.values.size(), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_TRUE(bit_identical(reply.values[i], values[i]))
+        << describe(values[i]) << " came as " << describe(reply.values[i]);
+  }
+}
+
+TEST_P(TransportConformance, CarriesTheFieldsOfRequestAndReply) {
+  std::promise<Message> seen;
+  listen([&seen](Message request, const CallContext&, const Responder& respond) {
+    seen.set_value(request);
+    Message reply = reply_with({});
+    reply.times_s["tail"] = 0.25;
+    respond(std::move(reply));
+  });
+  const auto connection = connect();
+  auto request = request_with({});
+  request.request.fingerprint = "abc";
+  const auto reply = call_and_wait(*connection, request);
+  EXPECT_EQ(seen.get_future().get().request, request.request);
+  EXPECT_EQ(reply.kind, MessageKind::reply);
+  EXPECT_EQ(reply.times_s, (std::map<std::string, double>{{"tail", 0.25}}));
+}
+
+TEST_P(TransportConformance, CarriesAnEmptyMessageAndEmptyTensors) {
+  listen(echo);
+  const auto connection = connect();
+  EXPECT_TRUE(call_and_wait(*connection, request_with({})).values.empty());
+  const auto reply = call_and_wait(*connection, request_with({Tensor::empty(DType::f32, {0, 3})}));
+  ASSERT_EQ(reply.values.size(), 1U);
+  EXPECT_EQ(reply.values[0].tensor().sizes, (std::vector<std::int64_t>{0, 3}));
+}
+
+TEST_P(TransportConformance, CarriesLargeTensorsOneAfterAnother) {
+  listen(echo);
+  const auto connection = connect();
+  for (unsigned round = 0; round < 3; ++round) {
+    const auto tensor = iota_u8(10'000'000 - static_cast<std::int64_t>(round), round);
+    const auto reply = call_and_wait(*connection, request_with({tensor}));
+    EXPECT_TRUE(bit_identical(reply.values.at(0).tensor(), tensor));
+  }
+}
+
+TEST_P(TransportConformance, CarriesManyTensors) {
+  listen(echo);
+  const auto connection = connect();
+  std::vector<Value> values;
+  for (unsigned i = 0; i < 300; ++i) values.emplace_back(iota_u8(i * 7, i));
+  const auto reply = call_and_wait(*connection, request_with(values));
+  ASSERT_EQ(reply.values.size(), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_TRUE(bit_identical(reply.values[i], values[i])) << i;
+}
+
+TEST_P(TransportConformance, KeepsAReplyAliveAfterTheConnection) {
+  listen(echo);
+  const auto tensor = iota_u8(1'000'000);
+  Message reply;
+  {
+    const auto connection = connect();
+    reply = call_and_wait(*connection, request_with({tensor}));
+  }
+  listener.reset();
+  transport.reset();
+  EXPECT_TRUE(bit_identical(reply.values.at(0).tensor(), tensor));
+}
+
+// ---- many calls --------------------------------------------------------------------------------
+
+TEST_P(TransportConformance, MatchesAnswersThatComeOutOfOrder) {
+  listen(held.handler());
+  const auto connection = connect();
+  std::vector<Outcome> outcomes;
+  for (int i = 0; i < 10; ++i) outcomes.push_back(start_call(*connection, request_with({Value(i)})));
+  ASSERT_TRUE(held.wait_for(10));
+  auto items = held.take();
+  std::reverse(items.begin(), items.end());
+  for (auto& item : items) item.respond(reply_with(item.request.values));
+  for (int i = 0; i < 10; ++i) {
+    const auto* reply = outcomes[static_cast<std::size_t>(i)].message();
+    ASSERT_NE(reply, nullptr);
+    EXPECT_EQ(reply->values.at(0).integer(), i);
+  }
+}
+
+TEST_P(TransportConformance, ServesManyCallsFromManyThreads) {
+  listen(echo);
+  const auto connection = connect();
+  std::atomic<int> good{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      std::vector<Outcome> outcomes;
+      for (int i = 0; i < 64; ++i)
+        outcomes.push_back(start_call(*connection, request_with({Value(t * 1000 + i), iota_u8(3000 * i)})));
+      for (int i = 0; i < 64; ++i) {
+        const auto* reply = outcomes[static_cast<std::size_t>(i)].message();
+        if (reply != nullptr && reply->values.at(0).integer() == t * 1000 + i &&
+            bit_identical(reply->values.at(1).tensor(), iota_u8(3000 * i))) {
+          ++good;
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(good, 8 * 64);
+}
+
+TEST_P(TransportConformance, ServesSeveralConnections) {
+  listen(echo);
+  std::vector<std::unique_ptr<Connection>> connections;
+  for (int i = 0; i < 8; ++i) connections.push_back(connect());
+  for (int i = 0; i < 8; ++i) {
+    const auto reply = call_and_wait(*connections[static_cast<std::size_t>(i)], request_with({Value(i)}));
+    EXPECT_EQ(reply.values.at(0).integer(), i);
+  }
+}
+
+// ---- errors ------------------------------------------------------------------------------------
+
+TEST_P(TransportConformance, CarriesErrorsWithCodeAndText) {
+  listen([](const Message&, const CallContext&, const Responder& respond) {
+    respond(Message::make_error(Error(ErrorCode::incompatible, "fingerprint: found a, expected b")));
+  });
+  const auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}));
+  const auto* reply = outcome.message();
+  ASSERT_NE(reply, nullptr);
+  EXPECT_EQ(reply->kind, MessageKind::error);
+  EXPECT_EQ(reply->error, ErrorCode::incompatible);
+  EXPECT_EQ(reply->error_message, "fingerprint: found a, expected b");
+  EXPECT_EQ(code_of([&] { call_and_wait(*connection, request_with({})); }), ErrorCode::incompatible);
+}
+
+TEST_P(TransportConformance, TurnsWhatAHandlerThrowsIntoAnAnswer) {
+  listen([](const Message& request, const CallContext&, const Responder&) {
+    if (request.values.at(0).integer() == 0) throw Error(ErrorCode::overloaded, "queue is full");
+    if (request.values.at(0).integer() == 1) throw std::runtime_error("boom");
+    throw 7;  // NOLINT(hicpp-exception-baseclass)
+  });
+  const auto connection = connect();
+  EXPECT_EQ(start_call(*connection, request_with({Value(0)})).error(), ErrorCode::overloaded);
+  EXPECT_EQ(start_call(*connection, request_with({Value(1)})).error(), ErrorCode::internal);
+  EXPECT_EQ(start_call(*connection, request_with({Value(2)})).error(), ErrorCode::internal);
+}
+
+TEST_P(TransportConformance, RefusesToConnectToNobody) {
+  try {
+    (void)transport->connect(GetParam().nobody, {});
+    FAIL() << "connected";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::unavailable);
+    EXPECT_NE(std::string(error.what()).find(GetParam().nobody), std::string::npos) << error.what();
+  }
+}
+
+TEST_P(TransportConformance, RefusesABadEndpoint) {
+  EXPECT_EQ(code_of([&] { (void)transport->connect("nonsense", {}); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of([&] { (void)transport->listen("nonsense", echo, {}); }), ErrorCode::invalid_argument);
+}
+
+TEST_P(TransportConformance, ListensOnAnAddressOnce) {
+  listen(echo);
+  EXPECT_EQ(code_of([&] { (void)transport->listen(listener->address(), echo, {}); }), ErrorCode::unavailable);
+  const auto connection = connect();
+  EXPECT_EQ(call_and_wait(*connection, request_with({Value(3)})).values.at(0).integer(), 3);
+}
+
+TEST_P(TransportConformance, ListensAgainAfterClosing) {
+  listen(echo);
+  const auto address = listener->address();
+  {
+    const auto connection = connect();
+    (void)call_and_wait(*connection, request_with({}));
+  }
+  listener->close();
+  EXPECT_EQ(code_of([&] { (void)transport->connect(address, {}); }), ErrorCode::unavailable);
+  listener = transport->listen(address, echo, {});
+  (void)call_and_wait(*connect(), request_with({}));
+}
+
+TEST_P(TransportConformance, RefusesTooLargeARequestBeforeSending) {
+  std::atomic<int> handled{0};
+  listen([&handled](Message request, const CallContext& context, const Responder& respond) {
+    ++handled;
+    echo(std::move(request), context, respond);
+  });
+  ConnectOptions options;
+  options.limits.max_message_bytes = 10'000;
+  const auto connection = connect(options);
+  EXPECT_EQ(start_call(*connection, request_with({iota_u8(20'000)})).error(), ErrorCode::too_large);
+  EXPECT_EQ(handled, 0);
+  (void)call_and_wait(*connection, request_with({iota_u8(1'000)}));
+}
+
+// ---- deadlines and cancellation ----------------------------------------------------------------
+
+TEST_P(TransportConformance, EndsAtTheDeadlineThoughTheHandlerIsSlow) {
+  listen(held.handler());
+  const auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}), Clock::now() + 50ms);
+  EXPECT_EQ(outcome.error(), ErrorCode::deadline_exceeded);
+  ASSERT_TRUE(held.wait_for(1));
+  auto items = held.take();
+  EXPECT_TRUE(wait_until_stopped(items[0].context.stop));
+  items[0].respond(reply_with({}));  // Late: dropped.
+  const auto next = start_call(*connection, request_with({Value(1)}));
+  ASSERT_TRUE(held.wait_for(1));
+  for (auto& item : held.take()) item.respond(reply_with(item.request.values));
+  ASSERT_NE(next.message(), nullptr);
+  EXPECT_EQ(next.message()->values.at(0).integer(), 1);
+  EXPECT_EQ(outcome.count(), 1);
+}
+
+TEST_P(TransportConformance, KeepsDeadlinesApart) {
+  listen(held.handler());
+  const auto connection = connect();
+  const auto late = start_call(*connection, request_with({}), Clock::now() + 150ms);
+  const auto never = start_call(*connection, request_with({}));
+  const auto early = start_call(*connection, request_with({}), Clock::now() + 30ms);
+  EXPECT_EQ(early.error(), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(late.error(), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(never.count(), 0);
+}
+
+TEST_P(TransportConformance, DoesNotSendWhatIsLateAlready) {
+  listen(held.handler());
+  const auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}), Clock::now() - 1s);
+  EXPECT_EQ(outcome.error(), ErrorCode::deadline_exceeded);
+  EXPECT_FALSE(outcome.came_inside_call());
+  EXPECT_FALSE(held.wait_for(1, 30ms));
+}
+
+TEST_P(TransportConformance, TellsTheHandlerTheDeadline) {
+  listen(held.handler());
+  const auto connection = connect();
+  const auto deadline = Clock::now() + 1h;
+  const auto with = start_call(*connection, request_with({Value(1)}), deadline);
+  const auto without = start_call(*connection, request_with({Value(0)}));
+  ASSERT_TRUE(held.wait_for(2));
+  for (auto& item : held.take()) {
+    if (item.request.values.at(0).integer() == 1) {
+      ASSERT_TRUE(item.context.deadline);
+      EXPECT_LT(*item.context.deadline, deadline + 30s);
+      EXPECT_GT(*item.context.deadline, deadline - 30s);
+    } else {
+      EXPECT_FALSE(item.context.deadline);
+    }
+  }
+}
+
+TEST_P(TransportConformance, CancelsBeforeTheCall) {
+  listen(held.handler());
+  const auto connection = connect();
+  std::stop_source stop;
+  stop.request_stop();
+  const auto outcome = start_call(*connection, request_with({}), {}, stop.get_token());
+  EXPECT_EQ(outcome.error(), ErrorCode::cancelled);
+  EXPECT_FALSE(outcome.came_inside_call());
+  EXPECT_FALSE(held.wait_for(1, 30ms));
+}
+
+TEST_P(TransportConformance, CancelsDuringTheCall) {
+  listen(held.handler());
+  const auto connection = connect();
+  std::stop_source stop;
+  const auto outcome = start_call(*connection, request_with({}), {}, stop.get_token());
+  ASSERT_TRUE(held.wait_for(1));
+  auto items = held.take();
+  EXPECT_FALSE(items[0].context.stop.stop_requested());
+  stop.request_stop();
+  EXPECT_EQ(outcome.error(), ErrorCode::cancelled);
+  EXPECT_TRUE(wait_until_stopped(items[0].context.stop));
+  items[0].respond(reply_with({}));
+  EXPECT_EQ(outcome.count(), 1);
+}
+
+TEST_P(TransportConformance, ForgetsTheStopTokenAfterTheAnswer) {
+  listen(echo);
+  const auto connection = connect();
+  std::stop_source stop;
+  (void)call_and_wait(*connection, request_with({}), {}, stop.get_token());
+  stop.request_stop();
+  (void)call_and_wait(*connection, request_with({}));
+}
+
+// ---- completions -------------------------------------------------------------------------------
+
+TEST_P(TransportConformance, NeverCompletesInsideCall) {
+  listen(echo);
+  ConnectOptions options;
+  options.max_calls_in_flight = 4;
+  const auto connection = connect(options);
+  std::vector<Outcome> outcomes;
+  for (int i = 0; i < 500; ++i) outcomes.push_back(start_call(*connection, request_with({})));
+  connection->close();
+  for (int i = 0; i < 10; ++i) outcomes.push_back(start_call(*connection, request_with({})));
+  for (const auto& outcome : outcomes) {
+    ASSERT_TRUE(outcome.wait());
+    EXPECT_FALSE(outcome.came_inside_call());
+    EXPECT_EQ(outcome.count(), 1);
+  }
+}
+
+TEST_P(TransportConformance, AllowsACallFromWithinACompletion) {
+  listen(echo);
+  const auto connection = connect();
+  std::promise<int> depth;
+  std::function<void(int)> again = [&](int level) {
+    Outcome::in_call() = true;
+    connection->call(request_with({Value(level)}), {}, {}, [&, level](const CallResult& result) {
+      EXPECT_FALSE(Outcome::in_call());
+      EXPECT_TRUE(std::holds_alternative<Message>(result));
+      level < 50 ? again(level + 1) : depth.set_value(level);
+    });
+    Outcome::in_call() = false;
+  };
+  again(0);
+  auto done = depth.get_future();
+  ASSERT_EQ(done.wait_for(kLongTime), std::future_status::ready);
+  EXPECT_EQ(done.get(), 50);
+}
+
+TEST_P(TransportConformance, AllowsACompletionToDestroyItsConnection) {
+  listen(held.handler());
+  auto connection = connect();
+  std::promise<void> destroyed;
+  connection->call(request_with({}), {}, {}, [&](const CallResult&) {
+    connection.reset();
+    destroyed.set_value();
+  });
+  ASSERT_TRUE(held.wait_for(1));
+  for (auto& item : held.take()) item.respond(reply_with({}));
+  EXPECT_EQ(destroyed.get_future().wait_for(kLongTime), std::future_status::ready);
+}
+
+// Answers, deadlines, cancellations and closing race; each call still ends exactly once.
+TEST_P(TransportConformance, CompletesExactlyOnceUnderStress) {
+  std::atomic<unsigned> turn{0};
+  listen([&](Message request, const CallContext& context, const Responder& respond) {
+    switch (turn++ % 4) {
+      case 0: return;                                               // Dropped.
+      case 1: std::this_thread::sleep_for(300us); [[fallthrough]];  // Slow.
+      default: echo(std::move(request), context, respond);
+    }
+  });
+  for (int round = 0; round < 5; ++round) {
+    const auto connection = connect();
+    std::mutex mutex;
+    std::vector<Outcome> outcomes;
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        std::mt19937 random(t + static_cast<unsigned>(round) * 10);
+        for (int i = 0; i < 100; ++i) {
+          std::stop_source stop;
+          Deadline deadline;
+          if (random() % 2 == 0) deadline = Clock::now() + std::chrono::microseconds(random() % 2000);
+          auto outcome = start_call(*connection, request_with({iota_u8(static_cast<std::int64_t>(random() % 5000))}),
+                                    deadline, stop.get_token());
+          if (random() % 3 == 0) stop.request_stop();
+          const std::lock_guard lock(mutex);
+          outcomes.push_back(std::move(outcome));
+        }
+      });
+    }
+    if (round % 2 == 0) {
+      std::this_thread::sleep_for(3ms);
+      connection->close();
+    }
+    for (auto& thread : threads) thread.join();
+    for (const auto& outcome : outcomes) ASSERT_TRUE(outcome.wait());
+    std::this_thread::sleep_for(5ms);
+    for (const auto& outcome : outcomes) {
+      EXPECT_EQ(outcome.count(), 1);
+      EXPECT_FALSE(outcome.came_inside_call());
+    }
+  }
+}
+
+// ---- closing -----------------------------------------------------------------------------------
+
+TEST_P(TransportConformance, EndsCallsWhenTheConnectionCloses) {
+  listen(held.handler());
+  const auto connection = connect();
+  std::vector<Outcome> outcomes;
+  for (int i = 0; i < 5; ++i) outcomes.push_back(start_call(*connection, request_with({})));
+  ASSERT_TRUE(held.wait_for(5));
+  connection->close();
+  connection->close();
+  for (const auto& outcome : outcomes) EXPECT_EQ(outcome.error(), ErrorCode::unavailable);
+  EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
+  for (auto& item : held.take()) EXPECT_TRUE(wait_until_stopped(item.context.stop));
+}
+
+TEST_P(TransportConformance, EndsCallsWhenTheConnectionIsDestroyed) {
+  listen(held.handler());
+  auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}));
+  connection.reset();
+  EXPECT_EQ(outcome.count(), 1) << "the destructor waits for completions";
+  EXPECT_EQ(outcome.error(), ErrorCode::unavailable);
+}
+
+TEST_P(TransportConformance, EndsCallsWhenTheListenerCloses) {
+  listen(held.handler());
+  const auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}));
+  ASSERT_TRUE(held.wait_for(1));
+  listener->close();
+  listener->close();
+  EXPECT_EQ(outcome.error(), ErrorCode::unavailable);
+  auto items = held.take();
+  EXPECT_TRUE(items[0].context.stop.stop_requested());
+  items[0].respond(reply_with({}));  // Discarded.
+  items.clear();
+  EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
+  EXPECT_EQ(outcome.count(), 1);
+}
+
+TEST_P(TransportConformance, WaitsForRunningHandlersWhenTheListenerCloses) {
+  std::promise<void> entered;
+  std::atomic<bool> left{false};
+  listen([&](const Message&, const CallContext&, const Responder&) {
+    entered.set_value();
+    std::this_thread::sleep_for(50ms);
+    left = true;
+  });
+  const auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}));
+  entered.get_future().wait();
+  listener->close();
+  EXPECT_TRUE(left);
+  EXPECT_TRUE(outcome.wait());
+}
+
+TEST_P(TransportConformance, AnswersAfterEverythingIsGone) {
+  listen(held.handler());
+  auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}));
+  ASSERT_TRUE(held.wait_for(1));
+  auto items = held.take();
+  connection.reset();
+  listener.reset();
+  transport.reset();
+  items[0].respond(reply_with({}));
+  EXPECT_EQ(outcome.count(), 1);
+}
+
+// ---- answering ---------------------------------------------------------------------------------
+
+TEST_P(TransportConformance, AnswersInternalForADroppedResponder) {
+  listen(held.handler());
+  const auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}));
+  ASSERT_TRUE(held.wait_for(1));
+  held.take().clear();
+  EXPECT_EQ(outcome.error(), ErrorCode::internal);
+}
+
+TEST_P(TransportConformance, IgnoresASecondAnswer) {
+  listen(held.handler());
+  const auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}));
+  ASSERT_TRUE(held.wait_for(1));
+  for (auto& item : held.take()) {
+    item.respond(reply_with({Value(1)}));
+    item.respond(reply_with({Value(2)}));
+  }
+  ASSERT_NE(outcome.message(), nullptr);
+  EXPECT_EQ(outcome.message()->values.at(0).integer(), 1);
+  const auto next = start_call(*connection, request_with({}));
+  ASSERT_TRUE(held.wait_for(1));
+  EXPECT_EQ(outcome.count(), 1);
+  EXPECT_EQ(next.count(), 0) << "the second answer must not be taken for this call's";
+}
+
+// ---- bounds ------------------------------------------------------------------------------------
+
+TEST_P(TransportConformance, RefusesMoreCallsThanTheConnectionAllows) {
+  listen(held.handler());
+  ConnectOptions options;
+  options.max_calls_in_flight = 2;
+  const auto connection = connect(options);
+  const auto first = start_call(*connection, request_with({}));
+  const auto second = start_call(*connection, request_with({}));
+  EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::overloaded);
+  ASSERT_TRUE(held.wait_for(2));
+  for (auto& item : held.take()) item.respond(reply_with({}));
+  EXPECT_NE(first.message(), nullptr);
+  EXPECT_NE(second.message(), nullptr);
+  const auto third = start_call(*connection, request_with({}));
+  EXPECT_TRUE(held.wait_for(1));
+}
+
+TEST_P(TransportConformance, HandlesNoMoreRequestsThanTheListenerAllows) {
+  ListenOptions options;
+  options.max_calls_in_flight = 2;
+  listen(held.handler(), options);
+  const auto connection = connect();
+  std::vector<Outcome> outcomes;
+  for (int i = 0; i < 7; ++i) outcomes.push_back(start_call(*connection, request_with({Value(i)})));
+  for (int answered = 0; answered < 7;) {
+    ASSERT_TRUE(held.wait_for(1));
+    EXPECT_FALSE(held.wait_for(3, 5ms));
+    for (auto& item : held.take()) {
+      item.respond(reply_with(item.request.values));
+      ++answered;
+    }
+  }
+  for (const auto& outcome : outcomes) EXPECT_NE(outcome.message(), nullptr);
+}
+
+}  // namespace splitnet::testing

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every transport of the library against the one suite: a new one adds a line here.
+#include "splitnet/testing/transport_conformance.hpp"
+
+#include "splitnet/transport/inproc.hpp"
+#include "splitnet/transport/tcp.hpp"
+
+namespace splitnet {
+namespace {
+
+using testing::TransportCase;
+
+std::shared_ptr<Transport> tcp() {
+  return make_tcp_transport();
+}
+std::shared_ptr<Transport> frugal_tcp() {
+  TcpOptions options;
+  options.listener_threads = 1;
+  options.receive_pool_bytes = 0;
+  return make_tcp_transport(options);
+}
+
+// Port 1 (tcpmux) is privileged and not in use on machines that run tests.
+INSTANTIATE_TEST_SUITE_P(Inproc, TransportConformance,
+                         ::testing::Values(TransportCase{make_inproc_transport, "inproc://a", "inproc://nobody"}));
+INSTANTIATE_TEST_SUITE_P(Tcp, TransportConformance,
+                         ::testing::Values(TransportCase{tcp, "tcp://127.0.0.1:0", "tcp://127.0.0.1:1"}));
+INSTANTIATE_TEST_SUITE_P(FrugalTcp, TransportConformance,
+                         ::testing::Values(TransportCase{frugal_tcp, "tcp://localhost:0", "tcp://localhost:1"}));
+
+}  // namespace
+}  // namespace splitnet
