@@ -244,7 +244,8 @@ int serve(const Arguments& arguments) {
   options.allow_remote = arguments.allow_remote;
   const auto registry = TransportRegistry::with_defaults();
   for (const std::string& endpoint : arguments.listen) {
-    std::cout << "listening on " << worker->serve(registry, endpoint, options) << std::endl;
+    const std::string address = worker->serve(registry, endpoint, options);
+    std::cout << "listening on " << address << std::endl;
   }
   int received = 0;
   sigwait(&signals, &received);
