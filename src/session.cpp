@@ -66,11 +66,10 @@ Route route_of(const SessionOptions& options) {
     if (options.worker.empty()) return {};
     return {{options.worker}, {options.cut}};
   }
-  require(options.worker.empty() && !two_way_cut,
-          "SessionOptions: give either worker and cut, or workers and cuts");
-  require(options.workers.size() == options.cuts.size(),
-          "SessionOptions: " + std::to_string(options.workers.size()) + " workers for " +
-              std::to_string(options.cuts.size()) + " cuts, expected as many");
+  require(options.worker.empty() && !two_way_cut, "SessionOptions: give either worker and cut, or workers and cuts");
+  require(options.workers.size() == options.cuts.size(), "SessionOptions: " + std::to_string(options.workers.size()) +
+                                                             " workers for " + std::to_string(options.cuts.size()) +
+                                                             " cuts, expected as many");
   return {options.workers, options.cuts};
 }
 
@@ -320,8 +319,8 @@ void Session::Impl::run_heads() {
 void Session::Impl::run_head(const CallPtr& call) {
   const StageInfo& info = head_->info();
   if (call->inputs.size() != info.inputs.size()) {
-    throw Error(ErrorCode::invalid_argument, "the model takes " + std::to_string(info.inputs.size()) +
-                                                 " inputs, " + std::to_string(call->inputs.size()) + " were given");
+    throw Error(ErrorCode::invalid_argument, "the model takes " + std::to_string(info.inputs.size()) + " inputs, " +
+                                                 std::to_string(call->inputs.size()) + " were given");
   }
   {
     const std::lock_guard one_at_a_time(head_mutex_);
@@ -365,9 +364,9 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
   call->hop_begun = Clock::now();
   const auto connection = hop.connection;  // `close` may drop it as soon as the completion has run.
   connection->call(std::move(request), call->deadline, call->stop,
-                       [self = shared_from_this(), call, index](CallResult result) {
-                         self->guarded(call, [&] { self->receive(call, index, std::move(result)); });
-                       });
+                   [self = shared_from_this(), call, index](CallResult result) {
+                     self->guarded(call, [&] { self->receive(call, index, std::move(result)); });
+                   });
 }
 
 void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult result) {
@@ -472,7 +471,9 @@ std::unique_ptr<Session> Session::open(std::shared_ptr<const Model> model, Sessi
 }
 
 Session::Session(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Session::~Session() { close(); }
+Session::~Session() {
+  close();
+}
 
 Answer Session::run(std::vector<Value> inputs, const RunOptions& options) {
   return impl_->run(std::move(inputs), options);
@@ -483,6 +484,8 @@ std::future<Answer> Session::submit(std::vector<Value> inputs, const RunOptions&
 std::optional<std::future<Answer>> Session::try_submit(std::vector<Value>& inputs, const RunOptions& options) {
   return impl_->try_submit(inputs, options);
 }
-void Session::close() { impl_->close(); }
+void Session::close() {
+  impl_->close();
+}
 
 }  // namespace splitnet

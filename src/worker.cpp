@@ -86,7 +86,8 @@ std::string joined(const std::vector<std::string>& names) {
 }  // namespace
 
 void WorkerOptions::validate() const {
-  if (executor_threads == 0) throw Error(ErrorCode::invalid_argument, "WorkerOptions::executor_threads is 0, at least 1 is needed");
+  if (executor_threads == 0)
+    throw Error(ErrorCode::invalid_argument, "WorkerOptions::executor_threads is 0, at least 1 is needed");
   if (stage.threads < 0) {
     throw Error(ErrorCode::invalid_argument,
                 "WorkerOptions::stage.threads is " + std::to_string(stage.threads) + ", expected 0 or more");
@@ -214,9 +215,10 @@ void Worker::Impl::find_model(Job& job) const {
   }
   const StageRequest& asked = job.request.request;
   const std::lock_guard lock(mutex_);
-  auto found = asked.model.empty() ? std::find_if(models_.begin(), models_.end(),
-                                                  [&](const auto& entry) { return entry.second->fingerprint() == asked.fingerprint; })
-                                   : models_.find(asked.model);
+  auto found = asked.model.empty()
+                   ? std::find_if(models_.begin(), models_.end(),
+                                  [&](const auto& entry) { return entry.second->fingerprint() == asked.fingerprint; })
+                   : models_.find(asked.model);
   if (found == models_.end()) {
     std::vector<std::string> names;
     for (const auto& [name, model] : models_) names.push_back(name);
@@ -421,13 +423,21 @@ Worker::~Worker() = default;
 void Worker::add_model(std::string name, std::shared_ptr<const Model> model) {
   impl_->add_model(std::move(name), std::move(model));
 }
-std::vector<std::string> Worker::model_names() const { return impl_->model_names(); }
+std::vector<std::string> Worker::model_names() const {
+  return impl_->model_names();
+}
 std::string Worker::serve(const TransportRegistry& registry, const std::string& endpoint,
                           const ListenOptions& options) {
   return impl_->serve(registry, endpoint, options);
 }
-bool Worker::drain(std::chrono::nanoseconds timeout) { return impl_->drain(timeout); }
-void Worker::close() { impl_->close(); }
-WorkerStats Worker::stats() const { return impl_->stats(); }
+bool Worker::drain(std::chrono::nanoseconds timeout) {
+  return impl_->drain(timeout);
+}
+void Worker::close() {
+  impl_->close();
+}
+WorkerStats Worker::stats() const {
+  return impl_->stats();
+}
 
 }  // namespace splitnet

@@ -54,7 +54,9 @@ void log(std::string_view line) {
   std::cerr << text << std::flush;
 }
 
-[[noreturn]] void bad_usage(const std::string& message) { throw Error(ErrorCode::invalid_argument, message); }
+[[noreturn]] void bad_usage(const std::string& message) {
+  throw Error(ErrorCode::invalid_argument, message);
+}
 
 // ---- The command line.
 
@@ -97,7 +99,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
   app.footer(
       "Prints 'listening on ENDPOINT' when it is ready. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
-      "Exit status: 0 after a signal, 1 when a model can't be loaded or an endpoint can't be opened, 2 for wrong usage.");
+      "Exit status: 0 after a signal, 1 when a model can't be loaded or an endpoint can't be opened, 2 for wrong "
+      "usage.");
 }
 
 struct NamedPath {
@@ -197,7 +200,9 @@ void load_models(Worker& worker, const Arguments& arguments) {
   std::vector<NamedPath> models;
   for (const std::string& text : arguments.models) models.push_back(parse_model(text));
   for (const auto& [name, values] : inputs) {
-    const bool known = name.empty() || std::any_of(models.begin(), models.end(), [&, wanted = name](const auto& model) { return model.name == wanted; });
+    const bool known = name.empty() || std::any_of(models.begin(), models.end(), [&, wanted = name](const auto& model) {
+                         return model.name == wanted;
+                       });
     if (!known) bad_usage("--input names the model \"" + name + "\", which is not among those to serve");
   }
   for (const auto& [name, path] : models) {

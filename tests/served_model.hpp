@@ -23,15 +23,21 @@ inline std::shared_ptr<const Model> branch_model() {
   return ArithmeticModel::make(options);
 }
 
-inline std::vector<std::shared_ptr<const Model>> all_models() { return {chain_model(), branch_model()}; }
+inline std::vector<std::shared_ptr<const Model>> all_models() {
+  return {chain_model(), branch_model()};
+}
 
 /// A closed head that is not sequential: without the branch, but with what comes after it.
-inline LayerSet one_branch() { return {0, 1, 3, 4}; }
+inline LayerSet one_branch() {
+  return {0, 1, 3, 4};
+}
 
 inline std::vector<Value> inputs_of(int seed) {
   return {arithmetic_input({2, 8}, static_cast<std::uint64_t>(seed))};
 }
 
-inline Value uncut(const Model& model, int seed) { return run_stages(model, model.split({}), inputs_of(seed)); }
+inline Value uncut(const Model& model, int seed) {
+  return run_stages(model, model.split({}), inputs_of(seed));
+}
 
 }  // namespace splitnet::testing

@@ -36,7 +36,9 @@ ErrorCode error_of(Action&& action, std::string* words = nullptr) {
   return ErrorCode::internal;
 }
 
-ModelPtr hooked(Hooks hooks) { return std::make_shared<testing::HookedModel>(testing::chain_model(), std::move(hooks)); }
+ModelPtr hooked(Hooks hooks) {
+  return std::make_shared<testing::HookedModel>(testing::chain_model(), std::move(hooks));
+}
 
 /// Workers on endpoints of the parameter's kind.
 class SessionTest : public ::testing::TestWithParam<std::string> {
@@ -122,7 +124,8 @@ TEST_P(SessionTest, AsksNoWorkerWhenTheHeadIsTheWholeModel) {
 }
 
 TEST_P(SessionTest, TellsWhereTheTimeWent) {
-  const ModelPtr model = hooked({.on_run = [](const StageInfo& info) { std::this_thread::sleep_for(info.index == 0 ? 5ms : 10ms); }});
+  const ModelPtr model =
+      hooked({.on_run = [](const StageInfo& info) { std::this_thread::sleep_for(info.index == 0 ? 5ms : 10ms); }});
   const auto session = Session::open(model, options(serve(model), Cut::after_index(0)));
   const StepTimes times = session->run(testing::inputs_of(1)).times;
   EXPECT_GE(times.head_s, 0.005);
@@ -213,7 +216,8 @@ TEST_P(SessionTest, RefusesAWorkerWithAnotherVersionOfTheModel) {
   EXPECT_EQ(error_of([&] { (void)Session::open(testing::chain_model(), by_name); }, &words), ErrorCode::incompatible);
   EXPECT_NE(words.find("0123abcd"), std::string::npos) << words;
   EXPECT_NE(words.find(address), std::string::npos) << words;
-  EXPECT_EQ(error_of([&] { (void)Session::open(testing::chain_model(), options(address, Cut::after_index(0))); }), ErrorCode::incompatible);
+  EXPECT_EQ(error_of([&] { (void)Session::open(testing::chain_model(), options(address, Cut::after_index(0))); }),
+            ErrorCode::incompatible);
   EXPECT_EQ(workers_[0]->stats().cache.misses, 0U);
 }
 
@@ -231,7 +235,8 @@ TEST_P(SessionTest, NamesTheEndpointWhereNobodyIs) {
   const std::string address = serve(model);
   workers_[0]->close();
   std::string words;
-  EXPECT_EQ(error_of([&] { (void)Session::open(model, options(address, Cut::after_index(0))); }, &words), ErrorCode::unavailable);
+  EXPECT_EQ(error_of([&] { (void)Session::open(model, options(address, Cut::after_index(0))); }, &words),
+            ErrorCode::unavailable);
   EXPECT_NE(words.find(address), std::string::npos) << words;
 }
 
@@ -249,12 +254,26 @@ TEST_P(SessionTest, ChecksItsOptions) {
   EXPECT_EQ(refused([](SessionOptions& o) { o.max_in_flight = 0; }), ErrorCode::invalid_argument);
   EXPECT_EQ(refused([](SessionOptions& o) { o.threads = -1; }), ErrorCode::invalid_argument);
   EXPECT_EQ(refused([&](SessionOptions& o) { o.workers = {address}; }), ErrorCode::invalid_argument);
-  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.workers = {address}; o.cuts = {Cut::at_input()}; }),
+  EXPECT_EQ(refused([&](SessionOptions& o) {
+              o.worker = address;
+              o.workers = {address};
+              o.cuts = {Cut::at_input()};
+            }),
             ErrorCode::invalid_argument);
-  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.cut = Cut::after("no such layer"); }),
+  EXPECT_EQ(refused([&](SessionOptions& o) {
+              o.worker = address;
+              o.cut = Cut::after("no such layer");
+            }),
             ErrorCode::invalid_argument);
-  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.cut = Cut::of({1}); }), ErrorCode::invalid_argument);
-  EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = address; o.cut = Cut::after_index(999); }),
+  EXPECT_EQ(refused([&](SessionOptions& o) {
+              o.worker = address;
+              o.cut = Cut::of({1});
+            }),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(refused([&](SessionOptions& o) {
+              o.worker = address;
+              o.cut = Cut::after_index(999);
+            }),
             ErrorCode::invalid_argument);
   EXPECT_EQ(refused([&](SessionOptions& o) { o.worker = "nowhere"; }), ErrorCode::invalid_argument);
 }

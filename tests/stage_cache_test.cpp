@@ -27,7 +27,9 @@ class SizedStage : public Stage {
   StageInfo info_;
 };
 
-StageCache::Key key(std::size_t index) { return {"model", {{}, index}}; }
+StageCache::Key key(std::size_t index) {
+  return {"model", {{}, index}};
+}
 
 StageCache::Make sized(std::int64_t bytes) {
   return [bytes] { return std::make_unique<SizedStage>(bytes); };
@@ -134,9 +136,10 @@ TEST(StageCache, GivesAFailureToAllWhoWaitAndTriesAgainLater) {
 
 TEST(StageCache, TurnsOtherExceptionsIntoInternalErrors) {
   StageCache cache;
-  for (const StageCache::Make& make : {StageCache::Make([]() -> std::unique_ptr<Stage> { throw std::runtime_error("x"); }),
-                                       StageCache::Make([]() -> std::unique_ptr<Stage> { throw 7; }),
-                                       StageCache::Make([]() -> std::unique_ptr<Stage> { return nullptr; })}) {
+  for (const StageCache::Make& make :
+       {StageCache::Make([]() -> std::unique_ptr<Stage> { throw std::runtime_error("x"); }),
+        StageCache::Make([]() -> std::unique_ptr<Stage> { throw 7; }),
+        StageCache::Make([]() -> std::unique_ptr<Stage> { return nullptr; })}) {
     try {
       (void)cache.get(key(1), make);
       FAIL() << "no error";

@@ -109,7 +109,12 @@ TEST_P(WorkerTest, RunsTheWholeModelForAKeyWithoutCuts) {
 
 TEST_P(WorkerTest, SlicesOnceForManyRequestsAtTheSameTime) {
   std::atomic<int> made = 0;
-  start({.on_make = [&](const StageKey&) { ++made; gate_.pass(); }}, {.executor_threads = 3});
+  start({.on_make =
+             [&](const StageKey&) {
+               ++made;
+               gate_.pass();
+             }},
+        {.executor_threads = 3});
   std::vector<std::future<CallResult>> results;
   for (int i = 0; i < 3; ++i) results.push_back(send(whole_model(i)));
   wait_until([](const WorkerStats& stats) { return stats.cache.hits == 2; });
@@ -143,7 +148,8 @@ TEST_P(WorkerTest, RefusesAForeignFingerprintBeforeAnythingIsCut) {
 TEST_P(WorkerTest, KnowsNoModelsButItsOwn) {
   start(testing::chain_model());
   worker_->add_model("other", testing::branch_model());
-  for (const char* name : {"nett", "/etc/passwd", "../net", "net.pt", "http://127.0.0.1/net.pt", "file:///net", "net\n"}) {
+  for (const char* name :
+       {"nett", "/etc/passwd", "../net", "net.pt", "http://127.0.0.1/net.pt", "file:///net", "net\n"}) {
     Message message = whole_model();
     message.request.model = name;
     std::string words;
@@ -176,18 +182,17 @@ TEST_P(WorkerTest, RefusesCutsThatAreNotOfThisModel) {
   start(testing::chain_model());
   const std::size_t layers = model_->layers().layers.size();
   const std::vector<StageKey> keys = {
-      {{{0, layers}}, 1},         // of another version: more layers
-      {{{0, 1000000}}, 1},        //
-      {{{1}}, 1},                 // not closed
-      {{{1, 0}}, 1},              // not sorted
-      {{{0, 0}}, 1},              //
-      {{{0}}, 2},                 // no such stage
-      {{}, 1},                    //
-      {{{0, 1}, {0}}, 1},         // the second does not contain the first
+      {{{0, layers}}, 1},   // of another version: more layers
+      {{{0, 1000000}}, 1},  //
+      {{{1}}, 1},           // not closed
+      {{{1, 0}}, 1},        // not sorted
+      {{{0, 0}}, 1},        //
+      {{{0}}, 2},           // no such stage
+      {{}, 1},              //
+      {{{0, 1}, {0}}, 1},   // the second does not contain the first
   };
   for (const StageKey& key : keys) {
-    EXPECT_EQ(error_of([&] { call(request_for(*model_, key, testing::inputs_of(1))); }),
-              ErrorCode::invalid_argument);
+    EXPECT_EQ(error_of([&] { call(request_for(*model_, key, testing::inputs_of(1))); }), ErrorCode::invalid_argument);
   }
   EXPECT_EQ(worker_->stats().cache.stages, 0U);
   expect_serving();

@@ -90,14 +90,15 @@ bool print_label(const Value& output, const std::string& classes_path) {
   for (std::string line; std::getline(file, line);) names.push_back(line);
   const auto [probability, index] = to_torch(output.tensor()).softmax(1)[0].max(0);
   const auto best = index.item<std::int64_t>();
-  const std::string name = static_cast<std::size_t>(best) < names.size() ? names[static_cast<std::size_t>(best)] : "class " + std::to_string(best);
+  const std::string name = static_cast<std::size_t>(best) < names.size() ? names[static_cast<std::size_t>(best)]
+                                                                         : "class " + std::to_string(best);
   std::printf("The picture shows: %s (probability %.2f)\n\n", name.c_str(), probability.item<double>());
   return best >= 281 && best <= 285;
 }
 
 void print_heading() {
-  std::printf("%-28s %9s %12s %13s %9s %9s  %s\n", "cut after layer", "head ms", "boundary KB", "transport ms", "tail ms",
-              "total ms", "identical");
+  std::printf("%-28s %9s %12s %13s %9s %9s  %s\n", "cut after layer", "head ms", "boundary KB", "transport ms",
+              "tail ms", "total ms", "identical");
 }
 
 void print(const Row& row) {
@@ -127,7 +128,8 @@ bool run(const Arguments& arguments) {
     print(result);
     all_identical = all_identical && result.identical;
   };
-  for (const std::size_t index : cuts) row(model->layers().layers[index].name, arguments.worker, Cut::after_index(index));
+  for (const std::size_t index : cuts)
+    row(model->layers().layers[index].name, arguments.worker, Cut::after_index(index));
   row("(device only)", "", Cut::at_input());
   row("(worker only)", arguments.worker, Cut::at_input());
   std::printf("identical: all bits as from the uncut frozen model in plain TorchScript, in every run.\n");

@@ -56,9 +56,9 @@ struct RunOptions {
 
 /// How long one stage on a worker took.
 struct HopTimes {
-  double transport_s = 0;  ///< Encoding, wire and decoding, both ways: all but the next two.
-  double queue_s = 0;      ///< On the worker: waiting for a thread, and for the stage to be cut.
-  double run_s = 0;        ///< Stage::run on the worker, by its clock.
+  double transport_s = 0;          ///< Encoding, wire and decoding, both ways: all but the next two.
+  double queue_s = 0;              ///< On the worker: waiting for a thread, and for the stage to be cut.
+  double run_s = 0;                ///< Stage::run on the worker, by its clock.
   std::int64_t request_bytes = 0;  ///< Tensor bytes sent, packed; without header and metadata.
   std::int64_t reply_bytes = 0;    ///< Tensor bytes received.
   friend bool operator==(const HopTimes&, const HopTimes&) = default;
@@ -67,12 +67,12 @@ struct HopTimes {
 /// Where the time of one inference went, on the monotonic clock of the device.
 /// total_s = wait_s + head_s + transport_s + queue_s + tail_s + what splitnet itself took.
 struct StepTimes {
-  double wait_s = 0;       ///< For a place in flight and for the heads of earlier inferences.
-  double head_s = 0;       ///< Stage::run of the head.
-  double transport_s = 0;  ///< Sum over hops.
-  double queue_s = 0;      ///< Sum over hops.
-  double tail_s = 0;       ///< Sum of HopTimes::run_s.
-  double total_s = 0;      ///< From the call of `run` or `submit` to the answer.
+  double wait_s = 0;                ///< For a place in flight and for the heads of earlier inferences.
+  double head_s = 0;                ///< Stage::run of the head.
+  double transport_s = 0;           ///< Sum over hops.
+  double queue_s = 0;               ///< Sum over hops.
+  double tail_s = 0;                ///< Sum of HopTimes::run_s.
+  double total_s = 0;               ///< From the call of `run` or `submit` to the answer.
   std::int64_t boundary_bytes = 0;  ///< HopTimes::request_bytes of the first hop.
   std::vector<HopTimes> hops;       ///< One for each stage that a worker ran.
   friend bool operator==(const StepTimes&, const StepTimes&) = default;
@@ -96,8 +96,7 @@ class Session {
   /// Throws invalid_argument (options; unknown layer; a name that the worker doesn't have),
   /// unsupported_model (a refused cut, with its reason), unavailable (nobody there, naming the endpoint),
   /// incompatible (the worker has another version of the model), deadline_exceeded, overloaded.
-  [[nodiscard]] static std::unique_ptr<Session> open(std::shared_ptr<const Model> model,
-                                                     SessionOptions options = {});
+  [[nodiscard]] static std::unique_ptr<Session> open(std::shared_ptr<const Model> model, SessionOptions options = {});
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

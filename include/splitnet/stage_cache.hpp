@@ -82,7 +82,7 @@ class StageCache {
   mutable std::mutex mutex_;
   std::map<Key, Entry> entries_;
   std::list<Key> recency_;  ///< Ready ones, used last in front.
-  StageCacheStats stats_;  ///< `stages` is filled in by stats().
+  StageCacheStats stats_;   ///< `stages` is filled in by stats().
 };
 
 }  // namespace splitnet

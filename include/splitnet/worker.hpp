@@ -71,8 +71,7 @@ class Worker {
 
   /// Starts to accept on one more endpoint and returns the address that reaches it, with the port that was
   /// chosen. Errors as TransportRegistry::listen; unavailable after drain or close.
-  std::string serve(const TransportRegistry& registry, const std::string& endpoint,
-                    const ListenOptions& options = {});
+  std::string serve(const TransportRegistry& registry, const std::string& endpoint, const ListenOptions& options = {});
 
   /// From now on requests are answered `unavailable`; waits until those before are done. True when nothing
   /// is left, false when `timeout` passed first; may be called again.
