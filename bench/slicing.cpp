@@ -3,6 +3,7 @@
 // against the uncut frozen model in plain TorchScript; runs alternate, and ratios are taken pair by pair.
 // Also how long cutting takes, and what it adds to memory, for the largest model.
 
+#include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 #include <splitnet/splitnet.hpp>
