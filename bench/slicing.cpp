@@ -59,7 +59,9 @@ std::vector<c10::IValue> load_values(const std::string& file) {
   return values;
 }
 
-std::vector<Value> to_values(const std::vector<c10::IValue>& inputs) { return {inputs.begin(), inputs.end()}; }
+std::vector<Value> to_values(const std::vector<c10::IValue>& inputs) {
+  return {inputs.begin(), inputs.end()};
+}
 
 struct Pair {
   double uncut_s = 0;
@@ -104,7 +106,8 @@ Row measure(const nlohmann::json& item) {
   row.layers = model->layers().layers.size();
   std::vector<double> uncut_times;
   for (std::size_t i = 1; i <= cuts_per_model; ++i) {
-    const auto cut = model->layers().resolve(Cut::after_index(std::min(row.layers - 1, i * row.layers / (cuts_per_model + 1))));
+    const auto cut =
+        model->layers().resolve(Cut::after_index(std::min(row.layers - 1, i * row.layers / (cuts_per_model + 1))));
     ++row.cuts;
     if (model->refusal({cut})) {
       ++row.refused;
@@ -148,9 +151,10 @@ void measure_cutting(const nlohmann::json& item, benchmark::State& state) {
   state.counters["cut_s"] = cut_s;
   state.counters["cut_memory_bytes"] = static_cast<double>(resident_bytes() - before);
   state.counters["parameter_bytes"] = static_cast<double>(parameters);
-  std::printf("cutting %s (%.0f MB of parameters, %zu layers): freeze and analyse %.2f s, cut %.4f s, memory +%.1f MB\n",
-              item["name"].get<std::string>().c_str(), static_cast<double>(parameters) / 1e6,
-              model->layers().layers.size(), load_s, cut_s, static_cast<double>(resident_bytes() - before) / 1e6);
+  std::printf(
+      "cutting %s (%.0f MB of parameters, %zu layers): freeze and analyse %.2f s, cut %.4f s, memory +%.1f MB\n",
+      item["name"].get<std::string>().c_str(), static_cast<double>(parameters) / 1e6, model->layers().layers.size(),
+      load_s, cut_s, static_cast<double>(resident_bytes() - before) / 1e6);
 }
 
 void print(const std::vector<Row>& rows) {
@@ -174,9 +178,12 @@ void print(const std::vector<Row>& rows) {
     refused += row.refused;
     identical += row.identical;
   }
-  const auto worst_of = [](const std::vector<double>& v) { return v.empty() ? 0.0 : *std::max_element(v.begin(), v.end()); };
-  std::printf("models of 5 ms and more: ratio over all cuts above; shorter ones add %.1f us at the median, %.1f us at worst\n",
-              median(short_added) * 1e6, worst_of(short_added) * 1e6);
+  const auto worst_of = [](const std::vector<double>& v) {
+    return v.empty() ? 0.0 : *std::max_element(v.begin(), v.end());
+  };
+  std::printf(
+      "models of 5 ms and more: ratio over all cuts above; shorter ones add %.1f us at the median, %.1f us at worst\n",
+      median(short_added) * 1e6, worst_of(short_added) * 1e6);
   std::printf("slicing: overhead_median=%.4f overhead_worst=%.4f models=%zu cuts=%zu identical=%zu refused=%zu\n",
               median(long_ratios), worst_of(long_ratios), rows.size(), cuts, identical, refused);
 }
@@ -200,23 +207,32 @@ int main(int argc, char** argv) {
   for (const auto& item : manifest) {
     if (item["expect"] != "ok" || !item["inputs"].contains("full")) continue;
     const auto name = "slicing/" + item["name"].get<std::string>() + "." + item["form"].get<std::string>();
-    benchmark::RegisterBenchmark(name.c_str(), [&rows, &item](benchmark::State& state) {
-      for (auto _ : state) {
-        rows.push_back(measure(item));
-        const auto& row = rows.back();
-        state.SetIterationTime(row.uncut_s);
-        state.counters["ratio_median"] = median(row.ratios);
-        state.counters["ratio_worst"] = row.ratios.empty() ? 0 : *std::max_element(row.ratios.begin(), row.ratios.end());
-        state.counters["added_median_s"] = median(row.added_s);
-        state.counters["identical"] = static_cast<double>(row.identical);
-      }
-    })->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [&rows, &item](benchmark::State& state) {
+                                   for (auto _ : state) {
+                                     rows.push_back(measure(item));
+                                     const auto& row = rows.back();
+                                     state.SetIterationTime(row.uncut_s);
+                                     state.counters["ratio_median"] = median(row.ratios);
+                                     state.counters["ratio_worst"] =
+                                         row.ratios.empty() ? 0
+                                                            : *std::max_element(row.ratios.begin(), row.ratios.end());
+                                     state.counters["added_median_s"] = median(row.added_s);
+                                     state.counters["identical"] = static_cast<double>(row.identical);
+                                   }
+                                 })
+        ->UseManualTime()
+        ->Iterations(1)
+        ->Unit(benchmark::kMillisecond);
   }
   for (const auto& item : manifest) {
     if (item["name"] != "vgg11" || item["form"] != "trace") continue;  // the largest: 133 M parameters
-    benchmark::RegisterBenchmark("cutting/vgg11.trace", [&item](benchmark::State& state) {
-      for (auto _ : state) measure_cutting(item, state);
-    })->Iterations(1)->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark("cutting/vgg11.trace",
+                                 [&item](benchmark::State& state) {
+                                   for (auto _ : state) measure_cutting(item, state);
+                                 })
+        ->Iterations(1)
+        ->Unit(benchmark::kMillisecond);
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

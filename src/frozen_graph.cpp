@@ -44,8 +44,7 @@ void for_each_node(Block* block, const std::function<void(Node*)>& visit) {
 
 /// The attribute that a chain of GetAttr nodes reads from the module, or nothing when the chain does not
 /// start at the module.
-std::optional<c10::IValue> read_attribute(const Value* value, const Value* self,
-                                          const c10::IValue& module) {
+std::optional<c10::IValue> read_attribute(const Value* value, const Value* self, const c10::IValue& module) {
   if (value == self) return module;
   const auto* node = value->node();
   if (node->kind() != prim::GetAttr) return std::nullopt;
@@ -94,8 +93,7 @@ void fold_devices(Graph& graph) {
   }
 }
 
-void bind_inputs(std::shared_ptr<Graph>& graph,
-                 const std::vector<std::pair<std::size_t, c10::IValue>>& bindings) {
+void bind_inputs(std::shared_ptr<Graph>& graph, const std::vector<std::pair<std::size_t, c10::IValue>>& bindings) {
   if (bindings.empty()) return;
   for (const auto& [index, value] : bindings) {
     auto* input = graph->inputs().at(index);
@@ -103,8 +101,7 @@ void bind_inputs(std::shared_ptr<Graph>& graph,
     auto constant = torch::jit::tryInsertConstant(*graph, value);
     if (!constant) {
       throw Error(ErrorCode::invalid_argument, "input " + std::to_string(index) + " of type " +
-                                                   input->type()->annotation_str() +
-                                                   " can't be bound to a value");
+                                                   input->type()->annotation_str() + " can't be bound to a value");
     }
     input->replaceAllUsesWith(*constant);
   }

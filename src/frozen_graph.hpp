@@ -14,8 +14,8 @@ namespace splitnet::detail {
 /// The user's module is not changed. `bindings` holds, for each input that is fixed to a value, its index
 /// and that value; `If`s on it unfold. Throws unsupported_model: state that forward changes, parameters
 /// written in place, calls that can't be inlined.
-std::shared_ptr<torch::jit::Graph> freeze_forward(
-    const torch::jit::Module& module, const std::vector<std::pair<std::size_t, c10::IValue>>& bindings);
+std::shared_ptr<torch::jit::Graph> freeze_forward(const torch::jit::Module& module,
+                                                  const std::vector<std::pair<std::size_t, c10::IValue>>& bindings);
 
 /// Hexadecimal hash of graph (without names of values) and constants, bit by bit.
 std::string fingerprint_of(const std::shared_ptr<torch::jit::Graph>& graph);

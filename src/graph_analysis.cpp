@@ -57,18 +57,21 @@ bool is_container_operator(const Node& node) {
 /// Reads only what describes a tensor, which in-place arithmetic leaves alone.
 bool reads_only_metadata(const Node& node) {
   static const std::unordered_set<c10::Symbol> kinds = {
-      aten::size,       aten::dim,      aten::numel,      aten::is_floating_point, prim::device, prim::dtype,
-      prim::layout,     prim::is_cuda,  aten::stride,     aten::storage_offset,    aten::sym_size,
-      c10::Symbol::fromQualString("aten::is_complex")};
+      aten::size,     aten::dim,
+      aten::numel,    aten::is_floating_point,
+      prim::device,   prim::dtype,
+      prim::layout,   prim::is_cuda,
+      aten::stride,   aten::storage_offset,
+      aten::sym_size, c10::Symbol::fromQualString("aten::is_complex")};
   return kinds.count(node.kind()) > 0;
 }
 
 /// In-place operators that change sizes or strides, not elements.
 bool changes_metadata(const Node& node) {
-  static const std::set<std::string> names = {
-      "aten::resize_", "aten::resize_as_", "aten::set_",        "aten::t_",         "aten::transpose_",
-      "aten::squeeze_", "aten::unsqueeze_", "aten::swapdims_",  "aten::swapaxes_",  "aten::as_strided_",
-      "aten::detach_"};
+  static const std::set<std::string> names = {"aten::resize_",     "aten::resize_as_", "aten::set_",
+                                              "aten::t_",          "aten::transpose_", "aten::squeeze_",
+                                              "aten::unsqueeze_",  "aten::swapdims_",  "aten::swapaxes_",
+                                              "aten::as_strided_", "aten::detach_"};
   return names.count(node.kind().toQualString()) > 0;
 }
 
@@ -131,12 +134,15 @@ bool dropout_is_off(const Node& node) {
     const auto value = torch::jit::toIValue(node.input(i));
     if (!value) continue;
     if ((name == "train" || name == "training") && value->isBool() && !value->toBool()) return true;
-    if ((name == "dropout" || name == "dropout_p" || name == "p") && value->isDouble() && value->toDouble() == 0.0) return true;
+    if ((name == "dropout" || name == "dropout_p" || name == "p") && value->isDouble() && value->toDouble() == 0.0)
+      return true;
   }
   return false;
 }
 
-bool draws_random_numbers(const Node& node) { return node.isNondeterministic() && !dropout_is_off(node); }
+bool draws_random_numbers(const Node& node) {
+  return node.isNondeterministic() && !dropout_is_off(node);
+}
 
 bool is_free(const Node& node) {
   return node.kind() == prim::Constant || node.kind() == prim::Uninitialized;
@@ -211,8 +217,7 @@ void GraphAnalysis::refuse_parameter_writes() const {
 bool GraphAnalysis::reads_written_memory(const Item& item) const {
   std::vector<GraphVal*> values(item.reads);
   values.insert(values.end(), item.node->outputs().begin(), item.node->outputs().end());
-  const bool structural = is_construction(*item.node) || is_unpacking(*item.node) ||
-                          is_container_operator(*item.node);
+  const bool structural = is_construction(*item.node) || is_unpacking(*item.node) || is_container_operator(*item.node);
   for (const auto& other : items_) {
     for (auto* written : other.writes) {
       if (structural && !is_mutable_container(written)) continue;  // structure doesn't depend on elements
@@ -241,8 +246,7 @@ void GraphAnalysis::classify() {
       traced_sizes.insert(node.outputs().begin(), node.outputs().end());
       computes_tensors = false;
     }
-    const bool glue =
-        !computes_tensors || is_construction(node) || is_unpacking(node) || is_container_operator(node);
+    const bool glue = !computes_tensors || is_construction(node) || is_unpacking(node) || is_container_operator(node);
     if (!glue) {
       item.role = Role::layer;
     } else if (!is_pure(item)) {
@@ -268,9 +272,7 @@ void GraphAnalysis::number_layers() {
 /// Pure glue has no part in it: nothing that it reads is ever written.
 std::vector<std::vector<std::size_t>> GraphAnalysis::ordered_pairs() const {
   std::vector<std::vector<std::size_t>> after(items_.size());
-  const auto takes_part = [&](const Item& item) {
-    return item.role == Role::layer || item.role == Role::bound_glue;
-  };
+  const auto takes_part = [&](const Item& item) { return item.role == Role::layer || item.role == Role::bound_glue; };
   std::optional<std::size_t> last_effect;
   std::optional<std::size_t> last_random;
   for (std::size_t i = 0; i < items_.size(); ++i) {
@@ -288,7 +290,8 @@ std::vector<std::vector<std::size_t>> GraphAnalysis::ordered_pairs() const {
       if (i == j || !takes_part(other)) continue;
       std::vector<GraphVal*> touched(other.reads);
       touched.insert(touched.end(), other.node->outputs().begin(), other.node->outputs().end());
-      const bool conflict = std::any_of(touched.begin(), touched.end(), [&](auto* v) { return writes_to(items_[i], v); });
+      const bool conflict =
+          std::any_of(touched.begin(), touched.end(), [&](auto* v) { return writes_to(items_[i], v); });
       if (conflict) after[std::min(i, j)].push_back(std::max(i, j));
     }
   }
@@ -334,7 +337,9 @@ const Item* GraphAnalysis::producer(const GraphVal* value) const {
   return found == item_of_node_.end() ? nullptr : &items_[found->second];
 }
 
-bool GraphAnalysis::is_constant(const GraphVal* value) const { return is_free(*value->node()); }
+bool GraphAnalysis::is_constant(const GraphVal* value) const {
+  return is_free(*value->node());
+}
 
 std::ptrdiff_t GraphAnalysis::producer_layer(const GraphVal* value) const {
   const auto* item = producer(value);
@@ -403,7 +408,8 @@ bool is_mutable(const c10::TypePtr& type) {
 bool is_mutable_container(const GraphVal* value) {
   const auto& type = value->type();
   if (type->kind() == c10::TypeKind::OptionalType) {
-    return type->expectRef<c10::OptionalType>().getElementType()->kind() != c10::TypeKind::TensorType && is_mutable(type);
+    return type->expectRef<c10::OptionalType>().getElementType()->kind() != c10::TypeKind::TensorType &&
+           is_mutable(type);
   }
   return type->kind() != c10::TypeKind::TensorType && is_mutable(type);
 }

@@ -33,7 +33,7 @@ enum class Role : unsigned char {
 struct Item {
   Node* node = nullptr;
   Role role = Role::layer;
-  std::size_t layer = 0;  ///< Of a layer its own index, of bound glue its layer's; else unused.
+  std::size_t layer = 0;          ///< Of a layer its own index, of bound glue its layer's; else unused.
   std::vector<GraphVal*> reads;   ///< Top-level values it uses, also from inside its blocks.
   std::vector<GraphVal*> writes;  ///< Values that it, or a node inside its blocks, writes in place.
   bool random = false;

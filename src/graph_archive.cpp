@@ -124,8 +124,8 @@ class Writer {
     for (const auto* inner : node.blocks()) blocks.push_back(block(*inner));
     std::vector<IValue> outputs;
     for (const auto* output : node.outputs()) outputs.push_back(declare(*output));
-    return make_tuple({std::string(node.kind().toQualString()), make_tuple(std::move(attributes)),
-                       std::move(inputs), make_tuple(std::move(blocks)), make_tuple(std::move(outputs))});
+    return make_tuple({std::string(node.kind().toQualString()), make_tuple(std::move(attributes)), std::move(inputs),
+                       make_tuple(std::move(blocks)), make_tuple(std::move(outputs))});
   }
 
   Numbers numbers_;
@@ -159,7 +159,8 @@ class Reader {
   void node(Block& block, const IValue& archive) {
     const auto& parts = archive.toTupleRef().elements();
     const auto outputs = parts.at(4).toTupleRef().elements().vec();
-    auto* node = graph_.create(c10::Symbol::fromQualString(parts.at(0).toStringRef()), uses(parts.at(2)), outputs.size());
+    auto* node =
+        graph_.create(c10::Symbol::fromQualString(parts.at(0).toStringRef()), uses(parts.at(2)), outputs.size());
     block.appendNode(node);
     for (const auto& attribute : parts.at(1).toTupleRef().elements()) {
       const auto& fields = attribute.toTupleRef().elements();
@@ -187,9 +188,13 @@ std::string hash_of(const std::vector<char>& bytes) {
 
 }  // namespace
 
-IValue make_tuple(std::vector<IValue> items) { return c10::ivalue::Tuple::create(std::move(items)); }
+IValue make_tuple(std::vector<IValue> items) {
+  return c10::ivalue::Tuple::create(std::move(items));
+}
 
-IValue graph_to_ivalue(const Graph& graph) { return Writer().block(*graph.block()); }
+IValue graph_to_ivalue(const Graph& graph) {
+  return Writer().block(*graph.block());
+}
 
 std::shared_ptr<Graph> graph_from_ivalue(const IValue& archive) {
   try {

@@ -23,8 +23,8 @@ std::optional<std::int64_t> flops_of(const torch::jit::Node& node, const SizesOf
   const auto* out = sizes_of(node.output(0));
   const auto operand = [&](std::size_t i) { return i < node.inputs().size() ? sizes_of(node.input(i)) : nullptr; };
   if (out == nullptr) return std::nullopt;
-  if (kind == "aten::_convolution" || kind == "aten::convolution" || kind == "aten::conv1d" ||
-      kind == "aten::conv2d" || kind == "aten::conv3d") {
+  if (kind == "aten::_convolution" || kind == "aten::convolution" || kind == "aten::conv1d" || kind == "aten::conv2d" ||
+      kind == "aten::conv3d") {
     const auto* weight = operand(1);  // [C_out, C_in / groups, kernel …]
     if (weight == nullptr) return std::nullopt;
     return 2 * product(*out) * product(*weight, 1);

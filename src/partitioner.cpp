@@ -118,7 +118,8 @@ class TorchModel final : public Model {
   void collect_consumers(std::unordered_map<const GraphVal*, std::set<std::size_t>>& consumers) const;
   void check_closed(const std::vector<LayerSet>& cuts) const;
   std::string origin_of(const GraphVal* value) const;
-  std::optional<Refusal> refuse_boundary(const StagePlan& before, const std::vector<StagePlan>& plans, std::size_t next) const;
+  std::optional<Refusal> refuse_boundary(const StagePlan& before, const std::vector<StagePlan>& plans,
+                                         std::size_t next) const;
   std::optional<Refusal> refuse_shared_container(const StagePlan& before, const Item& item) const;
   StageInput stage_input(const GraphVal* value, bool written, std::size_t stage) const;
   StageInfo stage_info(const StagePlan& plan, std::size_t index, std::size_t count) const;
@@ -133,8 +134,8 @@ class TorchModel final : public Model {
 std::vector<c10::IValue> TorchModel::example_ivalues() const {
   const auto inputs = analysis_.graph()->inputs();
   if (examples_.size() != inputs.size()) {
-    throw Error(ErrorCode::invalid_argument, "forward takes " + std::to_string(inputs.size()) +
-                                                 " inputs, found " + std::to_string(examples_.size()) + " examples");
+    throw Error(ErrorCode::invalid_argument, "forward takes " + std::to_string(inputs.size()) + " inputs, found " +
+                                                 std::to_string(examples_.size()) + " examples");
   }
   std::vector<c10::IValue> values;
   for (std::size_t i = 0; i < inputs.size(); ++i) values.push_back(to_ivalue(examples_[i], inputs[i]->type()));
@@ -195,7 +196,8 @@ void TorchModel::describe_values() {
   collect_consumers(consumers);
   std::vector<const GraphVal*> values(analysis_.graph()->inputs().begin(), analysis_.graph()->inputs().end());
   for (const auto& item : analysis_.items()) {
-    if (item.role != Role::late_glue) values.insert(values.end(), item.node->outputs().begin(), item.node->outputs().end());
+    if (item.role != Role::late_glue)
+      values.insert(values.end(), item.node->outputs().begin(), item.node->outputs().end());
   }
   const auto& results = analysis_.results();
   for (const auto* value : values) {
@@ -242,7 +244,8 @@ std::optional<Refusal> TorchModel::refuse_boundary(const StagePlan& before, cons
     const bool plain = observed == observations_.end() || observed->second.travels;
     if (!plain || !type_travels(value->type())) {
       auto detail = origin_of(value);
-      if (!plain && observed->second.dtype) detail += " (dtype " + std::string(c10::toString(*observed->second.dtype)) + ")";
+      if (!plain && observed->second.dtype)
+        detail += " (dtype " + std::string(c10::toString(*observed->second.dtype)) + ")";
       return Refusal{RefusalReason::value_cannot_travel, detail};
     }
   }
@@ -286,7 +289,8 @@ std::optional<Refusal> TorchModel::refusal(const std::vector<LayerSet>& cuts) co
 StageInput TorchModel::stage_input(const GraphVal* value, bool written, std::size_t stage) const {
   StageInput input;
   input.written = written;
-  input.name = stage == 0 ? "input " + std::to_string(analysis_.id(value)) : "boundary value " + std::to_string(analysis_.id(value)) + ", " + origin_of(value);
+  input.name = stage == 0 ? "input " + std::to_string(analysis_.id(value))
+                          : "boundary value " + std::to_string(analysis_.id(value)) + ", " + origin_of(value);
   const auto observed = observations_.find(value);
   if (value->type()->kind() == c10::TypeKind::TensorType && observed != observations_.end() && observed->second.dtype) {
     if (const auto dtype = dtype_from_torch(*observed->second.dtype)) {
@@ -326,13 +330,15 @@ std::unique_ptr<Stage> TorchModel::make_stage(const StageKey& key, const StageOp
   const auto plans = plan_stages(analysis_, key.cuts);
   for (std::size_t stage = 0; stage + 1 < plans.size(); ++stage) {
     if (const auto refusal = refuse_boundary(plans[stage], plans, stage + 1)) {
-      throw Error(ErrorCode::unsupported_model, "this cut is refused (" + std::string(to_string(refusal->reason)) + "): " + refusal->detail);
+      throw Error(ErrorCode::unsupported_model,
+                  "this cut is refused (" + std::string(to_string(refusal->reason)) + "): " + refusal->detail);
     }
   }
   const auto& plan = plans[key.index];
   const auto written = written_inputs(analysis_, plan);
   std::vector<StageInput> inputs;
-  for (std::size_t i = 0; i < plan.inputs.size(); ++i) inputs.push_back(stage_input(plan.inputs[i], written[i], key.index));
+  for (std::size_t i = 0; i < plan.inputs.size(); ++i)
+    inputs.push_back(stage_input(plan.inputs[i], written[i], key.index));
   auto graph = build_graph(analysis_, plan);
   auto info = stage_info(plan, key.index, plans.size());
   for (const auto* node : graph->nodes()) info.parameter_bytes += constant_bytes(*node);
@@ -341,7 +347,8 @@ std::unique_ptr<Stage> TorchModel::make_stage(const StageKey& key, const StageOp
 
 torch::jit::Module read_module(const std::string& path) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) throw Error(ErrorCode::invalid_argument, "the model file '" + path + "' can't be opened: " + std::strerror(errno));
+  if (!file)
+    throw Error(ErrorCode::invalid_argument, "the model file '" + path + "' can't be opened: " + std::strerror(errno));
   const auto bytes = static_cast<long long>(file.tellg());
   if (bytes <= 0) throw Error(ErrorCode::corrupt, "the model file '" + path + "' is empty");
   file.close();
@@ -349,8 +356,9 @@ torch::jit::Module read_module(const std::string& path) {
     return torch::jit::load(path, at::kCPU);
   } catch (const std::exception& error) {
     std::string reason = error.what();
-    throw Error(ErrorCode::corrupt, "'" + path + "' (" + std::to_string(bytes) +
-                                        " bytes) is not an intact TorchScript file: " + reason.substr(0, reason.find('\n')));
+    throw Error(ErrorCode::corrupt,
+                "'" + path + "' (" + std::to_string(bytes) +
+                    " bytes) is not an intact TorchScript file: " + reason.substr(0, reason.find('\n')));
   }
 }
 
@@ -377,11 +385,14 @@ std::shared_ptr<const Model> Partitioner::from_module(const torch::jit::Module& 
     bindings.emplace_back(index, to_ivalue(example_inputs[index], type));
   }
   try {
-    return std::make_shared<detail::TorchModel>(detail::freeze_forward(module, bindings), std::move(example_inputs), options);
+    return std::make_shared<detail::TorchModel>(detail::freeze_forward(module, bindings), std::move(example_inputs),
+                                                options);
   } catch (const Error&) {
     throw;
   } catch (const c10::Error& error) {
-    throw Error(ErrorCode::invalid_argument, std::string("the example inputs do not fit forward, or it can't be frozen: ") + error.what_without_backtrace());
+    throw Error(
+        ErrorCode::invalid_argument,
+        std::string("the example inputs do not fit forward, or it can't be frozen: ") + error.what_without_backtrace());
   } catch (const std::exception& error) {
     throw Error(ErrorCode::invalid_argument, std::string("the example inputs do not fit forward: ") + error.what());
   }

@@ -84,7 +84,9 @@ struct TorchExecutor::Impl {
   std::vector<std::unique_ptr<Runner>> idle;
 };
 
-TorchExecutor::TorchExecutor(int threads) : impl_(std::make_unique<Impl>()) { impl_->threads = threads; }
+TorchExecutor::TorchExecutor(int threads) : impl_(std::make_unique<Impl>()) {
+  impl_->threads = threads;
+}
 TorchExecutor::~TorchExecutor() = default;
 
 std::shared_ptr<TorchExecutor> TorchExecutor::with_threads(int threads) {

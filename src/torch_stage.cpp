@@ -28,8 +28,8 @@ void check_tensor(const std::string& name, const Tensor& tensor, const ExpectedT
                                                  ", expected " + std::string(to_string(expected.dtype)));
   }
   if (static_cast<std::int64_t>(tensor.sizes.size()) != expected.rank) {
-    throw Error(ErrorCode::invalid_argument, name + " has " + std::to_string(tensor.sizes.size()) +
-                                                 " dimensions (" + describe(Value(tensor)) + "), expected " +
+    throw Error(ErrorCode::invalid_argument, name + " has " + std::to_string(tensor.sizes.size()) + " dimensions (" +
+                                                 describe(Value(tensor)) + "), expected " +
                                                  std::to_string(expected.rank));
   }
 }
@@ -64,11 +64,11 @@ std::vector<StageValue> unpack_values(const c10::IValue& archive) {
 }
 
 c10::IValue pack(const StageInfo& info) {
-  return make_tuple({info.fingerprint, static_cast<std::int64_t>(info.index),
-                     static_cast<std::int64_t>(info.stage_count), pack(info.inputs), pack(info.outputs),
-                     static_cast<std::int64_t>(info.boundary_count),
-                     map_to_tuple(info.result_slots, [](std::uint32_t slot) { return c10::IValue(std::int64_t{slot}); }),
-                     info.parameter_bytes});
+  return make_tuple(
+      {info.fingerprint, static_cast<std::int64_t>(info.index), static_cast<std::int64_t>(info.stage_count),
+       pack(info.inputs), pack(info.outputs), static_cast<std::int64_t>(info.boundary_count),
+       map_to_tuple(info.result_slots, [](std::uint32_t slot) { return c10::IValue(std::int64_t{slot}); }),
+       info.parameter_bytes});
 }
 
 StageInfo unpack_info(const c10::IValue& archive) {
@@ -90,7 +90,8 @@ StageInfo unpack_info(const c10::IValue& archive) {
 c10::IValue pack(const StageInput& input) {
   const auto dtype = input.expected ? static_cast<std::int64_t>(input.expected->dtype) : std::int64_t{0};
   const auto rank = input.expected ? input.expected->rank : std::int64_t{0};
-  return make_tuple({input.name, dtype, rank, input.bound.has_value(), input.bound.value_or(c10::IValue()), input.written});
+  return make_tuple(
+      {input.name, dtype, rank, input.bound.has_value(), input.bound.value_or(c10::IValue()), input.written});
 }
 
 StageInput unpack_input(const c10::IValue& archive) {
@@ -177,8 +178,9 @@ std::vector<Value> TorchStage::run_here(std::vector<Value> inputs) const {
 }
 
 void TorchStage::save(const std::string& path) const {
-  write_archive(path, make_tuple({pack(info_), map_to_tuple(inputs_, [](const StageInput& input) { return pack(input); }),
-                                  graph_to_ivalue(*graph_)}));
+  write_archive(path,
+                make_tuple({pack(info_), map_to_tuple(inputs_, [](const StageInput& input) { return pack(input); }),
+                            graph_to_ivalue(*graph_)}));
 }
 
 std::unique_ptr<TorchStage> TorchStage::load(const std::string& path, const StageOptions& options) {

@@ -162,8 +162,8 @@ Tensor to_tensor(const at::Tensor& tensor) {
   const auto& storage = tensor.storage();
   void* data = storage.mutable_data();
   Tensor result;
-  result.storage = Storage::adopt(data, storage.nbytes(),
-                                  std::shared_ptr<void>(data, detail::TorchStorageOwner{storage}));
+  result.storage =
+      Storage::adopt(data, storage.nbytes(), std::shared_ptr<void>(data, detail::TorchStorageOwner{storage}));
   result.dtype = *dtype;
   result.sizes = tensor.sizes().vec();
   result.strides = tensor.strides().vec();
@@ -180,8 +180,8 @@ at::Tensor to_torch(const Tensor& tensor) {
                                                  std::to_string(item_bytes));
   }
   auto result = at::empty({0}, dtype_to_torch(tensor.dtype));
-  result.set_(share_storage(tensor.storage), static_cast<std::int64_t>(tensor.offset_bytes / item_bytes),
-              tensor.sizes, tensor.strides);
+  result.set_(share_storage(tensor.storage), static_cast<std::int64_t>(tensor.offset_bytes / item_bytes), tensor.sizes,
+              tensor.strides);
   return result;
 }
 

@@ -16,12 +16,12 @@ namespace splitnet {
 
 /// One operator that computes tensors. Glue (sizes, list building) belongs to the layer that uses it.
 struct Layer {
-  std::string name;         ///< Unique: the module path, then "#2", "#3" … for further layers of that path.
-  std::string module_path;  ///< For example "features.3.conv"; empty for the model's own forward.
-  std::string operator_name;           ///< For example "aten::conv2d", "prim::If".
-  bool control_flow = false;           ///< An `If` or `Loop`, one layer whatever is inside.
-  std::int64_t parameter_bytes = 0;    ///< Constants that this layer alone or with others uses.
-  std::optional<std::int64_t> flops;   ///< For the example inputs, one multiply-add = 2; absent when unknown.
+  std::string name;                   ///< Unique: the module path, then "#2", "#3" … for further layers of that path.
+  std::string module_path;            ///< For example "features.3.conv"; empty for the model's own forward.
+  std::string operator_name;          ///< For example "aten::conv2d", "prim::If".
+  bool control_flow = false;          ///< An `If` or `Loop`, one layer whatever is inside.
+  std::int64_t parameter_bytes = 0;   ///< Constants that this layer alone or with others uses.
+  std::optional<std::int64_t> flops;  ///< For the example inputs, one multiply-add = 2; absent when unknown.
   friend bool operator==(const Layer&, const Layer&) = default;
 };
 

@@ -38,11 +38,11 @@ struct Message {
   std::uint64_t id = 0;  ///< Joins a reply to its request; set by the connection.
   /// Left until nobody waits for the answer any more, on a monotonic clock; absent means no deadline.
   std::optional<std::chrono::nanoseconds> time_left;
-  StageRequest request;                  ///< Of a request.
-  ErrorCode error = ErrorCode::internal; ///< Of an error.
-  std::string error_message;             ///< Of an error; at most 4096 bytes of it travel.
-  std::map<std::string, double> times_s; ///< Of a reply: how long each step took, in seconds.
-  std::vector<Value> values;             ///< Of a request or a reply; others travel without.
+  StageRequest request;                   ///< Of a request.
+  ErrorCode error = ErrorCode::internal;  ///< Of an error.
+  std::string error_message;              ///< Of an error; at most 4096 bytes of it travel.
+  std::map<std::string, double> times_s;  ///< Of a reply: how long each step took, in seconds.
+  std::vector<Value> values;              ///< Of a request or a reply; others travel without.
 
   static Message make_error(const Error& error);
   /// Throws the error that an error message carries; does nothing for other kinds.
@@ -55,8 +55,8 @@ struct MessageLimits {
   std::size_t max_metadata_bytes = 64 * 1024;
   std::size_t max_tensors = 4096;
   std::size_t max_rank = 16;
-  std::size_t max_depth = 16;    ///< Of nested containers.
-  std::size_t max_values = 65536; ///< Leaves and containers together; layers named in cuts count too.
+  std::size_t max_depth = 16;      ///< Of nested containers.
+  std::size_t max_values = 65536;  ///< Leaves and containers together; layers named in cuts count too.
 };
 
 /// Bytes of the fixed header.
@@ -91,8 +91,7 @@ struct MessageHeader {
 
 /// Checks the header before a transport allocates the body. Throws corrupt (magic, checksum, fields),
 /// incompatible (another version), too_large.
-MessageHeader decode_header(std::span<const std::byte, message_header_bytes> header,
-                            const MessageLimits& limits = {});
+MessageHeader decode_header(std::span<const std::byte, message_header_bytes> header, const MessageLimits& limits = {});
 
 /// Rebuilds the message. Tensors alias `body`, but for packed ones. `body` starts on a 64-byte boundary and
 /// holds exactly header.body_bytes() bytes. Throws corrupt, incompatible, too_large, and invalid_argument when

@@ -18,9 +18,9 @@ namespace splitnet {
 
 /// Why a cut is refused although its head is closed. A closed list, decided before anything runs.
 enum class RefusalReason : unsigned char {
-  value_cannot_travel,      ///< A boundary value has a type or dtype that no message can carry.
-  shared_container_written, ///< Two boundary values may share a list or dict that a later stage changes.
-  random_numbers_after_cut, ///< A later stage draws random numbers: another machine would draw others.
+  value_cannot_travel,       ///< A boundary value has a type or dtype that no message can carry.
+  shared_container_written,  ///< Two boundary values may share a list or dict that a later stage changes.
+  random_numbers_after_cut,  ///< A later stage draws random numbers: another machine would draw others.
 };
 std::string_view to_string(RefusalReason reason) noexcept;
 
@@ -78,7 +78,6 @@ class Model {
 
 /// Runs stages one after the other in this process and puts the result together: what the uncut model
 /// gives. Errors as Stage::run.
-Value run_stages(const Model& model, const std::vector<std::unique_ptr<Stage>>& stages,
-                 std::vector<Value> inputs);
+Value run_stages(const Model& model, const std::vector<std::unique_ptr<Stage>>& stages, std::vector<Value> inputs);
 
 }  // namespace splitnet

@@ -23,8 +23,8 @@ struct StageValue {
 
 /// What a stage takes and gives. A plain value.
 struct StageInfo {
-  std::string fingerprint;          ///< Of the model it was cut from.
-  std::size_t index = 0;            ///< 0 is the first stage.
+  std::string fingerprint;  ///< Of the model it was cut from.
+  std::size_t index = 0;    ///< 0 is the first stage.
   std::size_t stage_count = 1;
   std::vector<StageValue> inputs;   ///< The model's inputs for stage 0, else the boundary before it.
   std::vector<StageValue> outputs;  ///< First the boundary after it, then results.

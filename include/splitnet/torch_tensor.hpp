@@ -24,8 +24,8 @@ Tensor to_tensor(const at::Tensor& tensor);
 at::Tensor to_torch(const Tensor& tensor);
 
 /// Tensors share bytes, containers are copied. A complex tensor becomes the tuple ("complex", its real view
-/// [..., 2]), which to_ivalue turns back; the wire has no complex dtype. Throws invalid_argument for a type that can't travel,
-/// naming it.
+/// [..., 2]), which to_ivalue turns back; the wire has no complex dtype. Throws invalid_argument for a type that can't
+/// travel, naming it.
 Value to_value(const c10::IValue& value);
 
 /// The IValue of static type `type`. Throws invalid_argument when `value` is not of that type, naming

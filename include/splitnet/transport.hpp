@@ -104,7 +104,6 @@ class Transport {
 };
 
 /// Waits for one call: the reply, or throws its error (also one that the peer sent).
-Message call_and_wait(Connection& connection, Message request, Deadline deadline = {},
-                      std::stop_token stop = {});
+Message call_and_wait(Connection& connection, Message request, Deadline deadline = {}, std::stop_token stop = {});
 
 }  // namespace splitnet

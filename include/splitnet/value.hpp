@@ -47,25 +47,25 @@ struct ValueTraits;
 /// A plain value. Copies share tensor bytes; containers are copied.
 class Value {
  public:
-  using Variant = std::variant<None, Uninitialized, bool, std::int64_t, double, std::complex<double>,
-                               std::string, Tensor, List, Tuple, Dict>;
+  using Variant = std::variant<None, Uninitialized, bool, std::int64_t, double, std::complex<double>, std::string,
+                               Tensor, List, Tuple, Dict>;
 
   Value() = default;
-  Value(None) {}                                                  // NOLINT(google-explicit-constructor)
-  Value(Uninitialized v) : variant_(v) {}                         // NOLINT(google-explicit-constructor)
-  Value(bool v) : variant_(v) {}                                  // NOLINT(google-explicit-constructor)
-  Value(int v) : variant_(std::int64_t{v}) {}                     // NOLINT(google-explicit-constructor)
-  Value(std::int64_t v) : variant_(v) {}                          // NOLINT(google-explicit-constructor)
-  Value(double v) : variant_(v) {}                                // NOLINT(google-explicit-constructor)
-  Value(std::complex<double> v) : variant_(v) {}                  // NOLINT(google-explicit-constructor)
-  Value(std::string v) : variant_(std::move(v)) {}                // NOLINT(google-explicit-constructor)
-  Value(const char* v) : variant_(std::string(v)) {}              // NOLINT(google-explicit-constructor)
-  Value(Tensor v) : variant_(std::move(v)) {}                     // NOLINT(google-explicit-constructor)
-  Value(List v) : variant_(std::move(v)) {}                       // NOLINT(google-explicit-constructor)
-  Value(Tuple v) : variant_(std::move(v)) {}                      // NOLINT(google-explicit-constructor)
-  Value(Dict v) : variant_(std::move(v)) {}                       // NOLINT(google-explicit-constructor)
+  Value(None) {}                                      // NOLINT(google-explicit-constructor)
+  Value(Uninitialized v) : variant_(v) {}             // NOLINT(google-explicit-constructor)
+  Value(bool v) : variant_(v) {}                      // NOLINT(google-explicit-constructor)
+  Value(int v) : variant_(std::int64_t{v}) {}         // NOLINT(google-explicit-constructor)
+  Value(std::int64_t v) : variant_(v) {}              // NOLINT(google-explicit-constructor)
+  Value(double v) : variant_(v) {}                    // NOLINT(google-explicit-constructor)
+  Value(std::complex<double> v) : variant_(v) {}      // NOLINT(google-explicit-constructor)
+  Value(std::string v) : variant_(std::move(v)) {}    // NOLINT(google-explicit-constructor)
+  Value(const char* v) : variant_(std::string(v)) {}  // NOLINT(google-explicit-constructor)
+  Value(Tensor v) : variant_(std::move(v)) {}         // NOLINT(google-explicit-constructor)
+  Value(List v) : variant_(std::move(v)) {}           // NOLINT(google-explicit-constructor)
+  Value(Tuple v) : variant_(std::move(v)) {}          // NOLINT(google-explicit-constructor)
+  Value(Dict v) : variant_(std::move(v)) {}           // NOLINT(google-explicit-constructor)
   template <class T>
-    requires requires(const T& t) { ValueTraits<T>::make(t); }
+  requires requires(const T& t) { ValueTraits<T>::make(t); }
   Value(const T& v) : Value(ValueTraits<T>::make(v)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] const Variant& variant() const noexcept { return variant_; }

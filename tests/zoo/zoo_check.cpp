@@ -32,7 +32,7 @@ struct Options {
   bool part = false;
   std::vector<std::string> only;
   std::size_t full_size_cuts = 20;
-  std::size_t graph_cuts = 10;        ///< Random closed sets, and as many pairs of cuts.
+  std::size_t graph_cuts = 10;                   ///< Random closed sets, and as many pairs of cuts.
   std::int64_t save_all_below_bytes = 24 << 20;  ///< Larger models have 20 cuts saved and loaded again.
   std::size_t saved_cuts = 20;
 };
@@ -144,18 +144,21 @@ int replay(const fs::path& inputs_file, const fs::path& expected_file) {
       const auto head = splitnet::load_stage(head_file, {.threads = 1});
       const auto tail = splitnet::load_stage(tail_file, {.threads = 1});
       auto made = head->run(inputs);
-      std::vector<Value> boundary(made.begin(), made.begin() + static_cast<std::ptrdiff_t>(head->info().boundary_count));
+      std::vector<Value> boundary(made.begin(),
+                                  made.begin() + static_cast<std::ptrdiff_t>(head->info().boundary_count));
       const auto rest = tail->run(std::move(boundary));
       // Without the model, results are compared slot by slot: the oracle's leaves are the slots' leaves.
       std::vector<std::vector<Value>> slots(head->info().result_slots.size() + tail->info().result_slots.size());
       for (std::size_t i = 0; i < head->info().result_slots.size(); ++i) {
         flatten(made[head->info().boundary_count + i], slots.at(head->info().result_slots[i]));
       }
-      for (std::size_t i = 0; i < tail->info().result_slots.size(); ++i) flatten(rest[i], slots.at(tail->info().result_slots[i]));
+      for (std::size_t i = 0; i < tail->info().result_slots.size(); ++i)
+        flatten(rest[i], slots.at(tail->info().result_slots[i]));
       std::size_t matched = 0;
       for (const auto& slot : slots) {
         for (const auto& leaf : slot) {
-          matched += std::any_of(expected.begin(), expected.end(), [&](const Value& e) { return bit_identical(leaf, e); });
+          matched +=
+              std::any_of(expected.begin(), expected.end(), [&](const Value& e) { return bit_identical(leaf, e); });
         }
       }
       std::size_t leaves = 0;
@@ -249,7 +252,8 @@ class Checker {
         }
       }
       const auto& info = stage->info();
-      for (std::size_t i = 0; i < info.result_slots.size(); ++i) slots[info.result_slots[i]] = second[info.boundary_count + i];
+      for (std::size_t i = 0; i < info.result_slots.size(); ++i)
+        slots[info.result_slots[i]] = second[info.boundary_count + i];
       second.resize(info.boundary_count);
       flowing = std::move(second);
     }
@@ -265,12 +269,14 @@ class Checker {
   void check_all_cuts(const Question& question) {
     const bool count = question.threads == 1;
     for (const auto& cut : sequential_cuts()) {
-      const auto name = "cut after " + std::to_string(cut.size()) + " layers, " + std::to_string(question.threads) + " threads";
+      const auto name =
+          "cut after " + std::to_string(cut.size()) + " layers, " + std::to_string(question.threads) + " threads";
       const auto refusal = model_->refusal({cut});
       tally_.cuts += count;
       if (refusal) {
         tally_.refused += count;
-        if (count) std::cout << "  refused: " << name << ": " << to_string(refusal->reason) << ": " << refusal->detail << "\n";
+        if (count)
+          std::cout << "  refused: " << name << ": " << to_string(refusal->reason) << ": " << refusal->detail << "\n";
         continue;
       }
       tally_.legal += count;
@@ -289,8 +295,9 @@ class Checker {
   void check_some_cuts(const Question& question, std::size_t wanted) {
     for (const auto& cut : spread(sequential_cuts(), wanted)) {
       if (model_->refusal({cut})) continue;
-      check({cut}, question, question.size + " size, cut after " + std::to_string(cut.size()) + " layers, " +
-                                 std::to_string(question.threads) + " threads");
+      check({cut}, question,
+            question.size + " size, cut after " + std::to_string(cut.size()) + " layers, " +
+                std::to_string(question.threads) + " threads");
     }
   }
 
@@ -331,8 +338,9 @@ class Checker {
       auto second = random_() % all.size();
       if (first > second) std::swap(first, second);
       if (model_->refusal({all[first], all[second]})) continue;
-      tally_.two_cuts += check({all[first], all[second]}, *question,
-                               "two cuts, after " + std::to_string(first) + " and " + std::to_string(second) + " layers");
+      tally_.two_cuts +=
+          check({all[first], all[second]}, *question,
+                "two cuts, after " + std::to_string(first) + " and " + std::to_string(second) + " layers");
     }
   }
 
@@ -340,7 +348,8 @@ class Checker {
     const auto* question = small_question();
     if (question == nullptr) return;
     auto cuts = sequential_cuts();
-    if (model_->make_stage({{}, 0})->info().parameter_bytes > options_.save_all_below_bytes) cuts = spread(cuts, options_.saved_cuts);
+    if (model_->make_stage({{}, 0})->info().parameter_bytes > options_.save_all_below_bytes)
+      cuts = spread(cuts, options_.saved_cuts);
     const std::string stem = item_["name"].get<std::string>() + "." + item_["form"].get<std::string>();
     const auto head_file = file(stem + ".head.stage");
     const auto tail_file = file(stem + ".tail.stage");
@@ -395,7 +404,8 @@ int check_zoo(const Options& options, const std::string& program) {
   for (const auto& item : manifest) {
     const std::string name = item["name"].get<std::string>() + "." + item["form"].get<std::string>();
     if (options.part && !item["part"].get<bool>()) continue;
-    if (!options.only.empty() && std::find(options.only.begin(), options.only.end(), item["name"]) == options.only.end() &&
+    if (!options.only.empty() &&
+        std::find(options.only.begin(), options.only.end(), item["name"]) == options.only.end() &&
         std::find(options.only.begin(), options.only.end(), name) == options.only.end()) {
       continue;
     }
@@ -414,7 +424,8 @@ int check_zoo(const Options& options, const std::string& program) {
       }
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
       std::printf("%-36s %6zu %6zu %6zu %7zu %9zu %6zu %8zu %6zu %7.1f\n", name.c_str(), tally.layers, tally.cuts,
-                  tally.legal, tally.refused, tally.identical, tally.graph_cuts, tally.two_cuts, tally.saved, seconds.count());
+                  tally.legal, tally.refused, tally.identical, tally.graph_cuts, tally.two_cuts, tally.saved,
+                  seconds.count());
     }
     for (std::size_t i = 0; i < std::min<std::size_t>(tally.failures.size(), 5); ++i) {
       std::printf("  FAILED: %s\n", tally.failures[i].c_str());
@@ -437,7 +448,8 @@ int main(int argc, char** argv) {
   app.add_flag("--part", options.part, "only the quick part");
   app.add_option("--only", options.only, "only these models (NAME or NAME.form)");
   app.add_option("--full-size-cuts", options.full_size_cuts, "cuts tried at full size")->capture_default_str();
-  app.add_option("--replay", replay_files, "internal: inputs and expected outputs; stage files come on stdin")->expected(2);
+  app.add_option("--replay", replay_files, "internal: inputs and expected outputs; stage files come on stdin")
+      ->expected(2);
   CLI11_PARSE(app, argc, argv);
   if (!replay_files.empty()) return replay(replay_files[0], replay_files[1]);
   return check_zoo(options, fs::absolute(argv[0]).string());
