@@ -94,7 +94,7 @@ class Transport {
  public:
   virtual ~Transport() = default;
   /// Throws invalid_argument (bad endpoint), unavailable (nobody there, naming the endpoint),
-  /// deadline_exceeded.
+  /// deadline_exceeded, overloaded (no room; a transport that learns it later ends the first call so).
   [[nodiscard]] virtual std::unique_ptr<Connection> connect(const std::string& endpoint,
                                                             const ConnectOptions& options) = 0;
   /// Throws invalid_argument (bad endpoint, or an address beyond this machine without `allow_remote`),
