@@ -130,7 +130,7 @@ TEST(TorchTensor, BytesOfLibtorchComeBackAsTheSameStorage) {
 
 TEST(TorchTensor, BytesOfLibtorchLiveAsLongAsTheTensor) {
   auto base = at::full({1000}, 3.0F);
-  const auto impl = c10::weak_intrusive_ptr<c10::StorageImpl>(base.storage().getIntrusivePtr());
+  const auto impl = base.storage().getWeakStorageImpl();
   auto tensor = to_tensor(base);
   base = at::Tensor();
   EXPECT_FALSE(impl.expired());
