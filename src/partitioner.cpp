@@ -381,7 +381,12 @@ std::shared_ptr<const Model> Partitioner::from_module(const torch::jit::Module& 
       throw Error(ErrorCode::invalid_argument, "input " + std::to_string(index) + " can't be bound: there are " +
                                                    std::to_string(example_inputs.size()) + " example inputs");
     }
-    const auto& type = forward->graph()->inputs().at(index + 1)->type();  // the first is the module itself
+    const auto takes = forward->graph()->inputs().size() - 1;  // the first is the module itself
+    if (index >= takes) {
+      throw Error(ErrorCode::invalid_argument, "input " + std::to_string(index) + " can't be bound: forward takes " +
+                                                   std::to_string(takes) + " inputs");
+    }
+    const auto& type = forward->graph()->inputs().at(index + 1)->type();
     bindings.emplace_back(index, to_ivalue(example_inputs[index], type));
   }
   try {
