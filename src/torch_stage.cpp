@@ -166,10 +166,12 @@ std::vector<Value> TorchStage::run_here(std::vector<Value> inputs) const {
   const at::NoGradGuard no_grad;
   try {
     torch::jit::InterpreterState(code_).run(stack);
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::overloaded, stage_name(info_) + " ran out of memory");
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::invalid_argument, stage_name(info_) + " failed: " + operator_message(error));
+    const auto words = operator_message(error);
+    if (words.find("can't allocate memory") != std::string::npos) {
+      throw Error(ErrorCode::overloaded, stage_name(info_) + " ran out of memory: " + words);
+    }
+    throw Error(ErrorCode::invalid_argument, stage_name(info_) + " failed: " + words);
   }
   std::vector<Value> outputs;
   outputs.reserve(stack.size());

@@ -2,6 +2,7 @@
 // Cuts every model of the zoo and compares each answer, bit by bit, with what plain torch gave in a
 // process of its own (oracle.py). One line a model; see docs/cuts.md for what the columns mean.
 
+#include <torch/csrc/jit/runtime/interpreter.h>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <splitnet/splitnet.hpp>
@@ -82,6 +83,7 @@ struct Tally {
   std::size_t cuts = 0;
   std::size_t legal = 0;
   std::size_t refused = 0;
+  std::size_t refused_identical = 0;  ///< Refused, and identical when forced in one process.
   std::size_t identical = 0;
   std::size_t runs = 0;
   std::size_t graph_cuts = 0;
@@ -89,6 +91,31 @@ struct Tally {
   std::size_t saved = 0;
   std::vector<std::string> failures;
 };
+
+/// Runs a cut that splitnet refuses, with values handed over as they are, in one process.
+bool identical_if_forced(const splitnet::detail::GraphAnalysis& analysis, const LayerSet& cut,
+                         const Question& question) {
+  const at::NoGradGuard no_grad;
+  torch::jit::Stack flowing;
+  const auto graph_inputs = analysis.graph()->inputs();
+  for (std::size_t i = 0; i < question.inputs.size(); ++i) {
+    flowing.push_back(splitnet::to_ivalue(question.inputs[i], graph_inputs[i]->type()).deepcopy());
+  }
+  std::vector<Value> slots(analysis.results().size());
+  try {
+    for (const auto& plan : splitnet::detail::plan_stages(analysis, {cut})) {
+      torch::jit::InterpreterState(torch::jit::Code(splitnet::detail::build_graph(analysis, plan), "forced"))
+          .run(flowing);
+      for (std::size_t i = 0; i < plan.result_slots.size(); ++i) {
+        slots[plan.result_slots[i]] = splitnet::to_value(flowing[plan.boundary.size() + i]);
+      }
+      flowing.resize(plan.boundary.size());
+    }
+    return same_bits(analysis.result_shape().assemble(slots), question.expected);
+  } catch (const std::exception&) {
+    return false;
+  }
+}
 
 /// A process of its own that loads saved stages and runs them one after the other.
 class Replayer {
@@ -266,6 +293,14 @@ class Checker {
     return cuts;
   }
 
+  const splitnet::detail::GraphAnalysis& analysis() {
+    if (!analysis_) {
+      auto module = torch::jit::load(file(item_["file"]).string());
+      analysis_.emplace(splitnet::detail::freeze_forward(module, {}));
+    }
+    return *analysis_;
+  }
+
   void check_all_cuts(const Question& question) {
     const bool count = question.threads == 1;
     for (const auto& cut : sequential_cuts()) {
@@ -275,6 +310,7 @@ class Checker {
       tally_.cuts += count;
       if (refusal) {
         tally_.refused += count;
+        if (count) tally_.refused_identical += identical_if_forced(analysis(), cut, question);
         if (count)
           std::cout << "  refused: " << name << ": " << to_string(refusal->reason) << ": " << refusal->detail << "\n";
         continue;
@@ -378,6 +414,7 @@ class Checker {
   const nlohmann::json& item_;
   std::vector<Question> questions_;
   std::shared_ptr<const Model> model_;
+  std::optional<splitnet::detail::GraphAnalysis> analysis_;
   Tally tally_;
   std::mt19937 random_{20261121};
 };
@@ -399,8 +436,8 @@ int check_zoo(const Options& options, const std::string& program) {
   const auto oracle = nlohmann::json::parse(std::ifstream(options.directory / "oracle.json"));
   std::size_t passed = 0;
   std::size_t failed = 0;
-  std::printf("%-36s %6s %6s %6s %7s %9s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused", "identical",
-              "graph", "two-cut", "saved", "s");
+  std::printf("%-36s %6s %6s %6s %7s %6s %9s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused",
+              "forced", "identical", "graph", "two-cut", "saved", "s");
   for (const auto& item : manifest) {
     const std::string name = item["name"].get<std::string>() + "." + item["form"].get<std::string>();
     if (options.part && !item["part"].get<bool>()) continue;
@@ -423,9 +460,9 @@ int check_zoo(const Options& options, const std::string& program) {
         tally.failures.push_back(error.what());
       }
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-      std::printf("%-36s %6zu %6zu %6zu %7zu %9zu %6zu %8zu %6zu %7.1f\n", name.c_str(), tally.layers, tally.cuts,
-                  tally.legal, tally.refused, tally.identical, tally.graph_cuts, tally.two_cuts, tally.saved,
-                  seconds.count());
+      std::printf("%-36s %6zu %6zu %6zu %7zu %6zu %9zu %6zu %8zu %6zu %7.1f\n", name.c_str(), tally.layers, tally.cuts,
+                  tally.legal, tally.refused, tally.refused_identical, tally.identical, tally.graph_cuts,
+                  tally.two_cuts, tally.saved, seconds.count());
     }
     for (std::size_t i = 0; i < std::min<std::size_t>(tally.failures.size(), 5); ++i) {
       std::printf("  FAILED: %s\n", tally.failures[i].c_str());
