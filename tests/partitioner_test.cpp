@@ -67,7 +67,7 @@ TEST(Partitioner, SeveralLayersOfOnePathAreNumbered) {
   const auto module = script("def forward(self, x):\n  return torch.tanh(torch.relu(torch.relu(x)))\n");
   EXPECT_THAT(layer_names(*load(module, {numbers({3})})), ElementsAre("relu", "relu#2", "tanh"));
   auto child = script("def forward(self, x):\n  return torch.tanh(torch.relu(x))\n");
-  const auto nested = script("def forward(self, x):\n  return self.act(self.act(x))\n", {}, {{"act", child}});
+  const auto nested = script("def forward(self, x):\n  return self.act.forward(self.act.forward(x))\n", {}, {{"act", child}});
   EXPECT_THAT(layer_names(*load(nested, {numbers({3})})), ElementsAre("act", "act#2", "act#3", "act#4"));
 }
 
@@ -154,10 +154,10 @@ TEST(EveryCut, Sequential) { expect_all_legal(testing::perceptron(), {numbers({2
 TEST(EveryCut, BranchesAndSkips) {
   const auto module = script(
       "def forward(self, x):\n"
-      "  a = self.a(x)\n"
+      "  a = self.a.forward(x)\n"
       "  b = torch.sigmoid(a)\n"
       "  c = torch.relu(a)\n"
-      "  return self.b(torch.cat([b, c, x], 1)) + a.mean()\n",
+      "  return self.b.forward(torch.cat([b, c, x], 1)) + a.mean()\n",
       {}, {{"a", conv(3, 3, 1)}, {"b", conv(9, 2, 4)}});
   const auto count = check_every_cut(module, {numbers({2, 3, 5, 6})});
   EXPECT_EQ(count.layers, 7U);
@@ -167,10 +167,10 @@ TEST(EveryCut, BranchesAndSkips) {
 TEST(EveryCut, InPlaceThroughAView) {
   const auto module = script(
       "def forward(self, x):\n"
-      "  y = self.c(x)\n"
+      "  y = self.c.forward(x)\n"
       "  a = y[:8]\n"
       "  a.add_(1)\n"
-      "  return self.d(y)\n",
+      "  return self.d.forward(y)\n",
       {}, {{"c", linear(4, 5, 1)}, {"d", linear(5, 3, 3)}});
   expect_all_legal(module, {numbers({10, 4})}, 4);
 }
@@ -309,7 +309,7 @@ TEST(EveryCut, AListThatGrows) {
 TEST(EveryCut, AListThatGrowsInALoop) {
   const auto module = script(
       "def forward(self, x, n: int):\n"
-      "  parts = torch.jit.annotate(List[Tensor], [])\n"
+      "  parts: List[Tensor] = []\n"
       "  for i in range(n):\n"
       "    parts.append(torch.relu(x) + i)\n"
       "  y = torch.stack(parts)\n"
@@ -383,7 +383,7 @@ TEST(EveryCut, ComplexTensorsCross) {
 TEST(EveryCut, SharedParameters) {
   const auto shared = linear(4, 4);
   const auto module = script(
-      "def forward(self, x):\n  return self.b(torch.relu(self.a(x))) + torch.linear(x, self.w)\n",
+      "def forward(self, x):\n  return self.b.forward(torch.relu(self.a.forward(x))) + torch.linear(x, self.w)\n",
       {{"w", shared.attr("weight").toTensor()}}, {{"a", shared}, {"b", shared}});
   expect_all_legal(module, {numbers({2, 4})}, 5);
 }
@@ -402,8 +402,8 @@ TEST(EveryCut, NanAndInfinity) {
 TEST(EveryCut, AnotherBatchSizeThanTheExamples) {
   const auto module = script(
       "def forward(self, x):\n"
-      "  y = self.c(x)\n"
-      "  return self.d(y.view([y.size(0), -1, 6]).transpose(1, 2)) * y.size(0)\n",
+      "  y = self.c.forward(x)\n"
+      "  return self.d.forward(y.view([y.size(0), -1, 6]).transpose(1, 2)) * y.size(0)\n",
       {}, {{"c", conv(3, 2)}, {"d", linear(10, 3)}});
   for (const std::int64_t batch : {1, 5}) {
     const auto count = check_every_cut(module, {numbers({batch, 3, 5, 6})}, {numbers({2, 3, 5, 6})});

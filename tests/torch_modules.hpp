@@ -58,9 +58,9 @@ inline torch::jit::Module conv(std::int64_t in, std::int64_t out, double seed = 
 
 /// linear, relu, linear in the modules "features.first", "features" and "head".
 inline torch::jit::Module perceptron(double seed = 1) {
-  auto features = script("def forward(self, x):\n  return torch.relu(self.first(x))\n", {},
+  auto features = script("def forward(self, x):\n  return torch.relu(self.first.forward(x))\n", {},
                          {{"first", linear(4, 6, seed)}});
-  return script("def forward(self, x):\n  return self.head(self.features(x))\n", {},
+  return script("def forward(self, x):\n  return self.head.forward(self.features.forward(x))\n", {},
                 {{"features", features}, {"head", linear(6, 3, seed + 5)}});
 }
 
