@@ -20,6 +20,10 @@
 #include <random>
 #include <set>
 
+#include "cut_plan.hpp"
+#include "frozen_graph.hpp"
+#include "graph_analysis.hpp"
+
 namespace {
 
 using splitnet::Cut;
