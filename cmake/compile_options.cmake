@@ -7,7 +7,8 @@ function(splitnet_compile_options target)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
   # GCC 12 sees uninitialised members in every std::variant that it inlines, and overflows in string sums.
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow
-    "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow>" $<$<BOOL:${SPLITNET_WERROR}>:-Werror>)
+    "$<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-array-bounds;-Wno-restrict;-Wno-stringop-overflow>"
+    $<$<BOOL:${SPLITNET_WERROR}>:-Werror>)
 endfunction()
 
 # For targets that see libtorch: its flags, and the headers that cost most compiled once.

@@ -5,7 +5,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 venv=$root/.venv
-jobs=$(nproc)
+# A file that sees libtorch takes up to 2 GiB to compile.
+jobs=$(awk -v cores="$(nproc)" '/^MemAvailable/ { n = int($2 / 2097152); print n < 1 ? 1 : n < cores ? n : cores }' /proc/meminfo)
 
 # A precompiled header and ccache get along only with these.
 export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
@@ -35,19 +36,35 @@ mark_done() { printf '%s' "$2" >"$venv/.stamp-$1"; }
 
 torch_prefix() { "$venv/bin/python" -c 'import torch; print(torch.utils.cmake_prefix_path)'; }
 
-# Configures (once) and builds the presets named.
+# Configures the preset: once, and again when the presets or the place of torch have changed.
+configure() {
+  local preset=$1 options=() key log=build/$1/configure.log
+  if command -v ccache >/dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  case $preset in dev | release)
+    # torch_prefix imports torch, which takes a second: not when nothing changed.
+    if [ ! -f "build/$preset/torch_prefix" ]; then
+      mkdir -p "build/$preset"
+      torch_prefix >"build/$preset/torch_prefix" || die "torch is not in .venv; scripts/setup installs it"
+    fi
+    options+=("-DCMAKE_PREFIX_PATH=$(cat "build/$preset/torch_prefix")")
+    ;;
+  esac
+  key=$(sha256sum CMakePresets.json | cut -d' ' -f1)" ${options[*]}"
+  if [ -f "build/$preset/build.ninja" ] && [ "$(cat "build/$preset/configured" 2>/dev/null)" = "$key" ]; then return 0; fi
+  mkdir -p "build/$preset"
+  cmake --preset "$preset" "${options[@]}" >"$log" 2>&1 || {
+    cat "$log" >&2
+    die "the preset '$preset' can't be configured"
+  }
+  printf '%s' "$key" >"build/$preset/configured"
+}
+
+# Configures and builds the presets named.
 build() {
   local preset
   for preset in "$@"; do
     say "build $preset"
-    local options=()
-    if command -v ccache >/dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-    case $preset in dev | release) options+=("-DCMAKE_PREFIX_PATH=$(torch_prefix)") ;; esac
-    if [ ! -f "build/$preset/build.ninja" ]; then
-      mkdir -p "build/$preset"
-      cmake --preset "$preset" "${options[@]}" >"build/$preset/configure.log" 2>&1 ||
-        { cat "build/$preset/configure.log" >&2; die "the preset '$preset' can't be configured"; }
-    fi
+    configure "$preset"
     ninja -C "build/$preset" -j "$jobs"
   done
 }

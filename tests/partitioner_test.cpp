@@ -16,12 +16,12 @@
 namespace splitnet {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::check_every_cut;
 using testing::closed_sets;
 using testing::conv;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::linear;
 using testing::numbers;
 using testing::script;
@@ -47,7 +47,9 @@ std::shared_ptr<const Model> load(const torch::jit::Module& module, const std::v
   return Partitioner::from_module(module, values_of(inputs), options);
 }
 
-std::shared_ptr<const Model> perceptron() { return load(testing::perceptron(), {numbers({2, 4})}); }
+std::shared_ptr<const Model> perceptron() {
+  return load(testing::perceptron(), {numbers({2, 4})});
+}
 
 // --- Layers -------------------------------------------------------------------------------------------
 
@@ -67,7 +69,8 @@ TEST(Partitioner, SeveralLayersOfOnePathAreNumbered) {
   const auto module = script("def forward(self, x):\n  return torch.tanh(torch.relu(torch.relu(x)))\n");
   EXPECT_THAT(layer_names(*load(module, {numbers({3})})), ElementsAre("relu", "relu#2", "tanh"));
   auto child = script("def forward(self, x):\n  return torch.tanh(torch.relu(x))\n");
-  const auto nested = script("def forward(self, x):\n  return self.act.forward(self.act.forward(x))\n", {}, {{"act", child}});
+  const auto nested =
+      script("def forward(self, x):\n  return self.act.forward(self.act.forward(x))\n", {}, {{"act", child}});
   EXPECT_THAT(layer_names(*load(nested, {numbers({3})})), ElementsAre("act", "act#2", "act#3", "act#4"));
 }
 
@@ -105,8 +108,10 @@ TEST(Partitioner, ACutAfterAModulePathEndsWithItsLastLayer) {
 
 TEST(Partitioner, AnUnknownLayerSuggestsNearOnes) {
   const auto model = perceptron();
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "'features.first'", [&] { return model->split({Cut::after("feature.first")}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "feature.first", [&] { return model->split({Cut::after("feature.first")}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "'features.first'",
+                     [&] { return model->split({Cut::after("feature.first")}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "feature.first",
+                     [&] { return model->split({Cut::after("feature.first")}); }));
 }
 
 TEST(Partitioner, AnIndexBeyondTheLastLayerIsRefused) {
@@ -133,9 +138,13 @@ TEST(Partitioner, AnInPlaceWriteMakesAnOrderEdge) {
 
 TEST(Partitioner, AStageBeyondTheCutsOrAnUnsortedCutIsRefused) {
   const auto model = perceptron();
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "1 cuts give 2 stages", [&] { return model->make_stage({{{0}}, 2}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "1 cuts give 2 stages", [&] {
+    return model->make_stage({{{0}}, 2});
+  }));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "not sorted", [&] { return model->make_stage({{{1, 0}}, 0}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "does not contain", [&] { return model->make_stage({{{0, 1}, {0}}, 0}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "does not contain", [&] {
+    return model->make_stage({{{0, 1}, {0}}, 0});
+  }));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "threads", [&] { return model->split({}, {.threads = -1}); }));
 }
 
@@ -149,7 +158,9 @@ void expect_all_legal(const torch::jit::Module& module, const std::vector<c10::I
   EXPECT_GT(count.legal, layers);
 }
 
-TEST(EveryCut, Sequential) { expect_all_legal(testing::perceptron(), {numbers({2, 4})}, 3); }
+TEST(EveryCut, Sequential) {
+  expect_all_legal(testing::perceptron(), {numbers({2, 4})}, 3);
+}
 
 TEST(EveryCut, BranchesAndSkips) {
   const auto module = script(
@@ -328,8 +339,8 @@ TEST(EveryCut, NestedDictsAndTuplesInAndOut) {
   c10::Dict<std::string, at::Tensor> dict;
   dict.insert("b", numbers({3}, 1));
   dict.insert("a", numbers({3}, 2));
-  const auto tuple = c10::ivalue::Tuple::create(
-      {numbers({3}, 3), c10::ivalue::Tuple::create({numbers({3}, 4), std::int64_t{5}})});
+  const auto tuple =
+      c10::ivalue::Tuple::create({numbers({3}, 3), c10::ivalue::Tuple::create({numbers({3}, 4), std::int64_t{5}})});
   const auto count = check_every_cut(module, {dict, tuple, c10::List<at::Tensor>({numbers({2}), numbers({3}, 5)})});
   EXPECT_EQ(count.layers, 5U);
   EXPECT_THAT(count.refused, IsEmpty());
@@ -412,7 +423,8 @@ TEST(EveryCut, AnotherBatchSizeThanTheExamples) {
 }
 
 TEST(EveryCut, TrainingModeIsLeftBehind) {
-  const auto module = script("def forward(self, x):\n  y = torch.dropout(torch.relu(x), 0.5, self.training)\n  return torch.exp(y)\n");
+  const auto module =
+      script("def forward(self, x):\n  y = torch.dropout(torch.relu(x), 0.5, self.training)\n  return torch.exp(y)\n");
   const auto count = check_every_cut(module, {numbers({100})});
   EXPECT_THAT(count.refused, IsEmpty());
   EXPECT_TRUE(module.attr("training").toBool()) << "the caller's module was changed";
@@ -446,7 +458,8 @@ TEST(EveryCut, TwoCuts) {
 }
 
 TEST(EveryCut, OutputsKnownInTheHeadDoNotTravel) {
-  const auto module = script("def forward(self, x):\n  a = torch.relu(x)\n  b = torch.exp(a)\n  return a, torch.tanh(b)\n");
+  const auto module =
+      script("def forward(self, x):\n  a = torch.relu(x)\n  b = torch.exp(a)\n  return a, torch.tanh(b)\n");
   const auto model = load(module, {numbers({3})});
   const auto stages = model->split({Cut::after("exp")});
   EXPECT_EQ(stages[0]->info().boundary_count, 1U) << "only exp's output";
@@ -457,8 +470,8 @@ TEST(EveryCut, OutputsKnownInTheHeadDoNotTravel) {
 // --- Refused -----------------------------------------------------------------------------------------------
 
 TEST(Partitioner, StateThatForwardChangesIsNamed) {
-  auto counting = script("def forward(self, x):\n  y = torch.relu(x)\n  self.seen = self.seen + y\n  return y\n", {}, {},
-                         {{"seen", at::zeros({3})}});
+  auto counting = script("def forward(self, x):\n  y = torch.relu(x)\n  self.seen = self.seen + y\n  return y\n", {},
+                         {}, {{"seen", at::zeros({3})}});
   EXPECT_TRUE(throws(ErrorCode::unsupported_model, "'seen'", [&] { load(counting, {numbers({3})}); }));
   const auto adding = script("def forward(self, x):\n  self.seen.add_(1)\n  return torch.relu(x) + self.seen\n", {}, {},
                              {{"seen", at::zeros({3})}});
@@ -471,14 +484,16 @@ TEST(Partitioner, StateThatForwardChangesIsNamed) {
 }
 
 TEST(Partitioner, RandomNumbersAfterTheCutAreRefused) {
-  const auto module = script("def forward(self, x):\n  y = torch.relu(x)\n  r = torch.rand_like(y)\n  return torch.exp(r) + y\n");
+  const auto module =
+      script("def forward(self, x):\n  y = torch.relu(x)\n  r = torch.rand_like(y)\n  return torch.exp(r) + y\n");
   const auto model = load(module, {numbers({4})});
   ASSERT_EQ(operators(*model).at(1), "aten::rand_like");
   const auto refusal = model->refusal({{0}});
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->reason, RefusalReason::random_numbers_after_cut);
   EXPECT_THAT(refusal->detail, HasSubstr("rand_like"));
-  EXPECT_TRUE(throws(ErrorCode::unsupported_model, "random_numbers_after_cut", [&] { return model->split({Cut::after_index(0)}); }));
+  EXPECT_TRUE(throws(ErrorCode::unsupported_model, "random_numbers_after_cut",
+                     [&] { return model->split({Cut::after_index(0)}); }));
 
   // Before the cut they are drawn where the uncut model would draw them.
   EXPECT_FALSE(model->refusal({{0, 1}}));
@@ -513,22 +528,34 @@ TEST(Partitioner, AListThatTwoBoundaryValuesShareAndATailChangesIsRefused) {
   }
 }
 
+TEST(Partitioner, AModuleWithoutATrainingFlagIsAsGood) {
+  torch::jit::Module module("Bare");
+  module.register_parameter("w", numbers({4, 4}), /*is_buffer=*/false);
+  module.define("def forward(self, x):\n  return torch.relu(torch.linear(x, self.w))\n");
+  const auto model = load(module, {numbers({2, 4})});
+  const auto expected = at::relu(at::linear(numbers({2, 4}), numbers({4, 4})));
+  const auto output = run_stages(*model, model->split({Cut::after_index(0)}), {Value(numbers({2, 4}))});
+  EXPECT_TRUE(bit_identical(output, Value(expected)));
+}
+
 TEST(Partitioner, AModuleThatComputesNoTensorIsRefused) {
   const auto module = script("def forward(self, x):\n  return x\n");
   EXPECT_TRUE(throws(ErrorCode::unsupported_model, "no operator", [&] { load(module, {numbers({3})}); }));
-  EXPECT_TRUE(throws(ErrorCode::unsupported_model, "'forward'", [] {
-    Partitioner::from_module(script("def other(self, x):\n  return torch.relu(x)\n"));
-  }));
+  EXPECT_TRUE(throws(ErrorCode::unsupported_model, "'forward'",
+                     [] { Partitioner::from_module(script("def other(self, x):\n  return torch.relu(x)\n")); }));
 }
 
 // --- Examples and bound inputs -----------------------------------------------------------------------------
 
 TEST(Partitioner, ExamplesThatDoNotFitForwardAreRefused) {
   const auto module = testing::perceptron();
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "takes 1 inputs, found 2", [&] { load(module, {numbers({2, 4}), numbers({1})}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "takes 1 inputs, found 2", [&] {
+    load(module, {numbers({2, 4}), numbers({1})});
+  }));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "Tensor", [&] { load(module, {std::int64_t{3}}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "mat1 and mat2 shapes cannot be multiplied (2x5 and 4x6)",
-                     [&] { load(module, {numbers({2, 5})}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "mat1 and mat2 shapes cannot be multiplied (2x5 and 4x6)", [&] {
+    load(module, {numbers({2, 5})});
+  }));
 }
 
 TEST(Partitioner, TheExamplesStayAsTheyAre) {
@@ -557,17 +584,22 @@ TEST(Partitioner, ABoundInputUnfoldsItsIf) {
   const std::vector<c10::IValue> inputs = {numbers({4}, 9), false};
   const auto stages = slow->split({Cut::after_index(0)});
   EXPECT_TRUE(bit_identical(run_stages(*slow, stages, values_of(inputs)), uncut(module, inputs)));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 1 was bound to another value",
-                     [&] { return run_stages(*slow, stages, {Value(numbers({4})), Value(true)}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 1 was bound to another value", [&] {
+    return run_stages(*slow, stages, {Value(numbers({4})), Value(true)});
+  }));
 }
 
 TEST(Partitioner, ABindingWithoutAnExampleIsRefused) {
   const auto module = script(two_ways);
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 2 can't be bound",
-                     [&] { load(module, {numbers({4}), true}, {.bind_inputs = {2}}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "",
-                     [&] { load(module, {numbers({4}), true, true}, {.bind_inputs = {2}}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "bool", [&] { load(module, {numbers({4}), 0.5}, {.bind_inputs = {1}}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 2 can't be bound", [&] {
+    load(module, {numbers({4}), true}, {.bind_inputs = {2}});
+  }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "", [&] {
+    load(module, {numbers({4}), true, true}, {.bind_inputs = {2}});
+  }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "bool", [&] {
+    load(module, {numbers({4}), 0.5}, {.bind_inputs = {1}});
+  }));
 }
 
 // --- Fingerprint -------------------------------------------------------------------------------------------
@@ -610,7 +642,8 @@ TEST(ModelFile, MissingEmptyOrForeignFilesAreToldApart) {
   file.write("");
   EXPECT_TRUE(throws(ErrorCode::corrupt, "is empty", [&] { Partitioner::load(file.path()); }));
   file.write("this is a poem, not a model\n");
-  EXPECT_TRUE(throws(ErrorCode::corrupt, "(28 bytes) is not an intact TorchScript file", [&] { Partitioner::load(file.path()); }));
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "(28 bytes) is not an intact TorchScript file",
+                     [&] { Partitioner::load(file.path()); }));
   file.write(std::string("PK\3\4") + std::string(5000, '\0'));
   EXPECT_TRUE(throws(ErrorCode::corrupt, file.path(), [&] { Partitioner::load(file.path()); }));
 }

@@ -125,7 +125,8 @@ TEST(PrivateInputs, TensorsInsideContainersAreSeen) {
   const auto a = floats();
   const auto b = floats();
   const auto c = floats();
-  auto inputs = inputs_of(Tuple{{Value(List{{Value(a)}}), Value(Dict{{{Value("k"), Value(b)}}}), Value(c), Value(None{})}});
+  auto inputs =
+      inputs_of(Tuple{{Value(List{{Value(a)}}), Value(Dict{{{Value("k"), Value(b)}}}), Value(c), Value(None{})}});
   make_private(inputs, {true});
   std::vector<const std::byte*> found;
   for_each_tensor(inputs[0], [&](const Tensor& tensor) { found.push_back(tensor.data()); });

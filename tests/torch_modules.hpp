@@ -64,7 +64,9 @@ inline torch::jit::Module perceptron(double seed = 1) {
                 {{"features", features}, {"head", linear(6, 3, seed + 5)}});
 }
 
-inline std::vector<Value> values_of(const std::vector<c10::IValue>& inputs) { return {inputs.begin(), inputs.end()}; }
+inline std::vector<Value> values_of(const std::vector<c10::IValue>& inputs) {
+  return {inputs.begin(), inputs.end()};
+}
 
 /// Copies that share nothing, strides as they were.
 inline std::vector<c10::IValue> copies_of(const std::vector<c10::IValue>& inputs) {
@@ -151,8 +153,8 @@ class TemporaryFile {
   explicit TemporaryFile(const std::string& name = "file") {
     const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     static std::atomic<int> count{0};
-    path_ = (std::filesystem::temp_directory_path() /
-             ("splitnet_" + std::to_string(::getpid()) + "_" + test->name() + "_" + std::to_string(++count) + "_" + name))
+    path_ = (std::filesystem::temp_directory_path() / ("splitnet_" + std::to_string(::getpid()) + "_" + test->name() +
+                                                       "_" + std::to_string(++count) + "_" + name))
                 .string();
   }
   ~TemporaryFile() {

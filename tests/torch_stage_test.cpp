@@ -22,12 +22,12 @@
 namespace splitnet {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::closed_sets;
 using testing::conv;
 using testing::error_of;
+using ::testing::HasSubstr;
 using testing::linear;
+using ::testing::Not;
 using testing::numbers;
 using testing::script;
 using testing::TemporaryFile;
@@ -39,7 +39,9 @@ std::shared_ptr<const Model> load(const torch::jit::Module& module, const std::v
   return Partitioner::from_module(module, values_of(inputs));
 }
 
-std::shared_ptr<const Model> perceptron() { return load(testing::perceptron(), {numbers({2, 4})}); }
+std::shared_ptr<const Model> perceptron() {
+  return load(testing::perceptron(), {numbers({2, 4})});
+}
 
 std::vector<Value> moved(Value value) {
   std::vector<Value> values;
@@ -51,24 +53,29 @@ std::vector<Value> moved(Value value) {
 
 TEST(TorchStage, TheNumberOfInputsIsChecked) {
   const auto stages = perceptron()->split({Cut::after_index(0)});
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "stage 1 of 2 takes 1 inputs, found 2",
-                     [&] { return stages[0]->run({Value(numbers({2, 4})), Value(1)}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "stage 2 of 2 takes 1 inputs, found 0", [&] { return stages[1]->run({}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "stage 1 of 2 takes 1 inputs, found 2", [&] {
+    return stages[0]->run({Value(numbers({2, 4})), Value(1)});
+  }));
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "stage 2 of 2 takes 1 inputs, found 0", [&] { return stages[1]->run({}); }));
 }
 
 TEST(TorchStage, DtypeAndRankOfAnInputAreChecked) {
   const auto stages = perceptron()->split({Cut::after_index(0)});
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 0 has dtype f64, expected f32",
-                     [&] { return stages[0]->run({Value(numbers({2, 4}).to(at::kDouble))}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 0 has 3 dimensions (tensor f32[1, 2, 4]), expected 2",
-                     [&] { return stages[0]->run({Value(numbers({1, 2, 4}))}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 0 has dtype f64, expected f32", [&] {
+    return stages[0]->run({Value(numbers({2, 4}).to(at::kDouble))});
+  }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 0 has 3 dimensions (tensor f32[1, 2, 4]), expected 2", [&] {
+    return stages[0]->run({Value(numbers({1, 2, 4}))});
+  }));
   const auto boundary = error_of([&] { return stages[1]->run({Value(at::zeros({2, 6}, at::kLong))}); });
   ASSERT_TRUE(boundary);
   EXPECT_THAT(boundary->what(), HasSubstr("made by 'features.first' has dtype i64, expected f32"));
 }
 
 TEST(TorchStage, TheTypeOfAnInputIsChecked) {
-  const auto module = script("def forward(self, x, n: int, name: str, many: List[Tensor]):\n  return torch.relu(x) * n + many[0]\n");
+  const auto module =
+      script("def forward(self, x, n: int, name: str, many: List[Tensor]):\n  return torch.relu(x) * n + many[0]\n");
   const std::vector<c10::IValue> inputs = {numbers({3}), std::int64_t{2}, "a", c10::List<at::Tensor>({numbers({3})})};
   const auto model = load(module, inputs);
   const auto stages = model->split({});
@@ -77,9 +84,11 @@ TEST(TorchStage, TheTypeOfAnInputIsChecked) {
     values[index] = std::move(wrong);
     return [&, values] { return stages[0]->run(values); };
   };
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 0: expected a value of type Tensor, found", with(0, Value(1))));
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "input 0: expected a value of type Tensor, found", with(0, Value(1))));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 1: expected a value of type int, found", with(1, Value(0.5))));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 2: expected a value of type str, found", with(2, Value(None{}))));
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "input 2: expected a value of type str, found", with(2, Value(None{}))));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 3: expected a value of type", with(3, Value(numbers({3})))));
   EXPECT_TRUE(bit_identical(run_stages(*model, stages, values_of(inputs)), uncut(module, inputs)));
 }
@@ -96,9 +105,12 @@ TEST(TorchStage, AShapeThatAnOperatorRefusesGivesTheOperatorsWords) {
   EXPECT_THAT(error->what(), HasSubstr("expected input[1, 2, 5, 5] to have 3 channels, but got 2 channels"));
   EXPECT_THAT(error->what(), Not(HasSubstr("Traceback")));
   EXPECT_THAT(error->what(), Not(HasSubstr("\n")));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "to have 4 channels", [&] { return stages[1]->run({Value(numbers({1, 7, 5, 5}))}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "to have 4 channels", [&] {
+    return stages[1]->run({Value(numbers({1, 7, 5, 5}))});
+  }));
   // The stage is none the worse for it.
-  EXPECT_TRUE(bit_identical(run_stages(*model, stages, {Value(numbers({1, 3, 5, 5}))}), uncut(module, {numbers({1, 3, 5, 5})})));
+  EXPECT_TRUE(bit_identical(run_stages(*model, stages, {Value(numbers({1, 3, 5, 5}))}),
+                            uncut(module, {numbers({1, 3, 5, 5})})));
 }
 
 TEST(TorchStage, WhatForwardRaisesArrives) {
@@ -117,7 +129,8 @@ TEST(TorchStage, WhatForwardRaisesArrives) {
 TEST(TorchStage, AnIndexBeyondAListArrives) {
   const auto module = script("def forward(self, l: List[Tensor]):\n  return torch.exp(l[2])\n");
   const auto stages = load(module, {c10::List<at::Tensor>({numbers({1}), numbers({1}), numbers({1})})})->split({});
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "index", [&] { return stages[0]->run({Value(List{{Value(numbers({1}))}})}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "index",
+                     [&] { return stages[0]->run({Value(List{{Value(numbers({1}))}})}); }));
 }
 
 // --- Whose bytes -----------------------------------------------------------------------------------------------
@@ -162,7 +175,8 @@ TEST(TorchStage, AnInputThatPassesThroughIsNotCopied) {
   const auto held = numbers({4}, 2);
   const auto outputs = stages[0]->run({Value(numbers({4})), Value(held)});
   std::size_t passed = 0;
-  for (const auto& output : outputs) passed += output.tensor().data() == static_cast<const std::byte*>(held.const_data_ptr());
+  for (const auto& output : outputs)
+    passed += output.tensor().data() == static_cast<const std::byte*>(held.const_data_ptr());
   EXPECT_EQ(passed, outputs.size() - 1) << "all but relu's";
 }
 
@@ -226,8 +240,10 @@ TEST(TorchStage, ParametersThatNeedGradientsGiveOutputsThatDoNot) {
 }
 
 TEST(TorchStage, ManyThreadsMayRunOneStage) {
-  const auto module = script("def forward(self, x):\n  y = self.a.forward(x)\n  y[:1].mul_(2)\n  x.add_(y.sum())\n  return torch.relu(y) + x.sum()\n", {},
-                             {{"a", linear(4, 4)}});
+  const auto module = script(
+      "def forward(self, x):\n  y = self.a.forward(x)\n  y[:1].mul_(2)\n  x.add_(y.sum())\n  return torch.relu(y) + "
+      "x.sum()\n",
+      {}, {{"a", linear(4, 4)}});
   const std::vector<c10::IValue> inputs = {numbers({3, 4})};
   const auto expected = uncut(module, inputs);
   const auto model = load(module, inputs);
@@ -237,7 +253,8 @@ TEST(TorchStage, ManyThreadsMayRunOneStage) {
     for (int caller = 0; caller < 4; ++caller) {
       callers.push_back(std::async(std::launch::async, [&] {
         int same = 0;
-        for (int i = 0; i < 50; ++i) same += bit_identical(run_stages(*model, stages, values_of(inputs)), expected) ? 1 : 0;
+        for (int i = 0; i < 50; ++i)
+          same += bit_identical(run_stages(*model, stages, values_of(inputs)), expected) ? 1 : 0;
         return same;
       }));
     }
@@ -270,9 +287,11 @@ void check_saved(const torch::jit::Module& module, const std::vector<c10::IValue
 
 TEST(SavedStage, GivesTheSameBits) {
   check_saved(testing::perceptron(), {numbers({2, 4})});
-  check_saved(script("def forward(self, x):\n  y = self.c.forward(x)\n  a = y[:8]\n  a.add_(1)\n  return self.d.forward(y), [a]\n", {},
-                     {{"c", linear(4, 5)}, {"d", linear(5, 3)}}),
-              {numbers({10, 4})});
+  check_saved(
+      script(
+          "def forward(self, x):\n  y = self.c.forward(x)\n  a = y[:8]\n  a.add_(1)\n  return self.d.forward(y), [a]\n",
+          {}, {{"c", linear(4, 5)}, {"d", linear(5, 3)}}),
+      {numbers({10, 4})});
 }
 
 TEST(SavedStage, KeepsControlFlowAndContainers) {
@@ -300,10 +319,14 @@ TEST(SavedStage, ChecksItsInputsAndItsBoundOnesToo) {
   const TemporaryFile file("stage");
   model->split({})[0]->save(file.path());
   const auto stage = load_stage(file.path());
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 0 has dtype i64, expected f32",
-                     [&] { return stage->run({Value(at::zeros({3}, at::kLong)), Value(2)}); }));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 1 was bound", [&] { return stage->run({Value(numbers({3})), Value(3)}); }));
-  EXPECT_TRUE(bit_identical(stage->run({Value(numbers({3})), Value(2)}).at(0), uncut(module, {numbers({3}), std::int64_t{2}})));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 0 has dtype i64, expected f32", [&] {
+    return stage->run({Value(at::zeros({3}, at::kLong)), Value(2)});
+  }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "input 1 was bound", [&] {
+    return stage->run({Value(numbers({3})), Value(3)});
+  }));
+  EXPECT_TRUE(
+      bit_identical(stage->run({Value(numbers({3})), Value(2)}).at(0), uncut(module, {numbers({3}), std::int64_t{2}})));
 }
 
 TEST(SavedStage, LeavesTheCallersInputsAlone) {
@@ -368,7 +391,8 @@ TEST(SavedStage, AnyFlippedByteIsFound) {
     bytes[at] = static_cast<char>(bytes[at] ^ (1 << (at % 8)));
     file.write(bytes);
     const bool in_version = at >= 8 && at < 12;
-    ASSERT_TRUE(throws(in_version ? ErrorCode::incompatible : ErrorCode::corrupt, file.path(), [&] { load_stage(file.path()); }))
+    ASSERT_TRUE(throws(in_version ? ErrorCode::incompatible : ErrorCode::corrupt, file.path(),
+                       [&] { load_stage(file.path()); }))
         << "byte " << at;
   }
 }
@@ -376,7 +400,10 @@ TEST(SavedStage, AnyFlippedByteIsFound) {
 TEST(SavedStage, AnIntactArchiveOfSomethingElseIsCorrupt) {
   const TemporaryFile file("stage");
   const auto text = c10::IValue("text");
-  const std::vector<c10::IValue> others = {c10::IValue(), text, std::int64_t{1}, detail::make_tuple({}),
+  const std::vector<c10::IValue> others = {c10::IValue(),
+                                           text,
+                                           std::int64_t{1},
+                                           detail::make_tuple({}),
                                            detail::make_tuple({text, text, text}),
                                            detail::make_tuple({detail::make_tuple({}), detail::make_tuple({}), text})};
   for (const auto& other : others) {
@@ -417,8 +444,10 @@ TEST(TorchStage, AWorkerRunsTheTailBitByBit) {
   auto x = numbers({6, 4});
   x[0][0] = std::numeric_limits<float>::quiet_NaN();
   x[1][1] = -std::numeric_limits<float>::infinity();
-  const auto module = script("def forward(self, x):\n  y = self.a.forward(x)\n  v = y[1:3]\n  v.add_(1)\n  return {\"y\": torch.relu(y)}, v, y.size(0)\n", {},
-                             {{"a", linear(4, 4)}});
+  const auto module = script(
+      "def forward(self, x):\n  y = self.a.forward(x)\n  v = y[1:3]\n  v.add_(1)\n  return {\"y\": torch.relu(y)}, v, "
+      "y.size(0)\n",
+      {}, {{"a", linear(4, 4)}});
   const std::vector<c10::IValue> inputs = {x};
   const auto expected = uncut(module, inputs);
   const auto registry = TransportRegistry::with_defaults();

@@ -23,10 +23,11 @@ const c10::TypePtr tensor_type = c10::TensorType::get();
 
 TEST(TorchTensor, EveryDtypeThatTravelsComesBack) {
   const std::vector<std::pair<c10::ScalarType, DType>> pairs = {
-      {c10::ScalarType::Byte, DType::u8},   {c10::ScalarType::Char, DType::i8},      {c10::ScalarType::Short, DType::i16},
-      {c10::ScalarType::Int, DType::i32},   {c10::ScalarType::Long, DType::i64},     {c10::ScalarType::Half, DType::f16},
-      {c10::ScalarType::Float, DType::f32}, {c10::ScalarType::BFloat16, DType::bf16}, {c10::ScalarType::Double, DType::f64},
-      {c10::ScalarType::Bool, DType::boolean}};
+      {c10::ScalarType::Byte, DType::u8},    {c10::ScalarType::Char, DType::i8},
+      {c10::ScalarType::Short, DType::i16},  {c10::ScalarType::Int, DType::i32},
+      {c10::ScalarType::Long, DType::i64},   {c10::ScalarType::Half, DType::f16},
+      {c10::ScalarType::Float, DType::f32},  {c10::ScalarType::BFloat16, DType::bf16},
+      {c10::ScalarType::Double, DType::f64}, {c10::ScalarType::Bool, DType::boolean}};
   for (const auto& [torch, ours] : pairs) {
     SCOPED_TRACE(c10::toString(torch));
     EXPECT_EQ(dtype_from_torch(torch), ours);
@@ -191,7 +192,9 @@ TEST(TorchTensor, AComplexTensorTravelsAsItsRealView) {
 }
 
 /// `value` of static type `type`, to us and back.
-c10::IValue round_trip(const c10::IValue& value, const c10::TypePtr& type) { return to_ivalue(to_value(value), type); }
+c10::IValue round_trip(const c10::IValue& value, const c10::TypePtr& type) {
+  return to_ivalue(to_value(value), type);
+}
 
 TEST(TorchValue, ScalarsComeBackExactly) {
   EXPECT_EQ(round_trip(std::int64_t{-5}, c10::IntType::get()).toInt(), -5);
@@ -272,14 +275,20 @@ TEST(TorchValue, AUnionTakesItsMembers) {
 TEST(TorchValue, AWrongTypeNamesBothSides) {
   const Value tensor(at::ones({2}));
   const std::vector<std::pair<c10::TypePtr, Value>> wrong = {
-      {c10::IntType::get(), Value(0.5)},         {c10::IntType::get(), tensor},
-      {c10::FloatType::get(), Value(1)},         {c10::BoolType::get(), Value(1)},
-      {c10::StringType::get(), Value(1)},        {c10::NoneType::get(), Value(1)},
-      {tensor_type, Value("text")},              {c10::ListType::ofInts(), tensor},
-      {c10::ListType::ofInts(), List{{tensor}}}, {c10::TupleType::create({tensor_type}), Tuple{}},
+      {c10::IntType::get(), Value(0.5)},
+      {c10::IntType::get(), tensor},
+      {c10::FloatType::get(), Value(1)},
+      {c10::BoolType::get(), Value(1)},
+      {c10::StringType::get(), Value(1)},
+      {c10::NoneType::get(), Value(1)},
+      {tensor_type, Value("text")},
+      {c10::ListType::ofInts(), tensor},
+      {c10::ListType::ofInts(), List{{tensor}}},
+      {c10::TupleType::create({tensor_type}), Tuple{}},
       {c10::DictType::create(c10::StringType::get(), tensor_type), List{}}};
   for (const auto& [type, value] : wrong) {
-    EXPECT_TRUE(throws(ErrorCode::invalid_argument, "expected a value of type", [&, &t = type, &v = value] { to_ivalue(v, t); }))
+    EXPECT_TRUE(throws(ErrorCode::invalid_argument, "expected a value of type",
+                       [&, &t = type, &v = value] { to_ivalue(v, t); }))
         << type->annotation_str() << " from " << describe(value);
   }
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "expected a value of type int, found tensor f32[2]",
