@@ -20,7 +20,7 @@ BufferPool::~BufferPool() {
 }
 
 void BufferPool::free(Buffer buffer) noexcept {
-  ::operator delete(buffer.data, buffer.capacity, kAlignment);
+  ::operator delete(buffer.data, kAlignment);
 }
 
 BufferPool::Buffer BufferPool::take_kept(std::size_t bytes) {
