@@ -145,7 +145,7 @@ void sum_tensor_bytes(const c10::IValue& value, std::int64_t& bytes) {
 std::shared_ptr<Graph> freeze_forward(const torch::jit::Module& module,
                                       const std::vector<std::pair<std::size_t, c10::IValue>>& bindings) {
   auto copy = module.clone(/*inplace=*/true);  // shares parameters; eval() must not reach the user's module
-  for (const auto& part : copy.modules()) {    // as eval(), which insists on the flag; modules made in C++ may lack it
+  for (auto part : copy.modules()) {           // as eval(), which insists on the flag; modules made in C++ may lack it
     if (part.hasattr("training")) part.setattr("training", false);
   }
   auto frozen = torch::jit::freeze(copy);
