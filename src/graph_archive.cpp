@@ -162,6 +162,7 @@ class Reader {
     auto* node =
         graph_.create(c10::Symbol::fromQualString(parts.at(0).toStringRef()), uses(parts.at(2)), outputs.size());
     block.appendNode(node);
+    node->setSourceRange(origin_);
     for (const auto& attribute : parts.at(1).toTupleRef().elements()) {
       const auto& fields = attribute.toTupleRef().elements();
       attribute_from_ivalue(*node, c10::Symbol::fromQualString(fields.at(0).toStringRef()),
@@ -172,6 +173,8 @@ class Reader {
   }
 
   Graph& graph_;
+  // The interpreter reads the file name in a node's source, for aten::warn, without asking whether there is one.
+  torch::jit::SourceRange origin_{std::make_shared<torch::jit::Source>("forward", "saved stage", 1), 0, 7};
   std::vector<Value*> values_;
   std::unordered_map<std::string, c10::TypePtr> types_;
 };

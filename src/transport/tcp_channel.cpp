@@ -33,10 +33,10 @@ Error TcpChannel::broken(const std::string& why) const {
 }
 
 void TcpChannel::start(std::shared_ptr<ChannelOwner> owner) {
-  asio::post(*context_, [self = shared_from_this(), owner = std::move(owner)]() mutable {
-    self->owner_ = std::move(owner);
-    self->read();
-  });
+  // Here, not in the work posted: what a handler posts to its own context can be overtaken by what `close`
+  // posts from another thread, and a channel that finishes without its owner would keep it for ever.
+  owner_ = std::move(owner);
+  asio::post(*context_, [self = shared_from_this()] { self->read(); });
 }
 
 // ---- reading -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -482,6 +483,7 @@ int check_zoo(const Options& options, const std::string& program) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a replaying process that ends early is a failure of one cut
   Options options;
   std::vector<std::string> replay_files;
   CLI::App app("Checks every cut of every model of the zoo against plain torch.");
