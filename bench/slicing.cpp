@@ -97,12 +97,13 @@ std::vector<Pair> run_pairs(torch::jit::Module& uncut, const splitnet::Model& mo
 Row measure(const nlohmann::json& item) {
   Row row;
   row.model = item["name"].get<std::string>() + "." + item["form"].get<std::string>();
-  const auto inputs = load_values(item["inputs"]["full"]);
+  const std::string inputs_file = item["inputs"]["full"];
+  const auto inputs = load_values(inputs_file);  // the uncut model may write into them: answers take fresh ones
   auto module = torch::jit::load(zoo + item["file"].get<std::string>());
   module.eval();
   auto uncut = torch::jit::freeze(module);
   const auto model = splitnet::Partitioner::from_module(module, to_values(inputs));
-  const auto expected = splitnet::to_value(uncut.forward(inputs));
+  const auto expected = splitnet::to_value(uncut.forward(load_values(inputs_file)));
   row.layers = model->layers().layers.size();
   std::vector<double> uncut_times;
   for (std::size_t i = 1; i <= cuts_per_model; ++i) {
@@ -114,7 +115,7 @@ Row measure(const nlohmann::json& item) {
       continue;
     }
     const auto stages = model->split({Cut::of(cut)});
-    row.identical += bit_identical(splitnet::run_stages(*model, stages, to_values(inputs)), expected);
+    row.identical += bit_identical(splitnet::run_stages(*model, stages, to_values(load_values(inputs_file))), expected);
     std::vector<double> ratios;
     std::vector<double> added;
     for (const auto& pair : run_pairs(uncut, *model, stages, inputs)) {
