@@ -118,6 +118,7 @@ class TorchModel final : public Model {
   void collect_consumers(std::unordered_map<const GraphVal*, std::set<std::size_t>>& consumers) const;
   void check_closed(const std::vector<LayerSet>& cuts) const;
   std::string origin_of(const GraphVal* value) const;
+  std::optional<Refusal> first_refusal(const std::vector<StagePlan>& plans) const;
   std::optional<Refusal> refuse_boundary(const StagePlan& before, const std::vector<StagePlan>& plans,
                                          std::size_t next) const;
   std::optional<Refusal> refuse_shared_container(const StagePlan& before, const Item& item) const;
@@ -277,13 +278,16 @@ std::optional<Refusal> TorchModel::refuse_shared_container(const StagePlan& befo
   return std::nullopt;
 }
 
-std::optional<Refusal> TorchModel::refusal(const std::vector<LayerSet>& cuts) const {
-  check_closed(cuts);
-  const auto plans = plan_stages(analysis_, cuts);
+std::optional<Refusal> TorchModel::first_refusal(const std::vector<StagePlan>& plans) const {
   for (std::size_t stage = 0; stage + 1 < plans.size(); ++stage) {
     if (auto refusal = refuse_boundary(plans[stage], plans, stage + 1)) return refusal;
   }
   return std::nullopt;
+}
+
+std::optional<Refusal> TorchModel::refusal(const std::vector<LayerSet>& cuts) const {
+  check_closed(cuts);
+  return first_refusal(plan_stages(analysis_, cuts));
 }
 
 StageInput TorchModel::stage_input(const GraphVal* value, bool written, std::size_t stage) const {
@@ -328,11 +332,9 @@ std::unique_ptr<Stage> TorchModel::make_stage(const StageKey& key, const StageOp
   }
   check_closed(key.cuts);
   const auto plans = plan_stages(analysis_, key.cuts);
-  for (std::size_t stage = 0; stage + 1 < plans.size(); ++stage) {
-    if (const auto refusal = refuse_boundary(plans[stage], plans, stage + 1)) {
-      throw Error(ErrorCode::unsupported_model,
-                  "this cut is refused (" + std::string(to_string(refusal->reason)) + "): " + refusal->detail);
-    }
+  if (const auto refusal = first_refusal(plans)) {
+    throw Error(ErrorCode::unsupported_model,
+                "this cut is refused (" + std::string(to_string(refusal->reason)) + "): " + refusal->detail);
   }
   const auto& plan = plans[key.index];
   const auto written = written_inputs(analysis_, plan);
