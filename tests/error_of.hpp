@@ -22,6 +22,18 @@ std::optional<Error> error_of(Action&& action) {
   return std::nullopt;
 }
 
+/// The code of the Error that `action` throws, and its words in `words`; a failure of the test when there is none.
+template <class Action>
+ErrorCode thrown_code(Action&& action, std::string* words = nullptr) {
+  const auto error = error_of(action);
+  if (!error) {
+    ADD_FAILURE() << "no error";
+    return ErrorCode::internal;
+  }
+  if (words != nullptr) *words = error->what();
+  return error->code();
+}
+
 /// Passes when `action` throws an Error with this code whose text contains `words`.
 template <class Action>
 ::testing::AssertionResult throws(ErrorCode code, const std::string& words, Action&& action) {

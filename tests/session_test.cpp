@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "served_model.hpp"
 #include "splitnet/worker.hpp"
@@ -22,19 +23,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::Gate;
 using testing::Hooks;
+using testing::thrown_code;
 using ModelPtr = std::shared_ptr<const Model>;
-
-template <class Action>
-ErrorCode error_of(Action&& action, std::string* words = nullptr) {
-  try {
-    action();
-  } catch (const Error& error) {
-    if (words) *words = error.what();
-    return error.code();
-  }
-  ADD_FAILURE() << "no error";
-  return ErrorCode::internal;
-}
 
 ModelPtr hooked(Hooks hooks) {
   return std::make_shared<testing::HookedModel>(testing::chain_model(), std::move(hooks));
@@ -195,10 +185,11 @@ TEST_P(SessionTest, HoldsBackWhatIsOverTheBound) {
   EXPECT_FALSE(session->try_submit(inputs).has_value());
   EXPECT_FALSE(inputs.empty()) << "left as they were";
   auto late = session->submit(testing::inputs_of(3), {.deadline = 10ms});
-  EXPECT_EQ(error_of([&] { late.get(); }), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(thrown_code([&] { late.get(); }), ErrorCode::deadline_exceeded);
   std::stop_source stop;
   stop.request_stop();
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(3), {.stop = stop.get_token()}); }), ErrorCode::cancelled);
+  EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(3), {.stop = stop.get_token()}); }),
+            ErrorCode::cancelled);
 
   gate_.open();
   expect_right(*here, 1, first.get());
@@ -213,10 +204,11 @@ TEST_P(SessionTest, RefusesAWorkerWithAnotherVersionOfTheModel) {
   std::string words;
   SessionOptions by_name = options(address, Cut::after_index(0));
   by_name.model_name = "net";
-  EXPECT_EQ(error_of([&] { (void)Session::open(testing::chain_model(), by_name); }, &words), ErrorCode::incompatible);
+  EXPECT_EQ(thrown_code([&] { (void)Session::open(testing::chain_model(), by_name); }, &words),
+            ErrorCode::incompatible);
   EXPECT_NE(words.find("0123abcd"), std::string::npos) << words;
   EXPECT_NE(words.find(address), std::string::npos) << words;
-  EXPECT_EQ(error_of([&] { (void)Session::open(testing::chain_model(), options(address, Cut::after_index(0))); }),
+  EXPECT_EQ(thrown_code([&] { (void)Session::open(testing::chain_model(), options(address, Cut::after_index(0))); }),
             ErrorCode::incompatible);
   EXPECT_EQ(workers_[0]->stats().cache.misses, 0U);
 }
@@ -226,7 +218,7 @@ TEST_P(SessionTest, TellsAboutAModelThatTheWorkerDoesNotHave) {
   SessionOptions by_name = options(serve(model), Cut::after_index(0));
   by_name.model_name = "file:///net";
   std::string words;
-  EXPECT_EQ(error_of([&] { (void)Session::open(model, by_name); }, &words), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { (void)Session::open(model, by_name); }, &words), ErrorCode::invalid_argument);
   EXPECT_NE(words.find("this worker has: net"), std::string::npos) << words;
 }
 
@@ -235,7 +227,7 @@ TEST_P(SessionTest, NamesTheEndpointWhereNobodyIs) {
   const std::string address = serve(model);
   workers_[0]->close();
   std::string words;
-  EXPECT_EQ(error_of([&] { (void)Session::open(model, options(address, Cut::after_index(0))); }, &words),
+  EXPECT_EQ(thrown_code([&] { (void)Session::open(model, options(address, Cut::after_index(0))); }, &words),
             ErrorCode::unavailable);
   EXPECT_NE(words.find(address), std::string::npos) << words;
 }
@@ -247,9 +239,9 @@ TEST_P(SessionTest, ChecksItsOptions) {
     SessionOptions wrong;
     wrong.registry = registry_;
     change(wrong);
-    return error_of([&] { (void)Session::open(model, wrong); });
+    return thrown_code([&] { (void)Session::open(model, wrong); });
   };
-  EXPECT_EQ(error_of([] { (void)Session::open(nullptr); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([] { (void)Session::open(nullptr); }), ErrorCode::invalid_argument);
   EXPECT_EQ(refused([](SessionOptions& o) { o.cut = Cut::after_index(0); }), ErrorCode::invalid_argument);
   EXPECT_EQ(refused([](SessionOptions& o) { o.max_in_flight = 0; }), ErrorCode::invalid_argument);
   EXPECT_EQ(refused([](SessionOptions& o) { o.threads = -1; }), ErrorCode::invalid_argument);
@@ -284,7 +276,7 @@ TEST_P(SessionTest, TellsWhyACutIsRefused) {
     return Refusal{RefusalReason::random_numbers_after_cut, "dropout draws after the cut"};
   }});
   std::string words;
-  EXPECT_EQ(error_of([&] { (void)Session::open(model, options(serve(model), Cut::after_index(0))); }, &words),
+  EXPECT_EQ(thrown_code([&] { (void)Session::open(model, options(serve(model), Cut::after_index(0))); }, &words),
             ErrorCode::unsupported_model);
   EXPECT_NE(words.find("dropout"), std::string::npos) << words;
 }
@@ -293,8 +285,8 @@ TEST_P(SessionTest, ChecksTheNumberOfInputsAndGoesOn) {
   const ModelPtr model = testing::chain_model();
   const auto session = Session::open(model, options(serve(model), Cut::after_index(0)));
   std::string words;
-  EXPECT_EQ(error_of([&] { session->run({}); }, &words), ErrorCode::invalid_argument);
-  EXPECT_EQ(error_of([&] { session->submit({}).get(); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { session->run({}); }, &words), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { session->submit({}).get(); }), ErrorCode::invalid_argument);
   expect_right(*model, 1, *session);
 }
 
@@ -306,7 +298,7 @@ TEST_P(SessionTest, PassesOnWhatATailThrowsAndGoesOn) {
   const ModelPtr model = testing::chain_model();
   const auto session = Session::open(model, options(serve(there), Cut::after_index(0)));
   std::string words;
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }, &words), ErrorCode::too_large);
+  EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(1)); }, &words), ErrorCode::too_large);
   EXPECT_NE(words.find("no room for the picture"), std::string::npos) << words;
   expect_right(*model, 2, *session);
 }
@@ -317,7 +309,7 @@ TEST_P(SessionTest, PassesOnWhatAHeadThrows) {
     if (broken.exchange(false)) throw std::runtime_error("odd");
   }});
   const auto session = Session::open(here, options(serve(testing::chain_model()), Cut::after_index(0)));
-  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(1)).get(); }), ErrorCode::internal);
+  EXPECT_EQ(thrown_code([&] { session->submit(testing::inputs_of(1)).get(); }), ErrorCode::internal);
   expect_right(*here, 2, *session);
 }
 
@@ -327,8 +319,9 @@ TEST_P(SessionTest, EndsAtItsDeadline) {
   SessionOptions hasty = options(serve(there), Cut::after_index(0));
   hasty.deadline = 30ms;
   const auto session = Session::open(model, hasty);
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::deadline_exceeded);
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1), {.deadline = -1ms}); }), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(1)); }), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(1), {.deadline = -1ms}); }),
+            ErrorCode::deadline_exceeded);
   gate_.open();
   expect_right(*model, 2, session->run(testing::inputs_of(2), {.deadline = 60s}));
 }
@@ -341,7 +334,7 @@ TEST_P(SessionTest, CanBeCancelled) {
   auto answer = session->submit(testing::inputs_of(1), {.stop = stop.get_token()});
   gate_.wait_for(1);
   stop.request_stop();
-  EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
+  EXPECT_EQ(thrown_code([&] { answer.get(); }), ErrorCode::cancelled);
   gate_.open();
   expect_right(*model, 2, *session);
 }
@@ -355,9 +348,9 @@ TEST_P(SessionTest, LearnsAtOnceThatAWorkerIsGone) {
   gate_.wait_for(1);
   std::thread closer([&] { workers_[0]->close(); });
   std::string words;
-  EXPECT_EQ(error_of([&] { answer.get(); }, &words), ErrorCode::unavailable) << "while the pass still runs";
+  EXPECT_EQ(thrown_code([&] { answer.get(); }, &words), ErrorCode::unavailable) << "while the pass still runs";
   EXPECT_NE(words.find(address), std::string::npos) << words;
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::unavailable);
+  EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(1)); }), ErrorCode::unavailable);
   gate_.open();
   closer.join();
 }
@@ -372,11 +365,11 @@ TEST_P(SessionTest, EndsWhatIsInFlightWhenItCloses) {
   for (int seed = 0; seed < 4; ++seed) answers.push_back(session->submit(testing::inputs_of(seed)));
   gate_.wait_for(1);
   session->close();
-  for (auto& answer : answers) EXPECT_EQ(error_of([&] { answer.get(); }), ErrorCode::cancelled);
-  EXPECT_EQ(error_of([&] { session->run(testing::inputs_of(1)); }), ErrorCode::cancelled);
-  EXPECT_EQ(error_of([&] { session->submit(testing::inputs_of(1)).get(); }), ErrorCode::cancelled);
+  for (auto& answer : answers) EXPECT_EQ(thrown_code([&] { answer.get(); }), ErrorCode::cancelled);
+  EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(1)); }), ErrorCode::cancelled);
+  EXPECT_EQ(thrown_code([&] { session->submit(testing::inputs_of(1)).get(); }), ErrorCode::cancelled);
   auto inputs = testing::inputs_of(1);
-  EXPECT_EQ(error_of([&] { session->try_submit(inputs).value().get(); }), ErrorCode::cancelled);
+  EXPECT_EQ(thrown_code([&] { session->try_submit(inputs).value().get(); }), ErrorCode::cancelled);
   session->close();
   session.reset();
   gate_.open();
@@ -392,7 +385,7 @@ TEST_P(SessionTest, ClosesWhileOtherThreadsWaitForAPlace) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&, t] {
-      if (error_of([&] { session->run(testing::inputs_of(t)); }) == ErrorCode::cancelled) ++cancelled;
+      if (thrown_code([&] { session->run(testing::inputs_of(t)); }) == ErrorCode::cancelled) ++cancelled;
     });
   }
   gate_.wait_for(1);
@@ -415,7 +408,7 @@ TEST_P(SessionTest, CanBeDestroyedWithHeadsWaiting) {
   session.reset();
   opener.join();
   answers[0].wait();  // Its head was running: it may have got through.
-  for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(error_of([&] { answers[i].get(); }), ErrorCode::cancelled);
+  for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(thrown_code([&] { answers[i].get(); }), ErrorCode::cancelled);
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, SessionTest, ::testing::Values("inproc", "tcp"),

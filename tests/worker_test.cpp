@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "served_model.hpp"
 #include "tsan_suppressions.hpp"
@@ -25,25 +26,13 @@ namespace {
 using namespace std::chrono_literals;
 using testing::Gate;
 using testing::Hooks;
+using testing::thrown_code;
 
 Message request_for(const Model& model, StageKey key, std::vector<Value> values, std::string name = "net") {
   Message message;
   message.request = {std::move(name), model.fingerprint(), std::move(key), false};
   message.values = std::move(values);
   return message;
-}
-
-/// The code of the error that `action` throws, and its words in `words`.
-template <class Action>
-ErrorCode error_of(Action&& action, std::string* words = nullptr) {
-  try {
-    action();
-  } catch (const Error& error) {
-    if (words) *words = error.what();
-    return error.code();
-  }
-  ADD_FAILURE() << "no error";
-  return ErrorCode::internal;
 }
 
 /// A worker that serves "net" on an endpoint of the parameter's kind, and a connection to it.
@@ -73,7 +62,7 @@ class WorkerTest : public ::testing::TestWithParam<std::string> {
   }
   /// The code of a result that is an error of either kind.
   static ErrorCode code_of(CallResult result) {
-    return error_of([&] {
+    return thrown_code([&] {
       if (const auto* error = std::get_if<Error>(&result)) throw *error;
       std::get<Message>(result).throw_if_error();
     });
@@ -137,7 +126,7 @@ TEST_P(WorkerTest, RefusesAForeignFingerprintBeforeAnythingIsCut) {
   Message message = whole_model();
   message.request.fingerprint = "0123456789abcdef";
   std::string words;
-  EXPECT_EQ(error_of([&] { call(std::move(message)); }, &words), ErrorCode::incompatible);
+  EXPECT_EQ(thrown_code([&] { call(std::move(message)); }, &words), ErrorCode::incompatible);
   EXPECT_NE(words.find("0123456789abcdef"), std::string::npos) << words;
   EXPECT_NE(words.find(model_->fingerprint()), std::string::npos) << words;
   EXPECT_EQ(worker_->stats().stages_run, 0U);
@@ -153,7 +142,7 @@ TEST_P(WorkerTest, KnowsNoModelsButItsOwn) {
     Message message = whole_model();
     message.request.model = name;
     std::string words;
-    EXPECT_EQ(error_of([&] { call(std::move(message)); }, &words), ErrorCode::invalid_argument) << name;
+    EXPECT_EQ(thrown_code([&] { call(std::move(message)); }, &words), ErrorCode::invalid_argument) << name;
     EXPECT_NE(words.find("net, other"), std::string::npos) << words;
   }
   expect_serving();
@@ -164,7 +153,7 @@ TEST_P(WorkerTest, CutsTheNameOfAnUnknownModelShortInItsAnswer) {
   Message message = whole_model();
   message.request.model = std::string(20000, 'x');
   std::string words;
-  EXPECT_EQ(error_of([&] { call(std::move(message)); }, &words), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { call(std::move(message)); }, &words), ErrorCode::invalid_argument);
   EXPECT_LT(words.size(), 500U);
 }
 
@@ -175,7 +164,7 @@ TEST_P(WorkerTest, FindsAModelByItsFingerprintWhenNoNameIsGiven) {
   message.request.model.clear();
   EXPECT_EQ(call(message).kind, MessageKind::reply);
   message.request.fingerprint = "feed";
-  EXPECT_EQ(error_of([&] { call(message); }), ErrorCode::incompatible);
+  EXPECT_EQ(thrown_code([&] { call(message); }), ErrorCode::incompatible);
 }
 
 TEST_P(WorkerTest, RefusesCutsThatAreNotOfThisModel) {
@@ -192,7 +181,8 @@ TEST_P(WorkerTest, RefusesCutsThatAreNotOfThisModel) {
       {{{0, 1}, {0}}, 1},   // the second does not contain the first
   };
   for (const StageKey& key : keys) {
-    EXPECT_EQ(error_of([&] { call(request_for(*model_, key, testing::inputs_of(1))); }), ErrorCode::invalid_argument);
+    EXPECT_EQ(thrown_code([&] { call(request_for(*model_, key, testing::inputs_of(1))); }),
+              ErrorCode::invalid_argument);
   }
   EXPECT_EQ(worker_->stats().cache.stages, 0U);
   expect_serving();
@@ -204,14 +194,14 @@ TEST_P(WorkerTest, TellsWhyACutIsRefused) {
     return Refusal{RefusalReason::value_cannot_travel, "layer1 gives a Generator"};
   }});
   std::string words;
-  EXPECT_EQ(error_of([&] { call(request_for(*model_, {{{0}}, 1}, {})); }, &words), ErrorCode::unsupported_model);
+  EXPECT_EQ(thrown_code([&] { call(request_for(*model_, {{{0}}, 1}, {})); }, &words), ErrorCode::unsupported_model);
   EXPECT_NE(words.find("layer1 gives a Generator"), std::string::npos) << words;
   expect_serving();
 }
 
 TEST_P(WorkerTest, RefusesAWrongNumberOfValues) {
   start(testing::chain_model());
-  EXPECT_EQ(error_of([&] { call(request_for(*model_, {}, {})); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { call(request_for(*model_, {}, {})); }), ErrorCode::invalid_argument);
   expect_serving();
 }
 
@@ -228,13 +218,13 @@ TEST_P(WorkerTest, GoesOnAfterAStageThrows) {
     }
   }});
   std::string words;
-  EXPECT_EQ(error_of([&] { call(whole_model()); }, &words), ErrorCode::too_large);
+  EXPECT_EQ(thrown_code([&] { call(whole_model()); }, &words), ErrorCode::too_large);
   EXPECT_EQ(words, "a shape of terabytes");
-  EXPECT_EQ(error_of([&] { call(whole_model()); }, &words), ErrorCode::internal);
+  EXPECT_EQ(thrown_code([&] { call(whole_model()); }, &words), ErrorCode::internal);
   EXPECT_EQ(words, "shape '[3, 5]' is invalid");
-  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::overloaded);
-  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::internal);
-  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::internal);
+  EXPECT_EQ(thrown_code([&] { call(whole_model()); }), ErrorCode::overloaded);
+  EXPECT_EQ(thrown_code([&] { call(whole_model()); }), ErrorCode::internal);
+  EXPECT_EQ(thrown_code([&] { call(whole_model()); }), ErrorCode::internal);
   expect_serving();
   EXPECT_EQ(worker_->stats().failed, 5U);
 }
@@ -245,7 +235,7 @@ TEST_P(WorkerTest, AnswersOverloadedWhenTheQueueIsFull) {
   gate_.wait_for(1);
   auto queued = send(whole_model(2));
   wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
-  EXPECT_EQ(error_of([&] { call(whole_model(3)); }), ErrorCode::overloaded);
+  EXPECT_EQ(thrown_code([&] { call(whole_model(3)); }), ErrorCode::overloaded);
   gate_.open();
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   EXPECT_EQ(std::get<Message>(queued.get()).kind, MessageKind::reply);
@@ -260,7 +250,7 @@ TEST_P(WorkerTest, HoldsItsByteBudget) {
   start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_bytes = bytes * 3 / 2});
   auto running = send(whole_model(1));
   gate_.wait_for(1);
-  EXPECT_EQ(error_of([&] { call(whole_model(2)); }), ErrorCode::overloaded);
+  EXPECT_EQ(thrown_code([&] { call(whole_model(2)); }), ErrorCode::overloaded);
   gate_.open();
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   wait_until([](const WorkerStats& stats) { return stats.running == 0; });
@@ -269,7 +259,7 @@ TEST_P(WorkerTest, HoldsItsByteBudget) {
 
 TEST_P(WorkerTest, RefusesARequestLargerThanItsWholeByteBudget) {
   start(testing::chain_model(), {.max_queued_bytes = 1});
-  EXPECT_EQ(error_of([&] { call(whole_model()); }), ErrorCode::too_large);
+  EXPECT_EQ(thrown_code([&] { call(whole_model()); }), ErrorCode::too_large);
 }
 
 TEST_P(WorkerTest, DoesNotStartWhatIsPastItsDeadline) {
@@ -336,12 +326,12 @@ TEST_P(WorkerTest, DrainsWhatItHasAndRefusesWhatComes) {
   auto queued = send(whole_model(2));
   wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
   EXPECT_FALSE(worker_->drain(1ms));
-  EXPECT_EQ(error_of([&] { call(whole_model(3)); }), ErrorCode::unavailable);
+  EXPECT_EQ(thrown_code([&] { call(whole_model(3)); }), ErrorCode::unavailable);
   gate_.open();
   EXPECT_TRUE(worker_->drain(60s));
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   EXPECT_EQ(std::get<Message>(queued.get()).kind, MessageKind::reply);
-  EXPECT_EQ(error_of([&] { (void)worker_->serve(registry_, GetParam()); }), ErrorCode::unavailable);
+  EXPECT_EQ(thrown_code([&] { (void)worker_->serve(registry_, GetParam()); }), ErrorCode::unavailable);
 }
 
 TEST_P(WorkerTest, AnswersArriveThoughItClosesRightAfterDraining) {
@@ -403,16 +393,17 @@ INSTANTIATE_TEST_SUITE_P(Transports, WorkerTest, ::testing::Values("inproc://wor
 TEST(Worker, TakesModelsOnlyUnderPlainNames) {
   const auto worker = Worker::create();
   for (const char* name : {"", "a/b", "tcp://x", "c:\\net"}) {
-    EXPECT_EQ(error_of([&] { worker->add_model(name, testing::chain_model()); }), ErrorCode::invalid_argument) << name;
+    EXPECT_EQ(thrown_code([&] { worker->add_model(name, testing::chain_model()); }), ErrorCode::invalid_argument)
+        << name;
   }
-  EXPECT_EQ(error_of([&] { worker->add_model("net", nullptr); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { worker->add_model("net", nullptr); }), ErrorCode::invalid_argument);
   worker->add_model("net", testing::chain_model());
-  EXPECT_EQ(error_of([&] { worker->add_model("net", testing::chain_model()); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { worker->add_model("net", testing::chain_model()); }), ErrorCode::invalid_argument);
 }
 
 TEST(Worker, ChecksItsOptions) {
-  EXPECT_EQ(error_of([] { (void)Worker::create({.executor_threads = 0}); }), ErrorCode::invalid_argument);
-  EXPECT_EQ(error_of([] { (void)Worker::create({.stage = {.threads = -1}}); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([] { (void)Worker::create({.executor_threads = 0}); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([] { (void)Worker::create({.stage = {.threads = -1}}); }), ErrorCode::invalid_argument);
 }
 
 TEST(Worker, LogsWhatItRefuses) {
@@ -426,7 +417,7 @@ TEST(Worker, LogsWhatItRefuses) {
   const auto registry = TransportRegistry::with_defaults();
   const auto worker = Worker::create(options);
   const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
-  EXPECT_EQ(error_of([&] { call_and_wait(*connection, request_for(*testing::chain_model(), {}, {}, "bad\nname")); }),
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*testing::chain_model(), {}, {}, "bad\nname")); }),
             ErrorCode::invalid_argument);
   const std::lock_guard lock(mutex);
   ASSERT_EQ(lines.size(), 1U);
