@@ -6,6 +6,7 @@
 #include "splitnet/cut.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/layer_graph.hpp"
+#include "splitnet/link_profile.hpp"
 #include "splitnet/message.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/session.hpp"
