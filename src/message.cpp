@@ -45,6 +45,21 @@ std::size_t body_bytes_of(std::size_t metadata_bytes, const detail::PayloadPlan&
   return bytes;
 }
 
+/// A message whose parts are known, but not yet joined.
+struct Draft {
+  detail::PayloadPlan plan;
+  std::vector<std::byte> metadata;
+  std::size_t body_bytes = 0;
+};
+
+Draft draft_of(const Message& message, const MessageLimits& limits, detail::Gaps gaps) {
+  Draft draft;
+  if (detail::has_values(message.kind)) draft.plan = detail::plan_payload(message.values, limits, gaps);
+  draft.metadata = detail::write_metadata(message, draft.plan.storages, draft.plan.places, limits);
+  draft.body_bytes = body_bytes_of(draft.metadata.size(), draft.plan, limits);
+  return draft;
+}
+
 /// Header and metadata in one buffer, with the zeros in front of the first payload behind them.
 Storage first_buffer(const std::vector<std::byte>& metadata, const detail::PayloadPlan& plan) {
   std::size_t bytes = metadata.size();
@@ -122,10 +137,7 @@ Storage EncodedMessage::join() const {
 }
 
 EncodedMessage encode(const Message& message, bool payload_checksum, const MessageLimits& limits) {
-  detail::PayloadPlan plan;
-  if (detail::has_values(message.kind)) plan = detail::plan_payload(message.values, limits);
-  const auto metadata = detail::write_metadata(message, plan.storages, plan.places, limits);
-  const auto body_bytes = body_bytes_of(metadata.size(), plan, limits);
+  auto [plan, metadata, body_bytes] = draft_of(message, limits, detail::Gaps::pack);
   const Storage first = first_buffer(metadata, plan);
 
   EncodedMessage encoded;
@@ -147,6 +159,10 @@ EncodedMessage encode(const Message& message, bool payload_checksum, const Messa
   }
   detail::write_header(header, std::span<std::byte, message_header_bytes>(first.data(), message_header_bytes));
   return encoded;
+}
+
+std::size_t encoded_size_bytes(const Message& message, const MessageLimits& limits) {
+  return message_header_bytes + draft_of(message, limits, detail::Gaps::measure).body_bytes;
 }
 
 MessageHeader decode_header(std::span<const std::byte, message_header_bytes> header, const MessageLimits& limits) {

@@ -56,7 +56,8 @@ struct Interval {
 
 class PayloadPlanner {
  public:
-  PayloadPlanner(const std::vector<Value>& values, const MessageLimits& limits) : limits_(limits) {
+  PayloadPlanner(const std::vector<Value>& values, const MessageLimits& limits, Gaps gaps)
+      : limits_(limits), gaps_(gaps) {
     for (const auto& value : values) {
       for_each_tensor(value, [&](const Tensor& tensor) { tensors_.push_back(&tensor); });
     }
@@ -115,22 +116,26 @@ class PayloadPlanner {
   bool try_to_pack(const Interval& interval) {
     if (interval.tensors.size() != 1) return false;
     const auto& tensor = *tensors_[interval.tensors.front()];
-    const auto item_bytes = size_bytes(tensor.dtype);
     const auto dims = packing_of(tensor);
-    const auto bytes = packed_bytes_of(dims, item_bytes);
+    const auto bytes = packed_bytes_of(dims, size_bytes(tensor.dtype));
     const auto span = interval.end - interval.begin;
     if (bytes >= span) return false;
-    const Storage copy = Storage::allocate(bytes);
-    for_each_run(dims, item_bytes, [&](std::size_t from, std::size_t to, std::size_t count) {
-      std::memcpy(copy.data() + to, tensor.data() + from, count);
-      return true;
-    });
     const auto offset = interval.begin % tensor_alignment_bytes;
     place(interval.tensors.front(), offset);
     plan_.unpacked_bytes += offset + span;
-    add(StorageForm::packed, {0, {copy.data(), bytes}});
-    plan_.keep_alive.push_back(copy);
+    const auto* packed = gaps_ == Gaps::pack ? pack(tensor, dims, bytes) : tensor.data();
+    add(StorageForm::packed, {0, {packed, bytes}});
     return true;
+  }
+
+  const std::byte* pack(const Tensor& tensor, const std::vector<PairedDim>& dims, std::size_t bytes) {
+    const Storage copy = Storage::allocate(bytes);
+    for_each_run(dims, size_bytes(tensor.dtype), [&](std::size_t from, std::size_t to, std::size_t count) {
+      std::memcpy(copy.data() + to, tensor.data() + from, count);
+      return true;
+    });
+    plan_.keep_alive.push_back(copy);
+    return copy.data();
   }
 
   void send_as_it_lies(const Interval& interval) {
@@ -159,6 +164,7 @@ class PayloadPlanner {
   }
 
   const MessageLimits& limits_;
+  const Gaps gaps_;
   std::vector<const Tensor*> tensors_;
   PayloadPlan plan_;
 };
@@ -306,8 +312,8 @@ class TensorBinder {
 
 }  // namespace
 
-PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& limits) {
-  return PayloadPlanner(values, limits).run();
+PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& limits, Gaps gaps) {
+  return PayloadPlanner(values, limits, gaps).run();
 }
 
 void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits) {

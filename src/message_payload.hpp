@@ -25,9 +25,15 @@ struct PayloadPlan {
   std::size_t unpacked_bytes = 0;  ///< What a reader allocates for packed storages.
 };
 
+/// What becomes of tensors whose strides leave gaps.
+enum class Gaps {
+  pack,     ///< Their elements are copied together.
+  measure,  ///< Nothing is copied: of their part only the length is true.
+};
+
 /// Tensors whose bytes overlap share one wire storage. Throws invalid_argument (a tensor that breaks its
 /// invariant or is misaligned), too_large (number of tensors).
-PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& limits);
+PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& limits, Gaps gaps = Gaps::pack);
 
 /// Gives the tensors of `metadata` their storage: `body`, or new bytes for packed ones. Payloads begin
 /// `metadata_bytes` into `body`. Throws corrupt, too_large.

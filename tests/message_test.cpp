@@ -44,6 +44,25 @@ TEST(Message, SamplesArriveAsTheyWere) {
   }
 }
 
+TEST(Message, KnowsItsSizeBeforeItIsEncoded) {
+  for (const auto& [name, message] : testing::sample_messages()) {
+    EXPECT_EQ(encoded_size_bytes(message), encode(message).size_bytes) << name;
+  }
+  const auto base = counted_tensor(DType::f32, {1000});
+  for (const auto& view :
+       {view_of(base, {10}, {100}), view_of(base, {30, 7}, {31, 2}, 5), view_of(base, {50}, {0}, 3)}) {
+    const auto message = reply_with({Value(1), view, counted_tensor(DType::u8, {77})});
+    EXPECT_EQ(encoded_size_bytes(message), encode(message).size_bytes) << describe(view);
+  }
+}
+
+TEST(Message, KnowsThatItIsTooLargeBeforeItIsEncoded) {
+  const auto message = reply_with({counted_tensor(DType::u8, {1000})});
+  MessageLimits limits;
+  limits.max_message_bytes = 1000;
+  EXPECT_TRUE(throws(ErrorCode::too_large, "at most 1000", [&] { (void)encoded_size_bytes(message, limits); }));
+}
+
 TEST(Message, EveryDtypeArrives) {
   for (unsigned number = 0; number < 256; ++number) {
     if (!is_dtype(number)) continue;

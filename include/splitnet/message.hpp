@@ -80,6 +80,9 @@ struct EncodedMessage {
 /// dict key that is no scalar or string, a cut that is not in ascending order.
 EncodedMessage encode(const Message& message, bool payload_checksum = true, const MessageLimits& limits = {});
 
+/// EncodedMessage::size_bytes of encode, without reading tensor bytes. Throws as encode.
+std::size_t encoded_size_bytes(const Message& message, const MessageLimits& limits = {});
+
 /// What the fixed header says, once it has been checked.
 struct MessageHeader {
   MessageKind kind = MessageKind::request;
