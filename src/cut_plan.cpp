@@ -148,7 +148,7 @@ std::vector<StagePlan> plan_stages(const GraphAnalysis& analysis, const std::vec
   return Planner(analysis, cuts).run();
 }
 
-std::shared_ptr<Graph> build_graph(const GraphAnalysis& analysis, const StagePlan& plan) {
+std::shared_ptr<Graph> build_graph(const GraphAnalysis& analysis, const StagePlan& plan, const AfterItem& after_item) {
   auto graph = std::make_shared<Graph>();
   Copier copier(analysis, *graph);
   for (auto* input : plan.inputs) copier.add_input(input);
@@ -156,6 +156,7 @@ std::shared_ptr<Graph> build_graph(const GraphAnalysis& analysis, const StagePla
     const auto& item = analysis.items()[index];
     for (auto* value : item.reads) copier.add_constant(value);
     copier.add(*item.node);
+    if (after_item) after_item(*graph, item);
   }
   for (auto* value : plan.boundary) graph->registerOutput(copier.at(value));
   for (const auto slot : plan.result_slots) {

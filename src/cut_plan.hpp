@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -25,8 +26,12 @@ struct StagePlan {
 /// still write into. Pure construction of containers is repeated in every stage that uses it.
 std::vector<StagePlan> plan_stages(const GraphAnalysis& analysis, const std::vector<LayerSet>& cuts);
 
+/// May append nodes of its own behind the copy of an item.
+using AfterItem = std::function<void(Graph& graph, const Item& item)>;
+
 /// The stage's own graph: copies of its nodes, constants included.
-std::shared_ptr<Graph> build_graph(const GraphAnalysis& analysis, const StagePlan& plan);
+std::shared_ptr<Graph> build_graph(const GraphAnalysis& analysis, const StagePlan& plan,
+                                   const AfterItem& after_item = {});
 
 /// For each input of the stage, whether a node of the stage may write into it.
 std::vector<bool> written_inputs(const GraphAnalysis& analysis, const StagePlan& plan);

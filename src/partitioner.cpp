@@ -2,6 +2,7 @@
 #include "splitnet/partitioner.hpp"
 
 #include <torch/csrc/jit/runtime/interpreter.h>
+#include <torch/headeronly/version.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include "frozen_graph.hpp"
 #include "graph_analysis.hpp"
 #include "layer_costs.hpp"
+#include "layer_timer.hpp"
 #include "splitnet/error.hpp"
 #include "torch_stage.hpp"
 
@@ -106,10 +108,13 @@ class TorchModel final : public Model {
   }
 
   [[nodiscard]] const LayerGraph& layers() const noexcept override { return graph_; }
+  [[nodiscard]] std::string framework() const override { return "torch " TORCH_VERSION; }
   [[nodiscard]] const ResultShape& result_shape() const noexcept override { return analysis_.result_shape(); }
   [[nodiscard]] std::size_t result_slot_count() const noexcept override { return analysis_.results().size(); }
   [[nodiscard]] std::optional<Refusal> refusal(const std::vector<LayerSet>& cuts) const override;
   [[nodiscard]] std::unique_ptr<Stage> make_stage(const StageKey& key, const StageOptions& options) const override;
+  [[nodiscard]] std::vector<LayerTimings> time_layers(const std::vector<Value>& inputs, std::size_t passes,
+                                                      const StageOptions& options) const override;
 
  private:
   std::vector<c10::IValue> example_ivalues() const;
@@ -345,6 +350,20 @@ std::unique_ptr<Stage> TorchModel::make_stage(const StageKey& key, const StageOp
   auto info = stage_info(plan, key.index, plans.size());
   for (const auto* node : graph->nodes()) info.parameter_bytes += constant_bytes(*node);
   return std::make_unique<TorchStage>(std::move(info), std::move(inputs), std::move(graph), options);
+}
+
+std::vector<LayerTimings> TorchModel::time_layers(const std::vector<Value>& inputs, std::size_t passes,
+                                                  const StageOptions& options) const {
+  // A stage checks the inputs, with the words that its callers know; then the marked graph runs on them.
+  const auto whole = make_stage({}, options);
+  (void)whole->run(inputs);
+  std::vector<c10::IValue> values;
+  const auto graph_inputs = analysis_.graph()->inputs();
+  for (std::size_t i = 0; i < inputs.size(); ++i) values.push_back(to_ivalue(inputs[i], graph_inputs[i]->type()));
+  if (options.threads == 0) return detail::time_layers(analysis_, values, passes);
+  std::vector<LayerTimings> timings;
+  TorchExecutor::with_threads(options.threads)->run([&] { timings = detail::time_layers(analysis_, values, passes); });
+  return timings;
 }
 
 torch::jit::Module read_module(const std::string& path) {

@@ -268,6 +268,7 @@ class ArithmeticModel : public Model {
   explicit ArithmeticModel(const ArithmeticOptions& options = {}) : network_(arithmetic::make_network(options)) {}
 
   const LayerGraph& layers() const noexcept override { return network_->graph; }
+  std::string framework() const override { return "arithmetic 1"; }
   const ResultShape& result_shape() const noexcept override { return network_->result_shape; }
   std::size_t result_slot_count() const noexcept override { return 2; }
 
@@ -291,6 +292,27 @@ class ArithmeticModel : public Model {
       throw Error(ErrorCode::unsupported_model, std::string(to_string(refused->reason)) + ": " + refused->detail);
     }
     return std::make_unique<arithmetic::ArithmeticStage>(network_, layers_of(key), describe_stage(key));
+  }
+
+  std::vector<LayerTimings> time_layers(const std::vector<Value>& inputs, std::size_t passes,
+                                        const StageOptions& /*options*/ = {}) const override {
+    StageKey key;  // A stage for each layer, refused or not.
+    for (LayerSet head{0}; head.size() < network_->count(); head.push_back(head.size())) key.cuts.push_back(head);
+    std::vector<LayerTimings> timings(passes);
+    for (auto& pass : timings) {
+      auto values = inputs;
+      for (key.index = 0; key.index <= key.cuts.size(); ++key.index) {
+        const auto start = std::chrono::steady_clock::now();
+        const arithmetic::ArithmeticStage stage(network_, layers_of(key), describe_stage(key));
+        values = stage.run(std::move(values));
+        values.resize(stage.info().boundary_count);
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+        pass.layer_s.push_back(took.count());
+        pass.peak_bytes.push_back(0);
+        pass.pass_s += took.count();
+      }
+    }
+    return timings;
   }
 
   /// What the uncut model gives.

@@ -46,6 +46,7 @@ class HookedModel : public Model {
     if (!hooks_->fingerprint.empty()) graph_.fingerprint = hooks_->fingerprint;
   }
   const LayerGraph& layers() const noexcept override { return graph_; }
+  std::string framework() const override { return inner_->framework(); }
   const ResultShape& result_shape() const noexcept override { return inner_->result_shape(); }
   std::size_t result_slot_count() const noexcept override { return inner_->result_slot_count(); }
   std::optional<Refusal> refusal(const std::vector<LayerSet>& cuts) const override {
@@ -55,6 +56,10 @@ class HookedModel : public Model {
     hooks_->on_make(key);
     if (const auto refused = refusal(key.cuts)) throw Error(ErrorCode::unsupported_model, refused->detail);
     return std::make_unique<HookedStage>(inner_->make_stage(key, options), hooks_);
+  }
+  std::vector<LayerTimings> time_layers(const std::vector<Value>& inputs, std::size_t passes,
+                                        const StageOptions& options) const override {
+    return inner_->time_layers(inputs, passes, options);
   }
 
  private:

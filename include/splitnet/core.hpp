@@ -3,12 +3,16 @@
 /// Everything that does without libtorch.
 #pragma once
 
+#include "splitnet/cost_model.hpp"
 #include "splitnet/cut.hpp"
+#include "splitnet/device_profile.hpp"
+#include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/layer_graph.hpp"
 #include "splitnet/link_profile.hpp"
 #include "splitnet/message.hpp"
 #include "splitnet/model.hpp"
+#include "splitnet/planner.hpp"
 #include "splitnet/session.hpp"
 #include "splitnet/stage.hpp"
 #include "splitnet/stage_cache.hpp"

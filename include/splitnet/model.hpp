@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,15 @@ struct StageOptions {
   friend bool operator==(const StageOptions&, const StageOptions&) = default;
 };
 
+/// One pass of the whole model, layer by layer. A plain value.
+struct LayerTimings {
+  std::vector<double> layer_s;  ///< Wall time of each layer, with the glue in front of it.
+  std::vector<std::int64_t>
+      peak_bytes;     ///< The most tensor memory in use at once while it ran, without parameters; 0: unknown.
+  double pass_s = 0;  ///< Of the whole pass.
+  friend bool operator==(const LayerTimings&, const LayerTimings&) = default;
+};
+
 /// Implementations are immutable once made and safe to use from several threads at once. Stages share
 /// parameters with the model and may outlive it.
 class Model {
@@ -54,6 +64,8 @@ class Model {
   /// Hexadecimal hash of graph and parameters; the same on every machine that loaded the same file with
   /// the same version of the framework.
   [[nodiscard]] const std::string& fingerprint() const noexcept { return layers().fingerprint; }
+  /// What runs the stages, with its version: "torch 2.13.0".
+  [[nodiscard]] virtual std::string framework() const = 0;
   [[nodiscard]] virtual const ResultShape& result_shape() const noexcept = 0;
   [[nodiscard]] virtual std::size_t result_slot_count() const noexcept = 0;
 
@@ -65,6 +77,11 @@ class Model {
   /// unsupported_model (a refused cut, with its reason).
   [[nodiscard]] virtual std::unique_ptr<Stage> make_stage(const StageKey& key,
                                                           const StageOptions& options = {}) const = 0;
+
+  /// Runs the whole model `passes` times on `inputs`, which stay as they are, and times each layer within the pass. The
+  /// first pass is slower: it warms up and counts memory. Errors as Stage::run.
+  [[nodiscard]] virtual std::vector<LayerTimings> time_layers(const std::vector<Value>& inputs, std::size_t passes,
+                                                              const StageOptions& options = {}) const = 0;
 
   /// All stages that these cuts give, in order; none gives the whole model as one stage.
   [[nodiscard]] std::vector<std::unique_ptr<Stage>> split(const std::vector<Cut>& cuts,

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/cost_model.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "boundary.hpp"
+#include "cost_terms.hpp"
+#include "splitnet/cut.hpp"
+#include "splitnet/error.hpp"
+
+namespace splitnet {
+namespace {
+
+[[noreturn]] void wrong(const std::string& what) {
+  throw Error(ErrorCode::invalid_argument, what);
+}
+
+void check_number(double number, bool holds, const std::string& name, const char* expected) {
+  if (std::isfinite(number) && holds) return;
+  wrong(name + " is " + std::to_string(number) + ", expected " + expected);
+}
+void check_not_negative(double number, const std::string& name) {
+  check_number(number, number >= 0, name, "a finite number, 0 or more");
+}
+
+void check_tier(const Tier& tier, std::size_t index, const LayerGraph& graph) {
+  const std::string name = "tier " + std::to_string(index) + " (" + tier.name + "): ";
+  try {
+    tier.profile.validate();
+    tier.profile.check_fits(graph);
+  } catch (const Error& error) {
+    throw Error(error.code(), name + error.what());
+  }
+  check_number(tier.load_factor, tier.load_factor > 0, name + "load_factor", "a finite number above 0");
+  check_not_negative(tier.cold_start_s, name + "cold_start_s");
+  check_not_negative(tier.queue_wait_s, name + "queue_wait_s");
+  check_number(tier.cold_start_probability, tier.cold_start_probability >= 0 && tier.cold_start_probability <= 1,
+               name + "cold_start_probability", "0 … 1");
+  check_not_negative(tier.price.request_dollar, name + "price.request_dollar");
+  check_not_negative(tier.price.gigabyte_second_dollar, name + "price.gigabyte_second_dollar");
+  check_not_negative(tier.price.memory_gigabyte, name + "price.memory_gigabyte");
+  check_not_negative(tier.price.egress_dollar_per_byte, name + "price.egress_dollar_per_byte");
+  check_number(tier.price.billing_unit_s, tier.price.billing_unit_s > 0, name + "price.billing_unit_s",
+               "a finite number above 0");
+  if (tier.memory_bytes && *tier.memory_bytes < 0) {
+    wrong(name + "memory_bytes is " + std::to_string(*tier.memory_bytes) + ", expected 0 or more");
+  }
+}
+
+void check_links(const PlanningProblem& problem) {
+  const std::size_t tiers = problem.tiers.size();
+  if (problem.links.size() + 1 < tiers) {
+    wrong("links: rows for " + std::to_string(problem.links.size()) + " tiers, expected " + std::to_string(tiers - 1));
+  }
+  for (std::size_t from = 0; from + 1 < tiers; ++from) {
+    if (problem.links[from].size() != tiers - 1 - from) {
+      wrong("links[" + std::to_string(from) + "]: " + std::to_string(problem.links[from].size()) +
+            " entries, expected " + std::to_string(tiers - 1 - from));
+    }
+    for (const auto& link : problem.links[from]) {
+      if (link) link->validate();
+    }
+  }
+}
+
+void check_codecs(const PlanningProblem& problem) {
+  bool has_raw = false;
+  for (const CodecProfile& codec : problem.codecs) {
+    const std::string name = "codec " + codec.name + ": ";
+    check_number(codec.ratio, codec.ratio > 0, name + "ratio", "a finite number above 0");
+    check_number(codec.accuracy_loss, codec.accuracy_loss >= 0 && codec.accuracy_loss <= 1, name + "accuracy_loss",
+                 "0 … 1");
+    if (codec.name == "raw") {
+      has_raw = true;
+      if (codec.ratio != 1) wrong(name + "ratio is " + std::to_string(codec.ratio) + ", expected 1");
+      continue;
+    }
+    for (const Tier& tier : problem.tiers) {
+      if (detail::speed_of(tier, codec.name) != nullptr) continue;
+      wrong(name + "the profile of tier " + tier.name + " does not say how fast it is");
+    }
+  }
+  if (!has_raw) wrong("codecs: raw is not among them");
+}
+
+const CodecProfile& find_codec(const PlanningProblem& problem, const std::string& name) {
+  for (const CodecProfile& codec : problem.codecs) {
+    if (codec.name == name) return codec;
+  }
+  std::string known;
+  for (const CodecProfile& codec : problem.codecs) known += (known.empty() ? "" : ", ") + codec.name;
+  wrong("unknown codec '" + name + "'; expected one of: " + known);
+}
+
+void check_assignment(const PlanningProblem& problem, const Assignment& assignment) {
+  const auto& tiers = assignment.tiers;
+  if (tiers.empty() || tiers.front() != 0) wrong("assignment: the first stage is on another tier than 0, the device");
+  if (assignment.heads.size() + 1 != tiers.size() || assignment.codecs.size() + 1 != tiers.size()) {
+    wrong("assignment: " + std::to_string(tiers.size()) + " tiers with " + std::to_string(assignment.heads.size()) +
+          " heads and " + std::to_string(assignment.codecs.size()) + " codecs, expected one less of each");
+  }
+  for (std::size_t i = 1; i < tiers.size(); ++i) {
+    if (tiers[i] <= tiers[i - 1] || tiers[i] >= problem.tiers.size()) {
+      wrong("assignment: tier " + std::to_string(tiers[i]) + " after tier " + std::to_string(tiers[i - 1]) +
+            ", expected ascending numbers below " + std::to_string(problem.tiers.size()));
+    }
+    if (!problem.link(tiers[i - 1], tiers[i])) {
+      wrong("assignment: there is no link between tier " + std::to_string(tiers[i - 1]) + " and tier " +
+            std::to_string(tiers[i]));
+    }
+  }
+  for (std::size_t i = 0; i < assignment.heads.size(); ++i) {
+    (void)problem.graph.resolve(Cut::of(assignment.heads[i]));
+    if (i > 0 && !std::includes(assignment.heads[i].begin(), assignment.heads[i].end(), assignment.heads[i - 1].begin(),
+                                assignment.heads[i - 1].end())) {
+      wrong("assignment: head " + std::to_string(i) + " does not contain the one before it");
+    }
+  }
+}
+
+std::vector<bool> marks_of(const LayerSet& head, std::size_t layers) {
+  std::vector<bool> marks(layers, false);
+  for (const std::size_t layer : head) marks[layer] = true;
+  return marks;
+}
+
+/// `before` and `after` mark the layers done up to this stage without and with it.
+detail::StageWork work_of(const PlanningProblem& problem, std::size_t tier, const std::vector<bool>& before,
+                          const std::vector<bool>& after) {
+  detail::StageWork work;
+  const auto& times = problem.tiers[tier].profile.layers;
+  for (std::size_t layer = 0; layer < times.size(); ++layer) {
+    if (before[layer] || !after[layer]) continue;
+    work.add(times[layer], problem.graph.layers[layer].parameter_bytes);
+  }
+  return work;
+}
+
+}  // namespace
+
+PlanningProblem PlanningProblem::two_tier(LayerGraph graph, Tier device, Tier worker, const LinkProfile& link) {
+  PlanningProblem problem;
+  problem.graph = std::move(graph);
+  problem.tiers = {std::move(device), std::move(worker)};
+  problem.links = {{link}};
+  return problem;
+}
+
+void PlanningProblem::validate() const {
+  if (tiers.empty()) wrong("planning: no tiers; expected at least the device");
+  for (std::size_t i = 0; i < tiers.size(); ++i) check_tier(tiers[i], i, graph);
+  check_links(*this);
+  check_codecs(*this);
+  check_not_negative(power.compute_watt, "power.compute_watt");
+  check_not_negative(power.transmit_watt, "power.transmit_watt");
+  check_not_negative(power.idle_watt, "power.idle_watt");
+}
+
+Cost cost_of(const PlanningProblem& problem, const Assignment& assignment) {
+  check_assignment(problem, assignment);
+  const std::size_t layers = problem.graph.layers.size();
+  detail::CostSum sum(problem);
+  std::vector<bool> done(layers, false);
+  for (std::size_t i = 0; i < assignment.tiers.size(); ++i) {
+    const bool is_last = i == assignment.heads.size();
+    const auto after = is_last ? std::vector<bool>(layers, true) : marks_of(assignment.heads[i], layers);
+    sum.add_stage(assignment.tiers[i], work_of(problem, assignment.tiers[i], done, after));
+    if (is_last) break;
+    const CodecProfile& codec = find_codec(problem, assignment.codecs[i]);
+    const auto boundary = detail::boundary_of(problem.graph, after);
+    if (codec.only_inputs && !boundary.only_inputs) {
+      wrong("assignment: codec " + codec.name + " is for inputs only, and more than inputs crosses hop " +
+            std::to_string(i));
+    }
+    sum.add_hop(assignment.tiers[i], assignment.tiers[i + 1], boundary, codec);
+    done = after;
+  }
+  return sum.finish();
+}
+
+}  // namespace splitnet

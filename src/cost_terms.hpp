@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The formulas of cost_model.hpp, each in one place: the cost of an assignment and every planner add them up.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "boundary.hpp"
+#include "splitnet/cost_model.hpp"
+
+namespace splitnet::detail {
+
+/// Null when the profile does not say, as for raw, which costs nothing.
+inline const CodecSpeed* speed_of(const Tier& tier, const std::string& codec) {
+  const auto& speeds = tier.profile.codecs;
+  const auto found = std::find_if(speeds.begin(), speeds.end(), [&](const auto& s) { return s.codec == codec; });
+  return found == speeds.end() ? nullptr : &*found;
+}
+
+/// The layers of one stage.
+struct StageWork {
+  double time_s = 0;
+  std::int64_t parameter_bytes = 0;
+  std::int64_t peak_bytes = 0;
+  bool has_layers = false;
+
+  void add(const LayerTime& layer, std::int64_t parameters) {
+    time_s += layer.time_s;
+    parameter_bytes += parameters;
+    peak_bytes = std::max(peak_bytes, layer.peak_bytes);
+    has_layers = true;
+  }
+  [[nodiscard]] std::int64_t memory_bytes() const { return parameter_bytes + peak_bytes; }
+};
+
+inline double compute_s(const Tier& tier, const StageWork& work) {
+  return work.has_layers ? tier.load_factor * (work.time_s + tier.profile.stage_overhead_s) : 0;
+}
+
+inline double dollars_of(const Price& price, double compute) {
+  const double billed_s = std::ceil(compute / price.billing_unit_s) * price.billing_unit_s;
+  return price.request_dollar + billed_s * price.memory_gigabyte * price.gigabyte_second_dollar;
+}
+
+inline double start_s(const Tier& tier) {
+  return tier.cold_start_probability * tier.cold_start_s + tier.queue_wait_s;
+}
+
+inline HopCost hop_cost(const Tier& from, const Tier& to, const LinkProfile& link, const Boundary& boundary,
+                        const CodecProfile& codec) {
+  HopCost hop;
+  hop.overhead_s = link.overhead_s;
+  hop.rtt_s = link.rtt_s;
+  hop.raw_bytes = boundary.raw_bytes;
+  hop.bytes_up = boundary.coded_bytes(codec.ratio);
+  hop.bytes_down = static_cast<double>(boundary.down_bytes);
+  hop.up_s = hop.bytes_up / link.up_bytes_per_s;
+  hop.down_s = hop.bytes_down / link.down_bytes_per_s;
+  const auto floats = static_cast<double>(boundary.float_bytes);
+  if (const auto* speed = speed_of(from, codec.name)) hop.encode_s = from.load_factor * floats / speed->encode_bytes_per_s;
+  if (const auto* speed = speed_of(to, codec.name)) hop.decode_s = to.load_factor * floats / speed->decode_bytes_per_s;
+  return hop;
+}
+
+inline double hop_latency_s(const HopCost& hop) {
+  return hop.encode_s + hop.overhead_s + hop.rtt_s + hop.up_s + hop.decode_s + hop.down_s;
+}
+
+/// Adds up the terms of stages and hops in the order in which they are given.
+class CostSum {
+ public:
+  explicit CostSum(const PlanningProblem& problem) : problem_(problem) {}
+
+  void add_stage(std::size_t tier, const StageWork& work) {
+    const Tier& where = problem_.tiers[tier];
+    const double compute = compute_s(where, work);
+    cost_.stages.push_back({tier, compute, work.memory_bytes(), compute});
+    cost_.latency_s += compute;
+    if (tier == 0) return;
+    cost_.start_s += start_s(where);
+    cost_.dollars += dollars_of(where.price, compute);
+  }
+
+  void add_hop(std::size_t from, std::size_t to, const Boundary& boundary, const CodecProfile& codec) {
+    const HopCost hop =
+        hop_cost(problem_.tiers[from], problem_.tiers[to], *problem_.link(from, to), boundary, codec);
+    cost_.hops.push_back(hop);
+    cost_.latency_s += hop_latency_s(hop);
+    cost_.dollars += hop.bytes_down * problem_.tiers[to].price.egress_dollar_per_byte;
+    cost_.accuracy_loss += codec.accuracy_loss;
+  }
+
+  Cost finish() {
+    cost_.latency_s += cost_.start_s;
+    for (std::size_t i = 0; i < cost_.stages.size(); ++i) {
+      auto& stage = cost_.stages[i];
+      if (i > 0) stage.busy_s += cost_.hops[i - 1].decode_s;
+      if (i < cost_.hops.size()) stage.busy_s += cost_.hops[i].encode_s;
+      cost_.period_s = std::max(cost_.period_s, stage.busy_s);
+    }
+    for (const auto& hop : cost_.hops) cost_.period_s = std::max({cost_.period_s, hop.up_s, hop.down_s});
+    const double busy_s = cost_.stages.front().busy_s;
+    const double transmit_s = cost_.hops.empty() ? 0 : cost_.hops.front().up_s;
+    const DevicePower& power = problem_.power;
+    cost_.energy_joule = power.compute_watt * busy_s + power.transmit_watt * transmit_s +
+                         power.idle_watt * (cost_.latency_s - busy_s - transmit_s);
+    return std::move(cost_);
+  }
+
+ private:
+  const PlanningProblem& problem_;
+  Cost cost_;
+};
+
+}  // namespace splitnet::detail

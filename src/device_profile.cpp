@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/device_profile.hpp"
+
+#include <cereal/types/string.hpp>
+#include <cereal/types/vector.hpp>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "json_archive.hpp"
+#include "splitnet/error.hpp"
+
+namespace splitnet {
+
+using detail::json_field;
+
+template <class Archive>
+void serialize(Archive& archive, LayerTime& layer) {
+  json_field(archive, "name", layer.name);
+  json_field(archive, "time_s", layer.time_s);
+  json_field(archive, "spread_s", layer.spread_s);
+  json_field(archive, "peak_bytes", layer.peak_bytes);
+}
+
+template <class Archive>
+void serialize(Archive& archive, CodecSpeed& speed) {
+  json_field(archive, "codec", speed.codec);
+  json_field(archive, "encode_bytes_per_s", speed.encode_bytes_per_s);
+  json_field(archive, "decode_bytes_per_s", speed.decode_bytes_per_s);
+}
+
+template <class Archive>
+void serialize(Archive& archive, DeviceProfile& profile) {
+  json_field(archive, "fingerprint", profile.fingerprint);
+  json_field(archive, "machine", profile.machine);
+  json_field(archive, "framework", profile.framework);
+  json_field(archive, "threads", profile.threads);
+  json_field(archive, "load", profile.load);
+  json_field(archive, "pass_s", profile.pass_s);
+  json_field(archive, "pass_spread_s", profile.pass_spread_s);
+  json_field(archive, "stage_overhead_s", profile.stage_overhead_s);
+  json_field(archive, "calibration", profile.calibration);
+  json_field(archive, "relative_error", profile.relative_error);
+  json_field(archive, "layers", profile.layers);
+  json_field(archive, "codecs", profile.codecs);
+}
+
+namespace {
+
+void check(double number, bool holds, const std::string& name, const char* expected) {
+  if (std::isfinite(number) && holds) return;
+  throw Error(ErrorCode::invalid_argument,
+              "device profile: " + name + " is " + std::to_string(number) + ", expected " + expected);
+}
+void check_not_negative(double number, const std::string& name) {
+  check(number, number >= 0, name, "a finite number, 0 or more");
+}
+void check_positive(double number, const std::string& name) {
+  check(number, number > 0, name, "a finite number above 0");
+}
+
+}  // namespace
+
+void DeviceProfile::validate() const {
+  check_positive(pass_s, "pass_s");
+  check_not_negative(pass_spread_s, "pass_spread_s");
+  check_not_negative(stage_overhead_s, "stage_overhead_s");
+  check_not_negative(load, "load");
+  check_not_negative(relative_error, "relative_error");
+  check_positive(calibration, "calibration");
+  check_not_negative(threads, "threads");
+  if (layers.empty()) throw Error(ErrorCode::invalid_argument, "device profile: no layers, expected at least one");
+  for (const LayerTime& layer : layers) {
+    check_not_negative(layer.time_s, "time_s of layer '" + layer.name + "'");
+    check_not_negative(layer.spread_s, "spread_s of layer '" + layer.name + "'");
+    check_not_negative(static_cast<double>(layer.peak_bytes), "peak_bytes of layer '" + layer.name + "'");
+  }
+  for (const CodecSpeed& speed : codecs) {
+    check_positive(speed.encode_bytes_per_s, "encode_bytes_per_s of codec '" + speed.codec + "'");
+    check_positive(speed.decode_bytes_per_s, "decode_bytes_per_s of codec '" + speed.codec + "'");
+  }
+}
+
+void DeviceProfile::check_fits(const LayerGraph& graph) const {
+  const auto refuse = [](const std::string& what) {
+    throw Error(ErrorCode::incompatible, "device profile of another model: " + what);
+  };
+  if (fingerprint != graph.fingerprint) {
+    refuse("its fingerprint is '" + fingerprint + "', the model's '" + graph.fingerprint + "'");
+  }
+  if (layers.size() != graph.layers.size()) {
+    refuse(std::to_string(layers.size()) + " layers, the model has " + std::to_string(graph.layers.size()));
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].name == graph.layers[i].name) continue;
+    refuse("layer " + std::to_string(i) + " is '" + layers[i].name + "', in the model '" + graph.layers[i].name + "'");
+  }
+}
+
+DeviceProfile DeviceProfile::scaled(double factor) const {
+  check_positive(factor, "the factor to scale by");
+  DeviceProfile result = *this;
+  result.pass_s *= factor;
+  result.pass_spread_s *= factor;
+  result.stage_overhead_s *= factor;
+  for (LayerTime& layer : result.layers) {
+    layer.time_s *= factor;
+    layer.spread_s *= factor;
+  }
+  for (CodecSpeed& speed : result.codecs) {
+    speed.encode_bytes_per_s /= factor;
+    speed.decode_bytes_per_s /= factor;
+  }
+  return result;
+}
+
+std::string to_json(const DeviceProfile& profile) {
+  profile.validate();
+  return detail::write_json(profile);
+}
+
+DeviceProfile device_profile_from_json(const std::string& json) {
+  auto profile = detail::read_json<DeviceProfile>(json, "device profile");
+  profile.validate();
+  return profile;
+}
+
+void save(const DeviceProfile& profile, const std::string& path) {
+  const auto json = to_json(profile);
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << json;
+  file.close();
+  if (!file) throw Error(ErrorCode::unavailable, "device profile '" + path + "' can't be written");
+}
+
+DeviceProfile load_device_profile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream json;
+  if (file) json << file.rdbuf();
+  if (!file) throw Error(ErrorCode::unavailable, "device profile '" + path + "' can't be read");
+  try {
+    return device_profile_from_json(json.str());
+  } catch (const Error& error) {
+    throw Error(error.code(), "'" + path + "': " + error.what());
+  }
+}
+
+}  // namespace splitnet

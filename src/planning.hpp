@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all planners do with a candidate. Private.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "splitnet/planner.hpp"
+
+namespace splitnet::detail {
+
+/// The layers 0 … count−1.
+LayerSet first_layers(std::size_t count);
+
+/// The first constraint that this candidate breaks, with found and allowed; empty: none.
+std::string violation_of(const PlanningProblem& problem, const Constraints& constraints,
+                         const Assignment& assignment, const Cost& cost);
+
+/// A candidate with its cost and what it breaks.
+Candidate make_candidate(const PlanningProblem& problem, const Constraints& constraints, Assignment assignment);
+
+/// Everything on the device; on remote tier `tier` behind the codec, when they have a link and it applies.
+Candidate device_only(const PlanningProblem& problem, const Constraints& constraints);
+std::optional<Candidate> worker_only(const PlanningProblem& problem, const Constraints& constraints, std::size_t tier,
+                                     const CodecProfile& codec);
+
+/// Orders the candidates, takes the best for chosen, or says which constraint stands in the way, and fills in the
+/// baselines. Ties go to the candidate with fewer tiers, then to the baseline. Without candidates nothing is
+/// chosen, and the caller says why.
+Plan finish_plan(const PlanningProblem& problem, Objective objective, const Constraints& constraints,
+                 std::vector<Candidate> candidates, const IsLegal& is_legal);
+
+}  // namespace splitnet::detail

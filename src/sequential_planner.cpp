@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "boundary.hpp"
+#include "cost_terms.hpp"
+#include "planning.hpp"
+#include "splitnet/error.hpp"
+#include "splitnet/planner.hpp"
+
+namespace splitnet {
+
+struct SequentialPlanner::Row {
+  detail::StageWork head;
+  detail::StageWork tail;
+  detail::Boundary boundary;
+  bool legal = true;
+  bool fits = true;  ///< Into the memory of both tiers.
+};
+
+namespace {
+
+const std::string refused = "legality: this cut is refused";
+
+/// The criteria of one candidate, as CostSum finds them, without taking memory.
+struct Criteria {
+  double latency_s = 0;
+  double period_s = 0;
+  double energy_joule = 0;
+  double dollars = 0;
+  double accuracy_loss = 0;
+
+  [[nodiscard]] double of(Objective objective) const {
+    switch (objective) {
+      case Objective::latency: return latency_s;
+      case Objective::throughput: return period_s;
+      case Objective::energy: return energy_joule;
+      case Objective::dollars: return dollars;
+    }
+    return latency_s;
+  }
+  [[nodiscard]] bool keeps_to(const Constraints& constraints) const {
+    const auto within = [](const std::optional<double>& bound, double found) { return !bound || found <= *bound; };
+    return within(constraints.max_latency_s, latency_s) && within(constraints.max_period_s, period_s) &&
+           within(constraints.max_energy_joule, energy_joule) && within(constraints.max_dollars, dollars) &&
+           within(constraints.max_accuracy_loss, accuracy_loss);
+  }
+};
+
+void check_load(double load_factor, const char* name) {
+  if (std::isfinite(load_factor) && load_factor > 0) return;
+  throw Error(ErrorCode::invalid_argument,
+              std::string(name) + " is " + std::to_string(load_factor) + ", expected a finite number above 0");
+}
+
+bool fits(const Tier& tier, const detail::StageWork& work) {
+  return !tier.memory_bytes || work.memory_bytes() <= *tier.memory_bytes;
+}
+
+}  // namespace
+
+SequentialPlanner::SequentialPlanner(PlanningProblem problem, const IsLegal& is_legal) : problem_(std::move(problem)) {
+  problem_.validate();
+  if (problem_.tiers.size() != 2 || !problem_.link(0, 1)) {
+    throw Error(ErrorCode::invalid_argument, "sequential planning: " + std::to_string(problem_.tiers.size()) +
+                                                 " tiers, expected two that have a link");
+  }
+  const std::size_t layers = problem_.graph.layers.size();
+  const auto boundaries = detail::sequential_boundaries(problem_.graph);
+  rows_.resize(layers + 1);
+  for (std::size_t i = 0; i <= layers; ++i) rows_[i].boundary = boundaries[i];
+  for (std::size_t i = 0; i < layers; ++i) {
+    rows_[i + 1].head = rows_[i].head;
+    rows_[i + 1].head.add(problem_.tiers[0].profile.layers[i], problem_.graph.layers[i].parameter_bytes);
+  }
+  for (std::size_t i = layers; i-- > 0;) {
+    rows_[i].tail = rows_[i + 1].tail;
+    rows_[i].tail.add(problem_.tiers[1].profile.layers[i], problem_.graph.layers[i].parameter_bytes);
+  }
+  for (std::size_t i = 0; i <= layers; ++i) {
+    rows_[i].fits = fits(problem_.tiers[0], rows_[i].head) && fits(problem_.tiers[1], rows_[i].tail);
+    rows_[i].legal = i == layers || !is_legal || is_legal({detail::first_layers(i)});
+  }
+  for (const CodecProfile& codec : problem_.codecs) {
+    const auto* device = detail::speed_of(problem_.tiers[0], codec.name);
+    const auto* worker = detail::speed_of(problem_.tiers[1], codec.name);
+    coders_.push_back({device == nullptr ? 0 : 1 / device->encode_bytes_per_s,
+                       worker == nullptr ? 0 : 1 / worker->decode_bytes_per_s});
+  }
+}
+
+SequentialPlanner::~SequentialPlanner() = default;
+SequentialPlanner::SequentialPlanner(SequentialPlanner&&) noexcept = default;
+
+// The formulas of cost_terms.hpp once more, without the vectors that Cost takes from the heap; the tests hold the
+// two against each other.
+std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective objective, const Constraints& constraints,
+                                                                   const Conditions& conditions) const {
+  conditions.link.validate();
+  check_load(conditions.device_load_factor, "device_load_factor");
+  check_load(conditions.worker_load_factor, "worker_load_factor");
+  const Tier& device = problem_.tiers[0];
+  const Tier& worker = problem_.tiers[1];
+  const DevicePower& power = problem_.power;
+  const double up_s_per_byte = 1 / conditions.link.up_bytes_per_s;
+  const double down_s_per_byte = 1 / conditions.link.down_bytes_per_s;
+  const double fixed_s = conditions.link.overhead_s + conditions.link.rtt_s + detail::start_s(worker);
+  const std::size_t layers = rows_.size() - 1;
+  std::optional<Choice> best;
+  const auto consider = [&](std::size_t head_layers, std::size_t codec, const Criteria& found) {
+    if (!found.keeps_to(constraints)) return;
+    const double value = found.of(objective);
+    if (!best || value < best->value) best = {head_layers, codec, value};
+  };
+
+  if (rows_[layers].fits) {
+    const double compute =
+        conditions.device_load_factor * (rows_[layers].head.time_s + device.profile.stage_overhead_s);
+    consider(layers, 0, {compute, compute, power.compute_watt * compute, 0, 0});
+  }
+  for (std::size_t i = constraints.min_head_layers; i < layers; ++i) {
+    const Row& row = rows_[i];
+    if (!row.legal || !row.fits) continue;
+    const double head =
+        i == 0 ? 0 : conditions.device_load_factor * (row.head.time_s + device.profile.stage_overhead_s);
+    const double tail = conditions.worker_load_factor * (row.tail.time_s + worker.profile.stage_overhead_s);
+    const auto down_bytes = static_cast<double>(row.boundary.down_bytes);
+    const double down = down_bytes * down_s_per_byte;
+    const double money = detail::dollars_of(worker.price, tail) + down_bytes * worker.price.egress_dollar_per_byte;
+    const auto floats = static_cast<double>(row.boundary.float_bytes);
+    for (std::size_t c = 0; c < coders_.size(); ++c) {
+      const CodecProfile& codec = problem_.codecs[c];
+      if (codec.only_inputs && !row.boundary.only_inputs) continue;
+      const double encode = conditions.device_load_factor * floats * coders_[c].encode_s_per_byte;
+      const double decode = conditions.worker_load_factor * floats * coders_[c].decode_s_per_byte;
+      const double up = row.boundary.coded_bytes(codec.ratio) * up_s_per_byte;
+      const double busy = head + encode;
+      const double latency = busy + fixed_s + up + decode + tail + down;
+      const double energy =
+          power.compute_watt * busy + power.transmit_watt * up + power.idle_watt * (latency - busy - up);
+      consider(i, c, {latency, std::max({busy, tail + decode, up, down}), energy, money, codec.accuracy_loss});
+    }
+  }
+  return best;
+}
+
+Candidate SequentialPlanner::candidate(std::size_t head_layers, std::size_t codec) const {
+  const Row& row = rows_[head_layers];
+  Candidate candidate;
+  detail::CostSum sum(problem_);
+  sum.add_stage(0, row.head);
+  if (head_layers + 1 < rows_.size()) {
+    candidate.assignment = {{0, 1}, {detail::first_layers(head_layers)}, {problem_.codecs[codec].name}};
+    sum.add_hop(0, 1, row.boundary, problem_.codecs[codec]);
+    sum.add_stage(1, row.tail);
+  }
+  candidate.cost = sum.finish();
+  return candidate;
+}
+
+Plan SequentialPlanner::plan(Objective objective, const Constraints& constraints) const {
+  constraints.validate();
+  std::vector<Candidate> candidates;
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    for (std::size_t c = 0; c < problem_.codecs.size(); ++c) {
+      if (i + 1 == rows_.size() && c > 0) break;
+      if (problem_.codecs[c].only_inputs && !rows_[i].boundary.only_inputs) continue;
+      Candidate next = candidate(i, c);
+      next.violates = rows_[i].legal ? detail::violation_of(problem_, constraints, next.assignment, next.cost) : refused;
+      candidates.push_back(std::move(next));
+    }
+  }
+  return detail::finish_plan(problem_, objective, constraints, std::move(candidates), {});
+}
+
+}  // namespace splitnet

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/cost_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "boundary.hpp"
+#include "error_of.hpp"
+#include "planning_samples.hpp"
+
+namespace splitnet {
+namespace {
+
+using testing::throws;
+
+/// input(1000 B) → 0 → (400 B) → 1 → (200 B, a result) → 2 → (100 B, a result), and layer 2 reads value 1 as well.
+PlanningProblem example() {
+  LayerGraph graph = testing::chain_graph({1000, 400, 200, 100}, 50);
+  graph.values[1].consumers = {1, 2};
+  graph.values[2].is_output = true;
+  DeviceProfile device = testing::profile_of(graph, {10e-3, 20e-3, 30e-3});
+  DeviceProfile worker = testing::profile_of(graph, {1e-3, 2e-3, 3e-3});
+  device.stage_overhead_s = 0.5e-3;
+  worker.stage_overhead_s = 0.1e-3;
+  device.layers[0].peak_bytes = 1400;
+  device.layers[1].peak_bytes = 1000;
+  device.codecs = {{"half", 1e6, 2e6}};
+  worker.codecs = {{"half", 4e6, 5e6}};
+  Tier there = testing::tier_of("worker", worker);
+  there.load_factor = 2;
+  there.price = {1e-6, 2e-5, 0.5, 1e-3, 1e-9};
+  there.cold_start_probability = 0.1;
+  there.cold_start_s = 0.5;
+  there.queue_wait_s = 2e-3;
+  LinkProfile link = testing::link_of(1e5, 4e-3, 1e-3);
+  link.down_bytes_per_s = 2e5;
+  auto problem = PlanningProblem::two_tier(graph, testing::tier_of("device", device), there, link);
+  problem.codecs.push_back({"half", 0.5, 0.01, false});
+  problem.power = {4, 2, 1};
+  return problem;
+}
+
+TEST(CostOf, HasEveryTermOfATwoTierPlan) {
+  const Cost cost = cost_of(example(), {{0, 1}, {{0, 1}}, {"half"}});
+  // What crosses: value 1 (400 B, read by layer 2) and value 2 (200 B); the first result stays on the device.
+  const HopCost& hop = cost.hops.at(0);
+  EXPECT_EQ(hop.raw_bytes, 600);
+  EXPECT_DOUBLE_EQ(hop.bytes_up, 300);
+  EXPECT_DOUBLE_EQ(hop.bytes_down, 100);
+  EXPECT_DOUBLE_EQ(hop.encode_s, 600 / 1e6);
+  EXPECT_DOUBLE_EQ(hop.decode_s, 2 * 600 / 5e6);
+  EXPECT_DOUBLE_EQ(hop.up_s, 300 / 1e5);
+  EXPECT_DOUBLE_EQ(hop.down_s, 100 / 2e5);
+  EXPECT_DOUBLE_EQ(hop.rtt_s, 4e-3);
+  EXPECT_DOUBLE_EQ(hop.overhead_s, 1e-3);
+  EXPECT_DOUBLE_EQ(cost.stages.at(0).compute_s, 30.5e-3);
+  EXPECT_DOUBLE_EQ(cost.stages.at(1).compute_s, 2 * 3.1e-3);
+  EXPECT_EQ(cost.stages.at(0).memory_bytes, 2 * 50 + 1400);
+  EXPECT_DOUBLE_EQ(cost.start_s, 0.05 + 2e-3);
+  const double latency = 30.5e-3 + 6.2e-3 + 0.6e-3 + 0.24e-3 + 3e-3 + 0.5e-3 + 5e-3 + 52e-3;
+  EXPECT_NEAR(cost.latency_s, latency, 1e-12);
+  EXPECT_NEAR(cost.period_s, 31.1e-3, 1e-12);
+  EXPECT_NEAR(cost.energy_joule, 4 * 31.1e-3 + 2 * 3e-3 + 1 * (latency - 31.1e-3 - 3e-3), 1e-12);
+  EXPECT_NEAR(cost.dollars, 1e-6 + 7e-3 * 0.5 * 2e-5 + 100e-9, 1e-15) << "6.2 ms are billed as 7";
+  EXPECT_DOUBLE_EQ(cost.accuracy_loss, 0.01);
+}
+
+TEST(CostOf, DeviceOnlySendsNothing) {
+  const Cost cost = cost_of(example(), {});
+  EXPECT_TRUE(cost.hops.empty());
+  EXPECT_DOUBLE_EQ(cost.latency_s, 60.5e-3);
+  EXPECT_DOUBLE_EQ(cost.dollars, 0);
+  EXPECT_DOUBLE_EQ(cost.energy_joule, 4 * 60.5e-3);
+}
+
+TEST(CostOf, WorkerOnlySendsTheInputAndGetsAllResults) {
+  const Cost cost = cost_of(example(), {{0, 1}, {{}}, {"raw"}});
+  EXPECT_EQ(cost.hops.at(0).raw_bytes, 1000);
+  EXPECT_DOUBLE_EQ(cost.hops.at(0).bytes_down, 300);
+  EXPECT_DOUBLE_EQ(cost.stages.at(0).compute_s, 0) << "no layers, no overhead";
+}
+
+TEST(CostOf, ResultsComeBackOverEveryHop) {
+  auto problem = example();
+  problem.tiers.push_back(problem.tiers.back());
+  problem.links = {{testing::link_of(1e5), std::nullopt}, {testing::link_of(1e6)}};
+  const Cost cost = cost_of(problem, {{0, 1, 2}, {{0}, {0, 1}}, {"raw", "raw"}});
+  EXPECT_DOUBLE_EQ(cost.hops.at(0).bytes_down, 300) << "both results are made behind the first hop";
+  EXPECT_DOUBLE_EQ(cost.hops.at(1).bytes_down, 100);
+  EXPECT_EQ(cost.hops.at(0).raw_bytes, 400);
+  EXPECT_EQ(cost.hops.at(1).raw_bytes, 600) << "value 1 passes through tier 1";
+  EXPECT_DOUBLE_EQ(cost.start_s, 2 * 52e-3);
+}
+
+TEST(CostOf, RefusesWhatIsNoAssignment) {
+  const auto problem = example();
+  const auto refuses = [&](const char* words, const Assignment& assignment) {
+    return throws(ErrorCode::invalid_argument, words, [&] { (void)cost_of(problem, assignment); });
+  };
+  EXPECT_TRUE(refuses("the device", {{1}, {}, {}}));
+  EXPECT_TRUE(refuses("ascending", {{0, 2}, {{0}}, {"raw"}}));
+  EXPECT_TRUE(refuses("one less", {{0, 1}, {{0}}, {}}));
+  EXPECT_TRUE(refuses("unknown codec 'zip'", {{0, 1}, {{0}}, {"zip"}}));
+  EXPECT_TRUE(refuses("1", {{0, 1}, {{1}}, {"raw"}})) << "not closed";
+  auto apart = problem;
+  apart.links[0][0].reset();
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "no link", [&] { (void)cost_of(apart, {{0, 1}, {{0}}, {"raw"}}); }));
+}
+
+TEST(CostOf, ACodecForInputsIsRefusedElsewhere) {
+  auto problem = example();
+  problem.codecs.push_back({"u8", 0.25, 0, true});
+  for (Tier& tier : problem.tiers) tier.profile.codecs.push_back({"u8", 1e9, 1e9});
+  problem.validate();
+  EXPECT_DOUBLE_EQ(cost_of(problem, {{0, 1}, {{}}, {"u8"}}).hops.at(0).bytes_up, 250);
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "for inputs only",
+                     [&] { (void)cost_of(problem, {{0, 1}, {{0}}, {"u8"}}); }));
+}
+
+TEST(PlanningProblem, NamesTheFieldThatIsWrong) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto refuses = [](const char* words, const auto& spoil, ErrorCode code = ErrorCode::invalid_argument) {
+    auto problem = example();
+    spoil(problem);
+    return throws(code, words, [&] { problem.validate(); });
+  };
+  EXPECT_NO_THROW(example().validate());
+  EXPECT_TRUE(refuses("no tiers", [](auto& p) { p.tiers.clear(); }));
+  EXPECT_TRUE(refuses("load_factor", [](auto& p) { p.tiers[0].load_factor = 0; }));
+  EXPECT_TRUE(refuses("tier 1 (worker)", [&](auto& p) { p.tiers[1].queue_wait_s = infinity; }));
+  EXPECT_TRUE(refuses("billing_unit_s", [](auto& p) { p.tiers[1].price.billing_unit_s = 0; }));
+  EXPECT_TRUE(refuses("cold_start_probability", [](auto& p) { p.tiers[1].cold_start_probability = 1.5; }));
+  EXPECT_TRUE(refuses("memory_bytes", [](auto& p) { p.tiers[1].memory_bytes = -1; }));
+  EXPECT_TRUE(refuses("up_bytes_per_s", [](auto& p) { p.links[0][0]->up_bytes_per_s = 0; }));
+  EXPECT_TRUE(refuses("links", [](auto& p) { p.links.clear(); }));
+  EXPECT_TRUE(refuses("raw is not among them", [](auto& p) { p.codecs.erase(p.codecs.begin()); }));
+  EXPECT_TRUE(refuses("ratio", [](auto& p) { p.codecs[1].ratio = 0; }));
+  EXPECT_TRUE(refuses("how fast", [](auto& p) { p.tiers[1].profile.codecs.clear(); }));
+  EXPECT_TRUE(refuses("compute_watt", [](auto& p) { p.power.compute_watt = -1; }));
+  EXPECT_TRUE(refuses("time_s", [](auto& p) { p.tiers[0].profile.layers[1].time_s = -1; }));
+  EXPECT_TRUE(refuses("fingerprint", [](auto& p) { p.tiers[1].profile.fingerprint = "other"; },
+                      ErrorCode::incompatible));
+}
+
+TEST(Boundary, TheSequentialOnesAreThoseOfEachHead) {
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    testing::RandomProblems random(seed);
+    const LayerGraph graph = random.dag(2 + random.below(20));
+    const auto boundaries = detail::sequential_boundaries(graph);
+    ASSERT_EQ(boundaries.size(), graph.layers.size() + 1);
+    std::vector<bool> in_head(graph.layers.size(), false);
+    for (std::size_t i = 0; i < boundaries.size(); ++i) {
+      const auto expected = detail::boundary_of(graph, in_head);
+      EXPECT_EQ(boundaries[i].raw_bytes, expected.raw_bytes);
+      EXPECT_EQ(boundaries[i].float_bytes, expected.float_bytes);
+      EXPECT_EQ(boundaries[i].down_bytes, expected.down_bytes);
+      EXPECT_EQ(boundaries[i].only_inputs, expected.only_inputs);
+      if (i < in_head.size()) in_head[i] = true;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace splitnet
