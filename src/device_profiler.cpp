@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/device_profiler.hpp"
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "splitnet/error.hpp"
+#include "statistics.hpp"
+
+namespace splitnet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kEmptyPasses = 25;  // Microseconds each.
+
+double time_pass_s(const Stage& stage, const std::vector<Value>& inputs) {
+  const auto start = Clock::now();
+  (void)stage.run(inputs);
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<double> time_passes_s(const Stage& stage, const std::vector<Value>& inputs, std::size_t passes) {
+  std::vector<double> times_s;
+  for (std::size_t i = 0; i < passes; ++i) times_s.push_back(time_pass_s(stage, inputs));
+  return times_s;
+}
+
+/// Processor and cores, as far as the system says.
+std::string describe_machine() {
+  std::string name = "unknown processor";
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    const auto colon = line.find(": ");
+    if (!line.starts_with("model name") || colon == std::string::npos) continue;
+    name = line.substr(colon + 2);
+    break;
+  }
+  return name + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores";
+}
+
+double load_per_core() {
+  double load = 0;
+  if (getloadavg(&load, 1) != 1) return 0;
+  return load / std::max(1U, std::thread::hardware_concurrency());
+}
+
+double stage_overhead_s(const Model& model, const std::vector<Value>& inputs, const StageOptions& options) {
+  const StageKey nothing{{LayerSet{}}, 0};
+  if (model.refusal(nothing.cuts)) return 0;
+  const auto empty = model.make_stage(nothing, options);
+  return detail::median(time_passes_s(*empty, inputs, kEmptyPasses));
+}
+
+std::vector<LayerTime> median_layers(const LayerGraph& graph, const std::vector<LayerTimings>& passes) {
+  std::vector<LayerTime> layers;
+  for (std::size_t layer = 0; layer < graph.layers.size(); ++layer) {
+    std::vector<double> times_s;
+    for (std::size_t pass = 1; pass < passes.size(); ++pass) times_s.push_back(passes[pass].layer_s[layer]);
+    layers.push_back({graph.layers[layer].name, detail::median(times_s), detail::spread(times_s),
+                      passes.front().peak_bytes[layer]});
+  }
+  return layers;
+}
+
+/// Scales the layers so that they add up to `sum_s`, and says by how much.
+double calibrate(std::vector<LayerTime>& layers, double sum_s) {
+  double measured_s = 0;
+  for (const LayerTime& layer : layers) measured_s += layer.time_s;
+  if (measured_s <= 0 || sum_s <= 0) return 1;
+  const double factor = sum_s / measured_s;
+  for (LayerTime& layer : layers) {
+    layer.time_s *= factor;
+    layer.spread_s *= factor;
+  }
+  return factor;
+}
+
+}  // namespace
+
+void ProfileOptions::validate() const {
+  const auto at_least = [](std::size_t found, std::size_t least, const char* name) {
+    if (found >= least) return;
+    throw Error(ErrorCode::invalid_argument, std::string("ProfileOptions::") + name + " is " + std::to_string(found) +
+                                                 ", expected at least " + std::to_string(least));
+  };
+  at_least(whole_passes, 1, "whole_passes");
+  at_least(layer_passes, 2, "layer_passes");
+}
+
+DeviceProfile profile_device(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options) {
+  options.validate();
+  const std::size_t total = options.warm_up_passes + options.whole_passes + options.layer_passes + 1;
+  std::size_t done = 0;
+  const auto progress = [&](std::size_t passes) {
+    done += passes;
+    if (options.progress) options.progress(done, total);
+  };
+  DeviceProfile profile;
+  profile.fingerprint = model.fingerprint();
+  profile.machine = describe_machine();
+  profile.framework = model.framework();
+  profile.threads = options.stage.threads;
+  profile.load = load_per_core();
+  const auto whole = model.make_stage({}, options.stage);
+  (void)time_passes_s(*whole, inputs, options.warm_up_passes);
+  progress(options.warm_up_passes);
+  const auto layer_passes = model.time_layers(inputs, options.layer_passes, options.stage);
+  progress(options.layer_passes + 1);
+  const auto whole_s = time_passes_s(*whole, inputs, options.whole_passes);
+  progress(options.whole_passes);
+  profile.pass_s = detail::median(whole_s);
+  profile.pass_spread_s = detail::spread(whole_s);
+  profile.stage_overhead_s = std::min(stage_overhead_s(model, inputs, options.stage), profile.pass_s / 2);
+  profile.layers = median_layers(model.layers(), layer_passes);
+  profile.calibration = calibrate(profile.layers, profile.pass_s - profile.stage_overhead_s);
+  return profile;
+}
+
+double measure_load_factor(const Model& model, const std::vector<Value>& inputs, const DeviceProfile& profile,
+                           std::size_t passes, const StageOptions& options) {
+  profile.validate();
+  profile.check_fits(model.layers());
+  if (passes == 0) throw Error(ErrorCode::invalid_argument, "measure_load_factor: 0 passes, expected at least 1");
+  const auto whole = model.make_stage({}, options);
+  return detail::median(time_passes_s(*whole, inputs, passes)) / profile.pass_s;
+}
+
+}  // namespace splitnet
