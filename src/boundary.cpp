@@ -23,8 +23,8 @@ Boundary boundary_of(const LayerGraph& graph, const std::vector<bool>& in_head) 
       if (value.is_output) boundary.down_bytes += value.bytes;
       continue;
     }
-    const bool used = std::any_of(value.consumers.begin(), value.consumers.end(),
-                                  [&](std::size_t layer) { return !in_head[layer]; });
+    const bool used =
+        std::any_of(value.consumers.begin(), value.consumers.end(), [&](std::size_t layer) { return !in_head[layer]; });
     if (!used) continue;
     boundary.raw_bytes += value.bytes;
     if (is_float(value)) boundary.float_bytes += value.bytes;

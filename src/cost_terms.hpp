@@ -57,7 +57,8 @@ inline HopCost hop_cost(const Tier& from, const Tier& to, const LinkProfile& lin
   hop.up_s = hop.bytes_up / link.up_bytes_per_s;
   hop.down_s = hop.bytes_down / link.down_bytes_per_s;
   const auto floats = static_cast<double>(boundary.float_bytes);
-  if (const auto* speed = speed_of(from, codec.name)) hop.encode_s = from.load_factor * floats / speed->encode_bytes_per_s;
+  if (const auto* speed = speed_of(from, codec.name))
+    hop.encode_s = from.load_factor * floats / speed->encode_bytes_per_s;
   if (const auto* speed = speed_of(to, codec.name)) hop.decode_s = to.load_factor * floats / speed->decode_bytes_per_s;
   return hop;
 }
@@ -82,8 +83,7 @@ class CostSum {
   }
 
   void add_hop(std::size_t from, std::size_t to, const Boundary& boundary, const CodecProfile& codec) {
-    const HopCost hop =
-        hop_cost(problem_.tiers[from], problem_.tiers[to], *problem_.link(from, to), boundary, codec);
+    const HopCost hop = hop_cost(problem_.tiers[from], problem_.tiers[to], *problem_.link(from, to), boundary, codec);
     cost_.hops.push_back(hop);
     cost_.latency_s += hop_latency_s(hop);
     cost_.dollars += hop.bytes_down * problem_.tiers[to].price.egress_dollar_per_byte;

@@ -107,8 +107,8 @@ struct Limit {
 
 class DagSearch {
  public:
-  DagSearch(const PlanningProblem& problem, Objective objective, const Constraints& constraints,
-            bool may_be_refused, const DagOptions& options)
+  DagSearch(const PlanningProblem& problem, Objective objective, const Constraints& constraints, bool may_be_refused,
+            const DagOptions& options)
       : problem_(problem),
         objective_(objective),
         constraints_(constraints),
@@ -164,7 +164,9 @@ class DagSearch {
   }
 
   /// Codecs of this kind are tried for the whole model on the worker only.
-  [[nodiscard]] double only_inputs_bound(const CodecProfile&) const { return value_of(candidates_.back().cost, objective_); }
+  [[nodiscard]] double only_inputs_bound(const CodecProfile&) const {
+    return value_of(candidates_.back().cost, objective_);
+  }
 
   /// Something to fall back on when a constraint or the model refuses what the relaxation finds.
   void consider_sequential(const CodecProfile& codec) {
@@ -210,7 +212,8 @@ class DagSearch {
     if (constraints_.min_head_layers > 0) {  // At most n − min layers in the tail.
       AdditiveCosts tail = AdditiveCosts::zeros(problem_.graph);
       tail.tail.assign(layers(), 1);
-      limits.push_back(normalized(tail, static_cast<double>(layers()) - static_cast<double>(constraints_.min_head_layers)));
+      limits.push_back(
+          normalized(tail, static_cast<double>(layers()) - static_cast<double>(constraints_.min_head_layers)));
     }
     return limits;
   }
@@ -302,8 +305,8 @@ Plan plan_dag(const PlanningProblem& problem, Objective objective, const Constra
   problem.validate();
   constraints.validate();
   if (problem.tiers.size() != 2 || !problem.link(0, 1)) {
-    throw Error(ErrorCode::invalid_argument, "DAG planning: " + std::to_string(problem.tiers.size()) +
-                                                 " tiers, expected two that have a link");
+    throw Error(ErrorCode::invalid_argument,
+                "DAG planning: " + std::to_string(problem.tiers.size()) + " tiers, expected two that have a link");
   }
   DagSearch search(problem, objective, constraints, static_cast<bool>(is_legal), options);
   search.run();

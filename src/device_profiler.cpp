@@ -60,8 +60,8 @@ std::vector<LayerTime> median_layers(const LayerGraph& graph, const std::vector<
   for (std::size_t layer = 0; layer < graph.layers.size(); ++layer) {
     std::vector<double> times_s;
     for (std::size_t pass = 1; pass < passes.size(); ++pass) times_s.push_back(passes[pass].layer_s[layer]);
-    layers.push_back({graph.layers[layer].name, detail::median(times_s), detail::spread(times_s),
-                      passes.front().peak_bytes[layer]});
+    layers.push_back(
+        {graph.layers[layer].name, detail::median(times_s), detail::spread(times_s), passes.front().peak_bytes[layer]});
   }
   return layers;
 }

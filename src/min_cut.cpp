@@ -141,12 +141,11 @@ std::vector<bool> MinCut::solve(const AdditiveCosts& costs) {
   for (std::size_t i = 0; i < graph_.values.size(); ++i) {
     if (!graph_.values[i].consumers.empty()) net.graph[net.crossing[i]].capacity = capacity(costs.value[i]);
   }
-  boost::boykov_kolmogorov_max_flow(net.graph, boost::get(&EdgeData::capacity, net.graph),
-                                    boost::get(&EdgeData::residual, net.graph),
-                                    boost::get(&EdgeData::reverse, net.graph),
-                                    boost::get(&NodeData::predecessor, net.graph),
-                                    boost::get(&NodeData::color, net.graph), boost::get(&NodeData::distance, net.graph),
-                                    boost::get(boost::vertex_index, net.graph), Network::source, Network::sink);
+  boost::boykov_kolmogorov_max_flow(
+      net.graph, boost::get(&EdgeData::capacity, net.graph), boost::get(&EdgeData::residual, net.graph),
+      boost::get(&EdgeData::reverse, net.graph), boost::get(&NodeData::predecessor, net.graph),
+      boost::get(&NodeData::color, net.graph), boost::get(&NodeData::distance, net.graph),
+      boost::get(boost::vertex_index, net.graph), Network::source, Network::sink);
   const auto source_color = net.graph[Network::source].color;
   std::vector<bool> best(layers);
   for (std::size_t i = 0; i < layers; ++i) best[i] = net.graph[Network::node_of(i)].color == source_color;

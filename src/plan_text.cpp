@@ -153,10 +153,9 @@ std::string why_not(const PlanningProblem& problem, const Plan& plan) {
 }  // namespace
 
 std::string Plan::explain(const PlanningProblem& problem, std::size_t rows) const {
-  std::vector<std::vector<std::string>> lines{{"plan", "latency ms", "device ms", "encode ms", "rtt+overhead ms", "up ms",
-                                               "decode ms", "remote ms", "down ms", "start ms", "period ms",
-                                               "boundary B", "sent B", "energy J", "dollars", "accuracy loss",
-                                               "breaks"}};
+  std::vector<std::vector<std::string>> lines{
+      {"plan", "latency ms", "device ms", "encode ms", "rtt+overhead ms", "up ms", "decode ms", "remote ms", "down ms",
+       "start ms", "period ms", "boundary B", "sent B", "energy J", "dollars", "accuracy loss", "breaks"}};
   for (std::size_t i = 0; i < std::min(rows, candidates.size()); ++i) lines.push_back(cells_of(problem, candidates[i]));
   std::string text = "objective: " + std::string(to_string(objective)) + "\n" + table_of(lines);
   if (candidates.size() > rows) text += "… and " + std::to_string(candidates.size() - rows) + " more\n";

@@ -78,8 +78,8 @@ std::string kind_of(const std::string& violation) {
 std::string why_infeasible(const std::vector<Candidate>& candidates) {
   std::map<std::string, std::size_t> counts;
   for (const auto& candidate : candidates) ++counts[kind_of(candidate.violates)];
-  const auto most = std::max_element(counts.begin(), counts.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   const auto example = std::find_if(candidates.begin(), candidates.end(),
                                     [&](const auto& c) { return kind_of(c.violates) == most->first; });
   return "no plan keeps to the constraints; " + std::to_string(most->second) + " of " +
@@ -94,8 +94,8 @@ bool is_baseline(const Candidate& candidate) {
 
 }  // namespace
 
-std::string violation_of(const PlanningProblem& problem, const Constraints& constraints,
-                         const Assignment& assignment, const Cost& cost) {
+std::string violation_of(const PlanningProblem& problem, const Constraints& constraints, const Assignment& assignment,
+                         const Cost& cost) {
   if (auto memory = memory_violation(problem, cost); !memory.empty()) return memory;
   const std::pair<const std::optional<double>*, std::pair<const char*, double>> bounds[] = {
       {&constraints.max_latency_s, {"max_latency_s", cost.latency_s}},

@@ -13,8 +13,8 @@ namespace splitnet::detail {
 LayerSet first_layers(std::size_t count);
 
 /// The first constraint that this candidate breaks, with found and allowed; empty: none.
-std::string violation_of(const PlanningProblem& problem, const Constraints& constraints,
-                         const Assignment& assignment, const Cost& cost);
+std::string violation_of(const PlanningProblem& problem, const Constraints& constraints, const Assignment& assignment,
+                         const Cost& cost);
 
 /// A candidate with its cost and what it breaks.
 Candidate make_candidate(const PlanningProblem& problem, const Constraints& constraints, Assignment assignment);

@@ -168,7 +168,8 @@ Plan SequentialPlanner::plan(Objective objective, const Constraints& constraints
       if (i + 1 == rows_.size() && c > 0) break;
       if (problem_.codecs[c].only_inputs && !rows_[i].boundary.only_inputs) continue;
       Candidate next = candidate(i, c);
-      next.violates = rows_[i].legal ? detail::violation_of(problem_, constraints, next.assignment, next.cost) : refused;
+      next.violates =
+          rows_[i].legal ? detail::violation_of(problem_, constraints, next.assignment, next.cost) : refused;
       candidates.push_back(std::move(next));
     }
   }

@@ -188,8 +188,8 @@ class TierSearch {
                   double money) {
     const auto& boundary = boundaries_[end];
     if (problem_.codecs[codec].only_inputs && !boundary.only_inputs) return;
-    const double encode = static_cast<double>(boundary.float_bytes) *
-                          encode_s_per_byte_[tier * problem_.codecs.size() + codec];
+    const double encode =
+        static_cast<double>(boundary.float_bytes) * encode_s_per_byte_[tier * problem_.codecs.size() + codec];
     const Label kept{after_stage(label.found, tier, compute + encode, money), label.step};
     auto& labels = sends_[place(end, tier, codec)];
     if (!within_bounds(kept.found) || !insert(labels, kept)) return;
@@ -323,8 +323,10 @@ std::string why_infeasible(const PlanningProblem& problem, Objective objective, 
     if (!search(easier, {objective}, looser, is_legal).empty()) alone += (alone.empty() ? "" : ", or without ") + name;
   };
   const std::pair<std::optional<double> Constraints::*, const char*> bounds[] = {
-      {&Constraints::max_latency_s, "max_latency_s"},       {&Constraints::max_period_s, "max_period_s"},
-      {&Constraints::max_energy_joule, "max_energy_joule"}, {&Constraints::max_dollars, "max_dollars"},
+      {&Constraints::max_latency_s, "max_latency_s"},
+      {&Constraints::max_period_s, "max_period_s"},
+      {&Constraints::max_energy_joule, "max_energy_joule"},
+      {&Constraints::max_dollars, "max_dollars"},
       {&Constraints::max_accuracy_loss, "max_accuracy_loss"}};
   for (const auto& [bound, name] : bounds) {
     if (!(constraints.*bound)) continue;
@@ -341,12 +343,13 @@ std::string why_infeasible(const PlanningProblem& problem, Objective objective, 
     if (!problem.tiers[tier].memory_bytes) continue;
     PlanningProblem easier = problem;
     easier.tiers[tier].memory_bytes.reset();
-    try_without("memory_bytes of tier " + std::to_string(tier) + " = " +
-                    std::to_string(*problem.tiers[tier].memory_bytes),
-                easier, constraints);
+    try_without(
+        "memory_bytes of tier " + std::to_string(tier) + " = " + std::to_string(*problem.tiers[tier].memory_bytes),
+        easier, constraints);
   }
   if (!alone.empty()) return "no plan keeps to the constraints; there is one without " + alone;
-  return "no plan keeps to the constraints, nor when any one of them is left out: " + all_constraints(problem, constraints);
+  return "no plan keeps to the constraints, nor when any one of them is left out: " +
+         all_constraints(problem, constraints);
 }
 
 }  // namespace

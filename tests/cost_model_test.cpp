@@ -116,8 +116,9 @@ TEST(CostOf, ACodecForInputsIsRefusedElsewhere) {
   for (Tier& tier : problem.tiers) tier.profile.codecs.push_back({"u8", 1e9, 1e9});
   problem.validate();
   EXPECT_DOUBLE_EQ(cost_of(problem, {{0, 1}, {{}}, {"u8"}}).hops.at(0).bytes_up, 250);
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "for inputs only",
-                     [&] { (void)cost_of(problem, {{0, 1}, {{0}}, {"u8"}}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "for inputs only", [&] {
+    (void)cost_of(problem, {{0, 1}, {{0}}, {"u8"}});
+  }));
 }
 
 TEST(PlanningProblem, NamesTheFieldThatIsWrong) {
@@ -141,8 +142,8 @@ TEST(PlanningProblem, NamesTheFieldThatIsWrong) {
   EXPECT_TRUE(refuses("how fast", [](auto& p) { p.tiers[1].profile.codecs.clear(); }));
   EXPECT_TRUE(refuses("compute_watt", [](auto& p) { p.power.compute_watt = -1; }));
   EXPECT_TRUE(refuses("time_s", [](auto& p) { p.tiers[0].profile.layers[1].time_s = -1; }));
-  EXPECT_TRUE(refuses("fingerprint", [](auto& p) { p.tiers[1].profile.fingerprint = "other"; },
-                      ErrorCode::incompatible));
+  EXPECT_TRUE(refuses(
+      "fingerprint", [](auto& p) { p.tiers[1].profile.fingerprint = "other"; }, ErrorCode::incompatible));
 }
 
 TEST(Boundary, TheSequentialOnesAreThoseOfEachHead) {

@@ -103,12 +103,14 @@ TEST(DeviceProfileJson, SaysWhatIsWrong) {
 TEST(DeviceProfileJson, IsNeverReadHalf) {
   const auto json = to_json(sample());
   for (std::size_t length = 0; length + 2 < json.size(); ++length) {
-    EXPECT_TRUE(throws(ErrorCode::corrupt, "", [&] { (void)device_profile_from_json(json.substr(0, length)); })) << length;
+    EXPECT_TRUE(throws(ErrorCode::corrupt, "", [&] { (void)device_profile_from_json(json.substr(0, length)); }))
+        << length;
   }
 }
 
 TEST(DeviceProfileFile, NamesTheFile) {
-  const auto path = (std::filesystem::temp_directory_path() / ("profile_" + std::to_string(::getpid()) + ".json")).string();
+  const auto path =
+      (std::filesystem::temp_directory_path() / ("profile_" + std::to_string(::getpid()) + ".json")).string();
   save(sample(), path);
   EXPECT_EQ(load_device_profile(path), sample());
   std::ofstream(path) << "{";

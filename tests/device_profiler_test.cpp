@@ -59,8 +59,8 @@ TEST(ProfileDevice, KnowsALoadedMachine) {
   profile = profile.scaled(0.5);  // As if it had been measured on an idle machine twice as fast.
   EXPECT_GT(measure_load_factor(*model, inputs(), profile), 1.5);
   const auto other = ArithmeticModel::make({.seed = 2});
-  EXPECT_TRUE(throws(ErrorCode::incompatible, "fingerprint",
-                     [&] { (void)measure_load_factor(*other, inputs(), profile); }));
+  EXPECT_TRUE(
+      throws(ErrorCode::incompatible, "fingerprint", [&] { (void)measure_load_factor(*other, inputs(), profile); }));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "0 passes",
                      [&] { (void)measure_load_factor(*model, inputs(), profile, 0); }));
 }

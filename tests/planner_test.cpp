@@ -32,7 +32,8 @@ bool keeps_to(const PlanningProblem& problem, const Constraints& constraints, co
     if (memory && stage.memory_bytes > *memory) return false;
   }
   const auto& heads = plan.assignment.heads;
-  return within(constraints.max_latency_s, plan.cost.latency_s) && within(constraints.max_period_s, plan.cost.period_s) &&
+  return within(constraints.max_latency_s, plan.cost.latency_s) &&
+         within(constraints.max_period_s, plan.cost.period_s) &&
          within(constraints.max_energy_joule, plan.cost.energy_joule) &&
          within(constraints.max_dollars, plan.cost.dollars) &&
          within(constraints.max_accuracy_loss, plan.cost.accuracy_loss) &&
@@ -314,7 +315,8 @@ TEST(Planners, SayWhenNotToSplit) {
     return plan_sequential(photo_problem(bytes_per_s), Objective::latency).chosen->assignment;
   };
   EXPECT_TRUE(chosen(1e4).heads.empty()) << "a slow link: device only";
-  EXPECT_EQ(chosen(5e6).heads, std::vector<LayerSet>{first_layers(3)}) << "a middling link: split at the small boundary";
+  EXPECT_EQ(chosen(5e6).heads, std::vector<LayerSet>{first_layers(3)})
+      << "a middling link: split at the small boundary";
   EXPECT_EQ(chosen(1e9).heads, std::vector<LayerSet>{{}}) << "a fast link: worker only";
 }
 
@@ -322,9 +324,9 @@ TEST(Planners, NameTheConstraintThatNoPlanKeepsTo) {
   Constraints constraints;
   constraints.max_latency_s = 1e-6;
   const auto problem = photo_problem(5e6);
-  for (const Plan& plan : {plan_sequential(problem, Objective::latency, constraints),
-                           plan_dag(problem, Objective::latency, constraints),
-                           plan_tiers(problem, Objective::latency, constraints)}) {
+  for (const Plan& plan :
+       {plan_sequential(problem, Objective::latency, constraints), plan_dag(problem, Objective::latency, constraints),
+        plan_tiers(problem, Objective::latency, constraints)}) {
     EXPECT_FALSE(plan.chosen);
     EXPECT_NE(plan.infeasible.find("max_latency_s"), std::string::npos) << plan.infeasible;
   }
@@ -356,9 +358,9 @@ TEST(Explain, SaysWhyABoundaryLargerThanThePhotoIsNotChosen) {
   const auto device = testing::profile_of(graph, std::vector<double>(8, 30e-3));
   const auto worker = testing::profile_of(graph, std::vector<double>(8, 3e-3));
   for (const double bytes_per_s : {1e5, 1e6, 1e7, 1e8}) {
-    const auto problem = PlanningProblem::two_tier(graph, testing::tier_of("device", device),
-                                                   testing::tier_of("worker", worker),
-                                                   testing::link_of(bytes_per_s, 20e-3));
+    const auto problem =
+        PlanningProblem::two_tier(graph, testing::tier_of("device", device), testing::tier_of("worker", worker),
+                                  testing::link_of(bytes_per_s, 20e-3));
     const Plan plan = plan_sequential(problem, Objective::latency);
     ASSERT_TRUE(plan.chosen);
     const auto& heads = plan.chosen->assignment.heads;

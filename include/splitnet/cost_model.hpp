@@ -13,8 +13,9 @@
 ///   latency = Σ compute_i + Σ hop_i + Σ remote tiers (cold_start_probability·cold_start_s + queue_wait_s)
 ///   period  = max over stages (decode + compute + encode) and over links, each direction by itself
 ///   throughput = 1 / period, when inferences are pipelined
-///   energy  = compute_watt·(compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s + idle_watt·(the rest of latency)
-///   dollars = Σ remote tiers: request_dollar + ⌈compute / billing_unit_s⌉·billing_unit_s·memory_gigabyte·gigabyte_second_dollar
+///   energy  = compute_watt·(compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s + idle_watt·(the rest of
+///   latency) dollars = Σ remote tiers: request_dollar + ⌈compute /
+///   billing_unit_s⌉·billing_unit_s·memory_gigabyte·gigabyte_second_dollar
 ///             + bytes_down·egress_dollar_per_byte
 ///   memory_i = Σ parameter_bytes of its layers + max peak_bytes of its layers
 ///
@@ -69,9 +70,9 @@ struct Tier {
 /// What a boundary codec does to f32 tensors; other values travel raw. `raw` has ratio 1.
 struct CodecProfile {
   std::string name = "raw";
-  double ratio = 1;           ///< Encoded bytes over raw bytes, side information included.
-  double accuracy_loss = 0;   ///< Share of answers that change, 0 … 1.
-  bool only_inputs = false;   ///< For pictures: applies only where nothing but the model's inputs crosses.
+  double ratio = 1;          ///< Encoded bytes over raw bytes, side information included.
+  double accuracy_loss = 0;  ///< Share of answers that change, 0 … 1.
+  bool only_inputs = false;  ///< For pictures: applies only where nothing but the model's inputs crosses.
   friend bool operator==(const CodecProfile&, const CodecProfile&) = default;
 };
 

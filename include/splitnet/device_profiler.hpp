@@ -15,10 +15,10 @@ namespace splitnet {
 
 /// The defaults cost 18 passes of the whole model.
 struct ProfileOptions {
-  StageOptions stage = {};            ///< As the stages will run later.
+  StageOptions stage = {};  ///< As the stages will run later.
   std::size_t warm_up_passes = 2;
-  std::size_t whole_passes = 7;       ///< At least 1.
-  std::size_t layer_passes = 8;       ///< At least 2: the first warms up and counts memory.
+  std::size_t whole_passes = 7;  ///< At least 1.
+  std::size_t layer_passes = 8;  ///< At least 2: the first warms up and counts memory.
   /// Called after each phase with passes done and passes altogether; on the calling thread. Empty: silence.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
 

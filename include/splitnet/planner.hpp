@@ -112,9 +112,9 @@ class SequentialPlanner {
 };
 
 /// Two tiers, any closed set of layers, one codec for the boundary. Without constraints and for latency and
-/// energy exact by a minimum cut per codec; otherwise exact to `exact_layers` layers by looking at every closed set, and
-/// beyond that by Lagrangian relaxation, with Plan::gap certified by the bound that it gives.
-/// Billing rounds up, so that dollars count as constrained. Errors as SequentialPlanner.
+/// energy exact by a minimum cut per codec; otherwise exact to `exact_layers` layers by looking at every closed set,
+/// and beyond that by Lagrangian relaxation, with Plan::gap certified by the bound that it gives. Billing rounds up, so
+/// that dollars count as constrained. Errors as SequentialPlanner.
 struct DagOptions {
   std::size_t exact_layers = 14;
   std::size_t relaxation_steps = 100;

@@ -91,6 +91,7 @@ struct Tally {
   std::size_t refused_identical = 0;  ///< Refused, and identical when forced in one process.
   std::size_t identical = 0;
   std::size_t runs = 0;
+  std::size_t other_sizes = 0;  ///< Identical at full and at another size.
   std::size_t graph_cuts = 0;
   std::size_t two_cuts = 0;
   std::size_t saved = 0;
@@ -336,9 +337,9 @@ class Checker {
   void check_some_cuts(const Question& question, std::size_t wanted) {
     for (const auto& cut : spread(sequential_cuts(), wanted)) {
       if (model_->refusal({cut})) continue;
-      check({cut}, question,
-            question.size + " size, cut after " + std::to_string(cut.size()) + " layers, " +
-                std::to_string(question.threads) + " threads");
+      tally_.other_sizes += check({cut}, question,
+                                  question.size + " size, cut after " + std::to_string(cut.size()) + " layers, " +
+                                      std::to_string(question.threads) + " threads");
     }
   }
 
@@ -441,8 +442,8 @@ int check_zoo(const Options& options, const std::string& program) {
   const auto oracle = nlohmann::json::parse(std::ifstream(options.directory / "oracle.json"));
   std::size_t passed = 0;
   std::size_t failed = 0;
-  std::printf("%-36s %6s %6s %6s %7s %6s %9s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused",
-              "forced", "identical", "graph", "two-cut", "saved", "s");
+  std::printf("%-36s %6s %6s %6s %7s %6s %9s %6s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused",
+              "forced", "identical", "sizes", "graph", "two-cut", "saved", "s");
   for (const auto& item : manifest) {
     const std::string name = item["name"].get<std::string>() + "." + item["form"].get<std::string>();
     if (options.part && !item["part"].get<bool>()) continue;
@@ -465,9 +466,9 @@ int check_zoo(const Options& options, const std::string& program) {
         tally.failures.push_back(error.what());
       }
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-      std::printf("%-36s %6zu %6zu %6zu %7zu %6zu %9zu %6zu %8zu %6zu %7.1f\n", name.c_str(), tally.layers, tally.cuts,
-                  tally.legal, tally.refused, tally.refused_identical, tally.identical, tally.graph_cuts,
-                  tally.two_cuts, tally.saved, seconds.count());
+      std::printf("%-36s %6zu %6zu %6zu %7zu %6zu %9zu %6zu %6zu %8zu %6zu %7.1f\n", name.c_str(), tally.layers,
+                  tally.cuts, tally.legal, tally.refused, tally.refused_identical, tally.identical, tally.other_sizes,
+                  tally.graph_cuts, tally.two_cuts, tally.saved, seconds.count());
     }
     for (std::size_t i = 0; i < std::min<std::size_t>(tally.failures.size(), 5); ++i) {
       std::printf("  FAILED: %s\n", tally.failures[i].c_str());
