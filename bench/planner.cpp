@@ -51,7 +51,9 @@ class Problems {
 
  private:
   std::size_t below(std::size_t bound) { return static_cast<std::size_t>(random_() % bound); }
-  double between(double low, double high) { return low + (high - low) * static_cast<double>(random_() >> 11U) * 0x1p-53; }
+  double between(double low, double high) {
+    return low + (high - low) * static_cast<double>(random_() >> 11U) * 0x1p-53;
+  }
 
   LayerGraph graph_of(std::size_t layers) {
     LayerGraph graph;
@@ -130,8 +132,9 @@ class Headline : public benchmark::ConsoleReporter {
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (auto* bench : {benchmark::RegisterBenchmark("chain500", chain500), benchmark::RegisterBenchmark("dag500", dag500),
-                      benchmark::RegisterBenchmark("tiers16x96", tiers16x96)}) {
+  for (auto* bench :
+       {benchmark::RegisterBenchmark("chain500", chain500), benchmark::RegisterBenchmark("dag500", dag500),
+        benchmark::RegisterBenchmark("tiers16x96", tiers16x96)}) {
     bench->Unit(benchmark::kMicrosecond)->Repetitions(9)->ReportAggregatesOnly();
   }
   benchmark::Initialize(&argc, argv);

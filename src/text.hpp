@@ -7,10 +7,11 @@
 
 namespace splitnet::detail {
 
-/// Four significant digits.
+/// Four significant digits; large numbers without an exponent.
 inline std::string short_number(double number) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.4g", number);
+  const bool is_large = number >= 1e4 && number < 1e9;
+  std::snprintf(text, sizeof text, is_large ? "%.0f" : "%.4g", number);
   return text;
 }
 
