@@ -9,6 +9,7 @@
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/layer_graph.hpp"
+#include "splitnet/layer_time_predictor.hpp"
 #include "splitnet/link_profile.hpp"
 #include "splitnet/message.hpp"
 #include "splitnet/model.hpp"
