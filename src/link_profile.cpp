@@ -8,15 +8,20 @@
 #include <limits>
 #include <numeric>
 #include <optional>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
+#include "check_number.hpp"
 #include "json_archive.hpp"
 #include "splitnet/error.hpp"
+#include "text.hpp"
 
 namespace splitnet {
 namespace {
+
+using detail::check_not_negative;
+using detail::check_positive;
+using detail::short_number;
 
 constexpr double kBitsPerByte = 8;
 /// Of the bytes to send: rounding must not hold the last crumb of a message until a dead link wakes.
@@ -24,21 +29,6 @@ constexpr double kCrumb = 1e-12;
 /// Times in a file are rounded: how far a distance may be from the first one, as a part of it.
 constexpr double kUnevenness = 0.1;
 constexpr std::string_view kHeadLine = "time_s,bandwidth_bit_per_s";
-
-std::string text_of(double number) {
-  return (std::ostringstream() << number).str();
-}
-
-void check(bool holds, const std::string& name, double found, const char* expected) {
-  if (std::isfinite(found) && holds) return;
-  throw Error(ErrorCode::invalid_argument, name + " is " + text_of(found) + ", expected " + expected);
-}
-void check_not_negative(const std::string& name, double found) {
-  check(found >= 0, name, found, "a finite number, 0 or more");
-}
-void check_positive(const std::string& name, double found) {
-  check(found > 0, name, found, "a finite number above 0");
-}
 
 // ---- Files of traces.
 
@@ -102,8 +92,8 @@ double even_distance(const std::vector<TraceLine>& lines, const std::string& pat
     const double distance = lines[i].time_s - lines[i - 1].time_s;
     if (distance > 0 && std::abs(distance - first) <= kUnevenness * first) continue;
     throw_corrupt(path, i + 2,
-                  "found " + text_of(distance) + " s after the line before, expected " +
-                      (first > 0 ? text_of(first) + " s as between the first two" : "an ascending time"));
+                  "found " + short_number(distance) + " s after the line before, expected " +
+                      (first > 0 ? short_number(first) + " s as between the first two" : "an ascending time"));
   }
   return (lines.back().time_s - lines.front().time_s) / static_cast<double>(lines.size() - 1);
 }
@@ -135,6 +125,7 @@ double LinkTrace::finish_s(double start_s, double bytes) const {
   const double bytes_per_repeat = mean_bytes_per_s() * length_s();
   const double repeats = std::max(0.0, std::ceil(bytes / bytes_per_repeat * (1 - kCrumb)) - 1);
   start_s += repeats * length_s();
+  if (!std::isfinite(start_s)) return std::numeric_limits<double>::infinity();
   double left = bytes - repeats * bytes_per_repeat;
 
   const double first_bin = std::floor(start_s / bin_s);

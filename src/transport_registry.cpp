@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "splitnet/transport/inproc.hpp"
+#include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/tcp.hpp"
 
 namespace splitnet {
@@ -12,6 +13,7 @@ TransportRegistry TransportRegistry::with_defaults() {
   TransportRegistry registry;
   registry.add("inproc", make_inproc_transport());
   registry.add("tcp", make_tcp_transport());
+  registry.add("shaped", make_shaped_transport(registry.transports_));  // The others, so no cycle.
   return registry;
 }
 

@@ -75,6 +75,7 @@ TEST(LinkTrace, RepeatsForLongTransfersAndLateStarts) {
   EXPECT_DOUBLE_EQ(trace.finish_s(0, 40e9 + 5), 4e9 + 0.5);  // At once: no loop over a billion repeats.
   EXPECT_DOUBLE_EQ(trace.finish_s(4e6 + 0.5, 2), 4e6 + 0.7);
   EXPECT_DOUBLE_EQ(trace.finish_s(7.5, 15 + 40 * 3 + 10), 8 + 4 * 3 + 1);
+  EXPECT_EQ((LinkTrace{1, {5e-324}}.finish_s(0, 1)), kInfinity);
   const LinkTrace constant{0.1, {100}};
   EXPECT_NEAR(constant.finish_s(12.34, 5678), 12.34 + 56.78, 1e-9);
 }

@@ -33,7 +33,7 @@ TEST(TransportRegistry, HasTheTransportsOfThisBuild) {
 
 TEST(TransportRegistry, CarriesACallByTheSchemeOfItsEndpoint) {
   const auto registry = TransportRegistry::with_defaults();
-  for (const std::string endpoint : {"tcp://127.0.0.1:0", "inproc://registry"}) {
+  for (const std::string endpoint : {"tcp://127.0.0.1:0", "inproc://registry", "shaped://up=1Gbit@inproc://shaped"}) {
     const auto listener = registry.listen(endpoint, echo);
     const auto connection = registry.connect(listener->address());
     Message request;
@@ -44,7 +44,7 @@ TEST(TransportRegistry, CarriesACallByTheSchemeOfItsEndpoint) {
 
 TEST(TransportRegistry, NamesTheKnownSchemesWhenOneIsUnknown) {
   const auto registry = TransportRegistry::with_defaults();
-  expect_invalid([&] { (void)registry.connect("carrier-pigeon://here"); }, "inproc, tcp");
+  expect_invalid([&] { (void)registry.connect("carrier-pigeon://here"); }, "inproc, shaped, tcp");
   expect_invalid([&] { (void)registry.connect("127.0.0.1:7070"); }, "no scheme");
   expect_invalid([&] { (void)registry.listen("", echo); }, "no scheme");
   expect_invalid([] { (void)TransportRegistry().connect("tcp://x:1"); }, "none registered");

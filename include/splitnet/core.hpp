@@ -20,6 +20,7 @@
 #include "splitnet/tensor.hpp"
 #include "splitnet/transport.hpp"
 #include "splitnet/transport/inproc.hpp"
+#include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/tcp.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/value.hpp"

@@ -22,7 +22,8 @@ struct LinkTrace {
   [[nodiscard]] double mean_bytes_per_s() const noexcept;
   /// When `bytes` have gone that begin to be sent at `start_s` (seconds from the start of the trace, ≥ 0):
   /// the smallest t with ∫ bandwidth from start_s to t ≥ bytes, but for rounding. Both as seconds from the start.
-  /// Takes two passes over the bins at most, however often the trace repeats. Needs a trace that is valid.
+  /// Takes two passes over the bins at most, however often the trace repeats. Needs a trace that is valid. Infinity
+  /// when no double is large enough.
   [[nodiscard]] double finish_s(double start_s, double bytes) const;
   friend bool operator==(const LinkTrace&, const LinkTrace&) = default;
 };

@@ -17,7 +17,8 @@ namespace splitnet {
 class TransportRegistry {
  public:
   TransportRegistry() = default;
-  /// With every transport that this build of the library has.
+  /// With every transport that this build of the library has. `shaped` finds the others behind its '@', but not
+  /// those that are added later.
   static TransportRegistry with_defaults();
 
   /// Replaces a transport of the same scheme.

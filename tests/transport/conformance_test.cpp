@@ -3,6 +3,7 @@
 #include "splitnet/testing/transport_conformance.hpp"
 
 #include "splitnet/transport/inproc.hpp"
+#include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/tcp.hpp"
 
 namespace splitnet {
@@ -20,6 +21,10 @@ std::shared_ptr<Transport> frugal_tcp() {
   return make_tcp_transport(options);
 }
 
+std::shared_ptr<Transport> shaped() {
+  return make_shaped_transport({{"inproc", make_inproc_transport()}, {"tcp", make_tcp_transport()}});
+}
+
 // Port 1 (tcpmux) is privileged and not in use on machines that run tests.
 INSTANTIATE_TEST_SUITE_P(Inproc, TransportConformance,
                          ::testing::Values(TransportCase{make_inproc_transport, "inproc://a", "inproc://nobody"}));
@@ -27,6 +32,14 @@ INSTANTIATE_TEST_SUITE_P(Tcp, TransportConformance,
                          ::testing::Values(TransportCase{tcp, "tcp://127.0.0.1:0", "tcp://127.0.0.1:1"}));
 INSTANTIATE_TEST_SUITE_P(FrugalTcp, TransportConformance,
                          ::testing::Values(TransportCase{frugal_tcp, "tcp://localhost:0", "tcp://localhost:1"}));
+INSTANTIATE_TEST_SUITE_P(ShapedInproc, TransportConformance,
+                         ::testing::Values(TransportCase{shaped, "shaped://@inproc://a", "shaped://@inproc://nobody"}));
+INSTANTIATE_TEST_SUITE_P(ShapedTcp, TransportConformance,
+                         ::testing::Values(TransportCase{shaped, "shaped://@tcp://127.0.0.1:0",
+                                                         "shaped://@tcp://127.0.0.1:1"}));
+INSTANTIATE_TEST_SUITE_P(ShapedWithALink, TransportConformance,
+                         ::testing::Values(TransportCase{shaped, "shaped://delay=1ms,up=1Gbit@inproc://a",
+                                                         "shaped://delay=1ms@inproc://nobody"}));
 
 }  // namespace
 }  // namespace splitnet
