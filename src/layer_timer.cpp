@@ -42,12 +42,11 @@ struct Recorder {
   LayerTimings timings;
   Clock::time_point last;
   MemoryWatch* memory = nullptr;
-  std::int64_t input_bytes = 0;
 
   void layer_done(std::size_t layer) {
     const auto now = Clock::now();
     timings.layer_s.at(layer) = std::chrono::duration<double>(now - last).count();
-    if (memory != nullptr) timings.peak_bytes.at(layer) = input_bytes + memory->take_peak();
+    if (memory != nullptr) timings.peak_bytes.at(layer) = memory->take_peak();
     last = Clock::now();  // The mark's own work belongs to no layer.
   }
 };
@@ -75,28 +74,21 @@ std::shared_ptr<Graph> marked_graph(const GraphAnalysis& analysis) {
   return build_graph(analysis, plan, mark_layer);
 }
 
-std::int64_t bytes_of(const std::vector<c10::IValue>& values) {
-  std::int64_t bytes = 0;
-  for (const auto& value : values) {
-    if (value.isTensor() && value.toTensor().defined()) bytes += static_cast<std::int64_t>(value.toTensor().nbytes());
-  }
-  return bytes;
-}
-
 LayerTimings run_once(const torch::jit::Code& code, const std::vector<c10::IValue>& inputs, std::size_t layers,
                       bool with_memory) {
   Recorder recorder;
   recorder.timings.layer_s.assign(layers, 0);
   recorder.timings.peak_bytes.assign(layers, 0);
-  recorder.input_bytes = bytes_of(inputs);
-  torch::jit::Stack stack;
-  for (const auto& input : inputs) stack.push_back(input.deepcopy());  // The pass may write into them.
+  // Made before the copies and gone after them: libtorch warns of memory whose beginning it did not see.
   const auto memory = std::make_shared<MemoryWatch>();
   std::optional<c10::DebugInfoGuard> watching;
   if (with_memory) {
     recorder.memory = memory.get();
     watching.emplace(c10::DebugInfoKind::PROFILER_STATE, memory);
   }
+  torch::jit::Stack stack;
+  for (const auto& input : inputs) stack.push_back(input.deepcopy());  // The pass may write into them.
+  (void)memory->take_peak();
   current_recorder = &recorder;
   const std::unique_ptr<Recorder*, void (*)(Recorder**)> guard(&current_recorder, [](Recorder** it) { *it = nullptr; });
   const auto start = Clock::now();
