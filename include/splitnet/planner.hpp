@@ -111,14 +111,16 @@ class SequentialPlanner {
   std::vector<Coder> coders_;
 };
 
-/// Two tiers, any closed set of layers, one codec for the boundary. Without constraints and for latency and
-/// energy exact by a minimum cut per codec; otherwise exact to `exact_layers` layers by looking at every closed set,
-/// and beyond that by Lagrangian relaxation, with Plan::gap certified by the bound that it gives. Billing rounds up, so
-/// that dollars count as constrained. Errors as SequentialPlanner.
+/// How hard plan_dag tries where it can't be exact.
 struct DagOptions {
   std::size_t exact_layers = 14;
   std::size_t relaxation_steps = 100;
 };
+
+/// Two tiers, any closed set of layers, one codec for the boundary. Without constraints and for latency and
+/// energy exact by a minimum cut per codec; otherwise exact to `exact_layers` layers by looking at every closed set,
+/// and beyond that by Lagrangian relaxation, with Plan::gap certified by the bound that it gives. Billing rounds up, so
+/// that dollars count as constrained. Errors as SequentialPlanner.
 Plan plan_dag(const PlanningProblem& problem, Objective objective, const Constraints& constraints = {},
               const IsLegal& is_legal = {}, const DagOptions& options = {});
 
