@@ -2,11 +2,11 @@
 #include "splitnet/cost_model.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
 #include "boundary.hpp"
+#include "check_number.hpp"
 #include "cost_terms.hpp"
 #include "splitnet/cut.hpp"
 #include "splitnet/error.hpp"
@@ -14,16 +14,12 @@
 namespace splitnet {
 namespace {
 
+using detail::check_not_negative;
+using detail::check_number;
+using detail::check_positive;
+
 [[noreturn]] void wrong(const std::string& what) {
   throw Error(ErrorCode::invalid_argument, what);
-}
-
-void check_number(double number, bool holds, const std::string& name, const char* expected) {
-  if (std::isfinite(number) && holds) return;
-  wrong(name + " is " + std::to_string(number) + ", expected " + expected);
-}
-void check_not_negative(double number, const std::string& name) {
-  check_number(number, number >= 0, name, "a finite number, 0 or more");
 }
 
 void check_tier(const Tier& tier, std::size_t index, const LayerGraph& graph) {
@@ -34,17 +30,16 @@ void check_tier(const Tier& tier, std::size_t index, const LayerGraph& graph) {
   } catch (const Error& error) {
     throw Error(error.code(), name + error.what());
   }
-  check_number(tier.load_factor, tier.load_factor > 0, name + "load_factor", "a finite number above 0");
-  check_not_negative(tier.cold_start_s, name + "cold_start_s");
-  check_not_negative(tier.queue_wait_s, name + "queue_wait_s");
-  check_number(tier.cold_start_probability, tier.cold_start_probability >= 0 && tier.cold_start_probability <= 1,
-               name + "cold_start_probability", "0 … 1");
-  check_not_negative(tier.price.request_dollar, name + "price.request_dollar");
-  check_not_negative(tier.price.gigabyte_second_dollar, name + "price.gigabyte_second_dollar");
-  check_not_negative(tier.price.memory_gigabyte, name + "price.memory_gigabyte");
-  check_not_negative(tier.price.egress_dollar_per_byte, name + "price.egress_dollar_per_byte");
-  check_number(tier.price.billing_unit_s, tier.price.billing_unit_s > 0, name + "price.billing_unit_s",
-               "a finite number above 0");
+  check_positive(name + "load_factor", tier.load_factor);
+  check_not_negative(name + "cold_start_s", tier.cold_start_s);
+  check_not_negative(name + "queue_wait_s", tier.queue_wait_s);
+  check_number(tier.cold_start_probability >= 0 && tier.cold_start_probability <= 1, name + "cold_start_probability",
+               tier.cold_start_probability, "0 … 1");
+  check_not_negative(name + "price.request_dollar", tier.price.request_dollar);
+  check_not_negative(name + "price.gigabyte_second_dollar", tier.price.gigabyte_second_dollar);
+  check_not_negative(name + "price.memory_gigabyte", tier.price.memory_gigabyte);
+  check_not_negative(name + "price.egress_dollar_per_byte", tier.price.egress_dollar_per_byte);
+  check_positive(name + "price.billing_unit_s", tier.price.billing_unit_s);
   if (tier.memory_bytes && *tier.memory_bytes < 0) {
     wrong(name + "memory_bytes is " + std::to_string(*tier.memory_bytes) + ", expected 0 or more");
   }
@@ -70,8 +65,8 @@ void check_codecs(const PlanningProblem& problem) {
   bool has_raw = false;
   for (const CodecProfile& codec : problem.codecs) {
     const std::string name = "codec " + codec.name + ": ";
-    check_number(codec.ratio, codec.ratio > 0, name + "ratio", "a finite number above 0");
-    check_number(codec.accuracy_loss, codec.accuracy_loss >= 0 && codec.accuracy_loss <= 1, name + "accuracy_loss",
+    check_positive(name + "ratio", codec.ratio);
+    check_number(codec.accuracy_loss >= 0 && codec.accuracy_loss <= 1, name + "accuracy_loss", codec.accuracy_loss,
                  "0 … 1");
     if (codec.name == "raw") {
       has_raw = true;
@@ -154,9 +149,9 @@ void PlanningProblem::validate() const {
   for (std::size_t i = 0; i < tiers.size(); ++i) check_tier(tiers[i], i, graph);
   check_links(*this);
   check_codecs(*this);
-  check_not_negative(power.compute_watt, "power.compute_watt");
-  check_not_negative(power.transmit_watt, "power.transmit_watt");
-  check_not_negative(power.idle_watt, "power.idle_watt");
+  check_not_negative("power.compute_watt", power.compute_watt);
+  check_not_negative("power.transmit_watt", power.transmit_watt);
+  check_not_negative("power.idle_watt", power.idle_watt);
 }
 
 Cost cost_of(const PlanningProblem& problem, const Assignment& assignment) {

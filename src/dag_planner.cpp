@@ -5,6 +5,7 @@
 // subgradient method (Held, Wolfe and Crowder 1974) improves. Each multiplier gives a lower bound for all plans, which
 // certifies how far the best head found can be from the best there is.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -16,7 +17,6 @@
 #include "cost_terms.hpp"
 #include "min_cut.hpp"
 #include "planning.hpp"
-#include "splitnet/error.hpp"
 #include "splitnet/planner.hpp"
 
 namespace splitnet {
@@ -31,6 +31,9 @@ struct Terms {
   AdditiveCosts latency, energy, dollars;
   AdditiveCosts device_busy, worker_busy, up, down;
   AdditiveCosts device_memory, worker_memory;
+
+  /// What may be busy at the same time.
+  [[nodiscard]] std::array<const AdditiveCosts*, 4> busy() const { return {&device_busy, &worker_busy, &up, &down}; }
 };
 
 class DagTerms {
@@ -121,11 +124,11 @@ class DagSearch {
     consider(Marks(layers(), true), problem_.codecs.front());
     for (const CodecProfile& codec : problem_.codecs) {
       consider(Marks(layers(), false), codec);
-      if (codec.only_inputs) {
-        bound_ = std::min(bound_, only_inputs_bound(codec));
+      if (codec.only_inputs) {  // Tried for the whole model on the worker only, just now.
+        bound_ = std::min(bound_, value_of(candidates_.back().cost, objective_));
         continue;
       }
-      if (layers() <= options_.exact_layers && !is_additive()) {
+      if (is_complete()) {
         enumerate(codec);
       } else {
         relax(codec);
@@ -161,11 +164,6 @@ class DagSearch {
       if (codec.only_inputs && !detail::boundary_of(problem_.graph, in_head).only_inputs) return;
     }
     candidates_.push_back(detail::make_candidate(problem_, constraints_, std::move(assignment)));
-  }
-
-  /// Codecs of this kind are tried for the whole model on the worker only.
-  [[nodiscard]] double only_inputs_bound(const CodecProfile&) const {
-    return value_of(candidates_.back().cost, objective_);
   }
 
   /// Something to fall back on when a constraint or the model refuses what the relaxation finds.
@@ -204,9 +202,7 @@ class DagSearch {
     limit(terms.latency, constraints_.max_latency_s);
     limit(terms.energy, constraints_.max_energy_joule);
     limit(terms.dollars, constraints_.max_dollars);
-    for (const auto* busy : {&terms.device_busy, &terms.worker_busy, &terms.up, &terms.down}) {
-      limit(*busy, constraints_.max_period_s);
-    }
+    for (const auto* busy : terms.busy()) limit(*busy, constraints_.max_period_s);
     limit(terms.device_memory, as_double(problem_.tiers[0].memory_bytes));
     limit(terms.worker_memory, as_double(problem_.tiers[1].memory_bytes));
     if (constraints_.min_head_layers > 0) {  // At most n − min layers in the tail.
@@ -235,8 +231,7 @@ class DagSearch {
       case Objective::throughput: break;
     }
     AdditiveCosts mean = AdditiveCosts::zeros(problem_.graph);
-    const AdditiveCosts* busy[] = {&terms.device_busy, &terms.worker_busy, &terms.up, &terms.down};
-    for (std::size_t i = 0; i < shares.size(); ++i) mean.add(*busy[i], shares[i]);
+    for (std::size_t i = 0; i < shares.size(); ++i) mean.add(*terms.busy()[i], shares[i]);
     return mean;
   }
 
@@ -274,9 +269,8 @@ class DagSearch {
       multipliers[i] = std::max(0.0, multipliers[i] + length * over);
     }
     if (objective_ != Objective::throughput) return;
-    const AdditiveCosts* busy[] = {&terms.device_busy, &terms.worker_busy, &terms.up, &terms.down};
     std::vector<double> found;
-    for (const auto* costs : busy) found.push_back(costs->of(problem_.graph, head));
+    for (const auto* costs : terms.busy()) found.push_back(costs->of(problem_.graph, head));
     const double largest = *std::max_element(found.begin(), found.end());
     double sum = 0;
     const double rate = 2 / std::sqrt(1 + static_cast<double>(step));
@@ -302,12 +296,8 @@ class DagSearch {
 
 Plan plan_dag(const PlanningProblem& problem, Objective objective, const Constraints& constraints,
               const IsLegal& is_legal, const DagOptions& options) {
-  problem.validate();
+  detail::check_two_tiers(problem);
   constraints.validate();
-  if (problem.tiers.size() != 2 || !problem.link(0, 1)) {
-    throw Error(ErrorCode::invalid_argument,
-                "DAG planning: " + std::to_string(problem.tiers.size()) + " tiers, expected two that have a link");
-  }
   DagSearch search(problem, objective, constraints, static_cast<bool>(is_legal), options);
   search.run();
   Plan plan = detail::finish_plan(problem, objective, constraints, search.take_candidates(), is_legal);

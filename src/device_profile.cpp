@@ -3,11 +3,11 @@
 
 #include <cereal/types/string.hpp>
 #include <cereal/types/vector.hpp>
-#include <cmath>
 #include <fstream>
 #include <sstream>
 #include <string>
 
+#include "check_number.hpp"
 #include "json_archive.hpp"
 #include "splitnet/error.hpp"
 
@@ -48,16 +48,11 @@ void serialize(Archive& archive, DeviceProfile& profile) {
 
 namespace {
 
-void check(double number, bool holds, const std::string& name, const char* expected) {
-  if (std::isfinite(number) && holds) return;
-  throw Error(ErrorCode::invalid_argument,
-              "device profile: " + name + " is " + std::to_string(number) + ", expected " + expected);
+void check_not_negative(double found, const std::string& name) {
+  detail::check_not_negative("device profile: " + name, found);
 }
-void check_not_negative(double number, const std::string& name) {
-  check(number, number >= 0, name, "a finite number, 0 or more");
-}
-void check_positive(double number, const std::string& name) {
-  check(number, number > 0, name, "a finite number above 0");
+void check_positive(double found, const std::string& name) {
+  detail::check_positive("device profile: " + name, found);
 }
 
 }  // namespace

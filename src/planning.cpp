@@ -2,7 +2,6 @@
 #include "planning.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <numeric>
 #include <tuple>
@@ -47,6 +46,13 @@ void Constraints::validate() const {
 }
 
 namespace detail {
+
+void check_two_tiers(const PlanningProblem& problem) {
+  problem.validate();
+  if (problem.tiers.size() == 2 && problem.link(0, 1)) return;
+  throw Error(ErrorCode::invalid_argument, "planning for two tiers: found " + std::to_string(problem.tiers.size()) +
+                                               ", expected two that have a link");
+}
 
 LayerSet first_layers(std::size_t count) {
   LayerSet layers(count);

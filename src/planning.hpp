@@ -9,6 +9,9 @@
 
 namespace splitnet::detail {
 
+/// Validates, and throws invalid_argument unless there are a device and a worker with a link.
+void check_two_tiers(const PlanningProblem& problem);
+
 /// The layers 0 … count−1.
 LayerSet first_layers(std::size_t count);
 

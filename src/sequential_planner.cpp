@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <utility>
 
 #include "boundary.hpp"
+#include "check_number.hpp"
 #include "cost_terms.hpp"
 #include "planning.hpp"
-#include "splitnet/error.hpp"
 #include "splitnet/planner.hpp"
 
 namespace splitnet {
@@ -49,12 +47,6 @@ struct Criteria {
   }
 };
 
-void check_load(double load_factor, const char* name) {
-  if (std::isfinite(load_factor) && load_factor > 0) return;
-  throw Error(ErrorCode::invalid_argument,
-              std::string(name) + " is " + std::to_string(load_factor) + ", expected a finite number above 0");
-}
-
 bool fits(const Tier& tier, const detail::StageWork& work) {
   return !tier.memory_bytes || work.memory_bytes() <= *tier.memory_bytes;
 }
@@ -62,11 +54,7 @@ bool fits(const Tier& tier, const detail::StageWork& work) {
 }  // namespace
 
 SequentialPlanner::SequentialPlanner(PlanningProblem problem, const IsLegal& is_legal) : problem_(std::move(problem)) {
-  problem_.validate();
-  if (problem_.tiers.size() != 2 || !problem_.link(0, 1)) {
-    throw Error(ErrorCode::invalid_argument, "sequential planning: " + std::to_string(problem_.tiers.size()) +
-                                                 " tiers, expected two that have a link");
-  }
+  detail::check_two_tiers(problem_);
   const std::size_t layers = problem_.graph.layers.size();
   const auto boundaries = detail::sequential_boundaries(problem_.graph);
   rows_.resize(layers + 1);
@@ -99,8 +87,8 @@ SequentialPlanner::SequentialPlanner(SequentialPlanner&&) noexcept = default;
 std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective objective, const Constraints& constraints,
                                                                    const Conditions& conditions) const {
   conditions.link.validate();
-  check_load(conditions.device_load_factor, "device_load_factor");
-  check_load(conditions.worker_load_factor, "worker_load_factor");
+  detail::check_positive("device_load_factor", conditions.device_load_factor);
+  detail::check_positive("worker_load_factor", conditions.worker_load_factor);
   const Tier& device = problem_.tiers[0];
   const Tier& worker = problem_.tiers[1];
   const DevicePower& power = problem_.power;
