@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/device_profiler.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -15,6 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kCodecRuns = 15;
 constexpr std::size_t kEmptyPasses = 25;  // Microseconds each.
 
 double time_pass_s(const Stage& stage, const std::vector<Value>& inputs) {
@@ -79,6 +83,24 @@ double calibrate(std::vector<LayerTime>& layers, double sum_s) {
   return factor;
 }
 
+/// A tensor of zeros like one of the model's values.
+std::optional<Tensor> sample_for(const Codec& codec, const LayerGraph& graph) {
+  constexpr double wanted_bytes = 256 * 1024;
+  std::optional<Tensor> best;
+  double best_distance = 0;
+  for (const GraphValue& value : graph.values) {
+    if (value.dtype != to_string(DType::f32) || value.bytes == 0) continue;
+    const double distance = std::abs(std::log(static_cast<double>(value.bytes) / wanted_bytes));
+    if (best && distance >= best_distance) continue;
+    Tensor tensor = Tensor::empty(DType::f32, value.sizes);
+    if (!codec.takes(tensor)) continue;
+    best = std::move(tensor);
+    best_distance = distance;
+  }
+  if (best) std::fill_n(best->storage.data(), best->storage.size_bytes(), std::byte{0});
+  return best;
+}
+
 }  // namespace
 
 void ProfileOptions::validate() const {
@@ -93,6 +115,10 @@ void ProfileOptions::validate() const {
 
 DeviceProfile profile_device(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options) {
   options.validate();
+  if (inputs.empty() && !model.make_stage({})->info().inputs.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                "a model can't be profiled without inputs: make it with example inputs of the shapes that it will get");
+  }
   const std::size_t total = options.warm_up_passes + options.whole_passes + options.layer_passes + 1;
   std::size_t done = 0;
   const auto progress = [&](std::size_t passes) {
@@ -118,6 +144,40 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
   profile.layers = median_layers(model.layers(), layer_passes);
   profile.calibration = calibrate(profile.layers, profile.pass_s - profile.stage_overhead_s);
   return profile;
+}
+
+CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, const LayerGraph& graph) {
+  const auto tensor = sample_for(codec, graph);
+  if (!tensor) {
+    throw Error(ErrorCode::invalid_argument, "codec " + name + " takes no value of this model");
+  }
+  const auto bytes = static_cast<double>(tensor->packed_bytes());
+  const Value coded = codec.encode(*tensor);
+  std::vector<double> encode_s;
+  std::vector<double> decode_s;
+  for (std::size_t i = 0; i < kCodecRuns; ++i) {
+    const auto start = Clock::now();
+    const Value again = codec.encode(*tensor);
+    const auto middle = Clock::now();
+    const Tensor decoded = codec.decode(coded);
+    encode_s.push_back(std::chrono::duration<double>(middle - start).count());
+    decode_s.push_back(std::chrono::duration<double>(Clock::now() - middle).count());
+  }
+  constexpr double tick_s = 1e-9;
+  return {name, bytes / std::max(detail::median(encode_s), tick_s), bytes / std::max(detail::median(decode_s), tick_s)};
+}
+
+std::int64_t stage_memory_bytes(const DeviceProfile& profile, const StageInfo& info, const StageKey& key) {
+  const auto contains = [](const LayerSet& set, std::size_t layer) {
+    return std::binary_search(set.begin(), set.end(), layer);
+  };
+  std::int64_t peak_bytes = 0;
+  for (std::size_t layer = 0; layer < profile.layers.size(); ++layer) {
+    if (key.index > 0 && contains(key.cuts[key.index - 1], layer)) continue;
+    if (key.index < key.cuts.size() && !contains(key.cuts[key.index], layer)) continue;
+    peak_bytes = std::max(peak_bytes, profile.layers[layer].peak_bytes);
+  }
+  return info.parameter_bytes + peak_bytes;
 }
 
 double measure_load_factor(const Model& model, const std::vector<Value>& inputs, const DeviceProfile& profile,

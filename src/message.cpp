@@ -147,6 +147,7 @@ EncodedMessage encode(const Message& message, bool payload_checksum, const Messa
   encoded.keep_alive.push_back(first);
 
   detail::WireHeader header;
+  header.version = detail::version_for(message);
   header.kind = static_cast<std::uint8_t>(message.kind);
   header.id = message.id;
   header.time_left_ns = wire_time_left(message);
@@ -180,7 +181,7 @@ Message decode(std::span<const std::byte, message_header_bytes> header, const St
   if (wire.flags == detail::payload_checksum_flag) {
     check_checksum(bytes.subspan(wire.metadata_bytes), wire.payload_checksum, "payload");
   }
-  auto metadata = detail::read_metadata(static_cast<MessageKind>(wire.kind), metadata_bytes, limits);
+  auto metadata = detail::read_metadata(wire.version, static_cast<MessageKind>(wire.kind), metadata_bytes, limits);
   detail::bind_tensors(metadata, body, wire.metadata_bytes, limits);
   auto& message = metadata.message;
   message.id = wire.id;

@@ -263,6 +263,11 @@ std::vector<LayerRun> runs_of(const LayerSet& layers) {
   return runs;
 }
 
+/// Version 1 knows two operations and no codecs.
+bool has_codec(const StageRequest& request) {
+  return request.operation > Operation::prepare || request.codec != "raw";
+}
+
 void write_request(MetadataWriter& out, const StageRequest& request, ValueWriter& values) {
   out(request.model, request.fingerprint, narrow(request.stage.cuts.size(), "a length"));
   for (const auto& cut : request.stage.cuts) {
@@ -271,7 +276,8 @@ void write_request(MetadataWriter& out, const StageRequest& request, ValueWriter
     out(narrow(runs.size(), "a length"));
     for (const auto& run : runs) out(run.first, run.count);
   }
-  out(narrow(request.stage.index, "a stage"), static_cast<std::uint8_t>(request.prepare));
+  out(narrow(request.stage.index, "a stage"), static_cast<std::uint8_t>(request.operation));
+  if (has_codec(request)) out(request.codec);
 }
 
 /// Layers count as values, so that a run of a few bytes can't take much memory.
@@ -291,18 +297,24 @@ LayerSet read_cut(BoundedReader& in) {
   return layers;
 }
 
-StageRequest read_request(BoundedReader& in) {
+StageRequest read_request(BoundedReader& in, std::uint16_t version) {
   StageRequest request;
   in(request.model, request.fingerprint);
   const auto cuts = in.read_count(sizeof(std::uint32_t));
   in.expect_values(cuts);
   for (std::uint32_t i = 0; i < cuts; ++i) request.stage.cuts.push_back(read_cut(in));
   std::uint32_t index = 0;
-  std::uint8_t prepare = 0;
-  in(index, prepare);
-  if (prepare > 1) corrupt("the field prepare is " + std::to_string(prepare) + ", expected 0 or 1");
+  std::uint8_t operation = 0;
+  in(index, operation);
+  const auto last = version == 1 ? Operation::prepare : Operation::profile;
+  if (operation > static_cast<std::uint8_t>(last)) {
+    throw Error(ErrorCode::incompatible, "message: unknown operation " + std::to_string(operation) + " of version " +
+                                             std::to_string(version) + ", expected 0 … " +
+                                             std::to_string(static_cast<int>(last)));
+  }
   request.stage.index = index;
-  request.prepare = prepare == 1;
+  request.operation = static_cast<Operation>(operation);
+  if (version > 1) in(request.codec);
   return request;
 }
 
@@ -344,6 +356,10 @@ std::vector<WireStorage> read_storages(BoundedReader& in) {
 
 }  // namespace
 
+std::uint16_t version_for(const Message& message) noexcept {
+  return message.kind == MessageKind::request && has_codec(message.request) ? 2 : 1;
+}
+
 std::vector<std::byte> write_metadata(const Message& message, const std::vector<WireStorage>& storages,
                                       const std::vector<TensorPlace>& places, const MessageLimits& limits) {
   MetadataWriter out;
@@ -362,12 +378,13 @@ std::vector<std::byte> write_metadata(const Message& message, const std::vector<
   return out.take();
 }
 
-Metadata read_metadata(MessageKind kind, std::span<const std::byte> bytes, const MessageLimits& limits) {
+Metadata read_metadata(std::uint16_t version, MessageKind kind, std::span<const std::byte> bytes,
+                       const MessageLimits& limits) {
   BoundedReader in(bytes, limits.max_depth, limits.max_values);
   Metadata metadata;
   auto& message = metadata.message;
   message.kind = kind;
-  if (kind == MessageKind::request) message.request = read_request(in);
+  if (kind == MessageKind::request) message.request = read_request(in, version);
   if (kind == MessageKind::reply) in(message.times_s);
   if (kind == MessageKind::error) read_error(in, message);
   if (has_values(kind)) {

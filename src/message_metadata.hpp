@@ -39,6 +39,9 @@ constexpr bool has_values(MessageKind kind) noexcept {
 /// Longer texts of errors are cut on the wire.
 inline constexpr std::size_t max_error_text_bytes = 4096;
 
+/// The oldest version of the wire format that can say this.
+std::uint16_t version_for(const Message& message) noexcept;
+
 /// `places` in the order of for_each_tensor over message.values. Throws too_large, invalid_argument.
 std::vector<std::byte> write_metadata(const Message& message, const std::vector<WireStorage>& storages,
                                       const std::vector<TensorPlace>& places, const MessageLimits& limits);
@@ -50,6 +53,7 @@ struct Metadata {
 };
 
 /// Throws corrupt, incompatible, too_large.
-Metadata read_metadata(MessageKind kind, std::span<const std::byte> bytes, const MessageLimits& limits);
+Metadata read_metadata(std::uint16_t version, MessageKind kind, std::span<const std::byte> bytes,
+                       const MessageLimits& limits);
 
 }  // namespace splitnet::detail

@@ -72,9 +72,10 @@ void check_magic(HeaderBytes bytes) {
 
 void check_version(HeaderBytes bytes) {
   const auto version = load<std::uint16_t>(bytes, kVersion);
-  if (version == message_version) return;
-  throw Error(ErrorCode::incompatible,
-              "message: version " + std::to_string(version) + ", expected " + std::to_string(message_version));
+  if (version >= oldest_message_version && version <= newest_message_version) return;
+  throw Error(ErrorCode::incompatible, "message: version " + std::to_string(version) + ", expected " +
+                                           std::to_string(oldest_message_version) + " … " +
+                                           std::to_string(newest_message_version));
 }
 
 void check_header_checksum(HeaderBytes bytes) {
@@ -126,7 +127,7 @@ std::uint64_t checksum(std::span<const std::byte> bytes) noexcept {
 
 void write_header(const WireHeader& header, std::span<std::byte, message_header_bytes> bytes) {
   std::memcpy(bytes.data(), message_magic.data(), message_magic.size());
-  store(bytes, kVersion, message_version);
+  store(bytes, kVersion, header.version);
   store(bytes, kKind, header.kind);
   store(bytes, kFlags, header.flags);
   store(bytes, kId, header.id);
@@ -144,6 +145,7 @@ WireHeader read_header(HeaderBytes bytes, const MessageLimits& limits) {
   check_version(bytes);
   check_header_checksum(bytes);
   WireHeader header;
+  header.version = load<std::uint16_t>(bytes, kVersion);
   header.kind = load<std::uint8_t>(bytes, kKind);
   header.flags = load<std::uint8_t>(bytes, kFlags);
   header.id = load<std::uint64_t>(bytes, kId);
@@ -162,7 +164,8 @@ void repair_header(std::span<std::byte> message) {
   const auto body = message.subspan(message_header_bytes);
   const auto metadata_bytes = std::min<std::size_t>(load<std::uint32_t>(header, kMetadataBytes), body.size());
   std::memcpy(header.data(), message_magic.data(), message_magic.size());
-  store(header, kVersion, message_version);
+  const auto version = load<std::uint16_t>(header, kVersion);
+  store(header, kVersion, std::clamp(version, oldest_message_version, newest_message_version));
   store(header, kMetadataBytes, static_cast<std::uint32_t>(metadata_bytes));
   store(header, kPayloadBytes, std::uint64_t{body.size() - metadata_bytes});
   store(header, kMetadataChecksum, checksum(body.first(metadata_bytes)));

@@ -12,13 +12,16 @@
 namespace splitnet::detail {
 
 inline constexpr std::array<char, 4> message_magic = {'S', 'P', 'L', 'N'};
-inline constexpr std::uint16_t message_version = 1;
+/// Versions that are read. A message is written in the oldest one that can say it.
+inline constexpr std::uint16_t oldest_message_version = 1;
+inline constexpr std::uint16_t newest_message_version = 2;
 inline constexpr std::uint8_t payload_checksum_flag = 1;
 inline constexpr std::uint64_t no_time_left = ~std::uint64_t{0};
 
 using HeaderBytes = std::span<const std::byte, message_header_bytes>;
 
 struct WireHeader {
+  std::uint16_t version = newest_message_version;
   std::uint8_t kind = 0;
   std::uint8_t flags = 0;
   std::uint64_t id = 0;
@@ -41,7 +44,7 @@ constexpr std::size_t aligned(std::size_t bytes) noexcept {
   return (bytes + tensor_alignment_bytes - 1) / tensor_alignment_bytes * tensor_alignment_bytes;
 }
 
-/// Writes magic, version, payload length and all checksums anew, so that a damaged message gets past
+/// Writes magic, a known version, payload length and all checksums anew, so that a damaged message gets past
 /// them to the checks behind. For fuzzing and tests. `message` has at least a header.
 void repair_header(std::span<std::byte> message);
 

@@ -109,6 +109,7 @@ class TorchModel final : public Model {
 
   [[nodiscard]] const LayerGraph& layers() const noexcept override { return graph_; }
   [[nodiscard]] std::string framework() const override { return "torch " TORCH_VERSION; }
+  [[nodiscard]] const std::vector<Value>& example_inputs() const noexcept override { return examples_; }
   [[nodiscard]] const ResultShape& result_shape() const noexcept override { return analysis_.result_shape(); }
   [[nodiscard]] std::size_t result_slot_count() const noexcept override { return analysis_.results().size(); }
   [[nodiscard]] std::optional<Refusal> refusal(const std::vector<LayerSet>& cuts) const override;

@@ -11,8 +11,10 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "splitnet/error.hpp"
+#include "splitnet/tier_profiler.hpp"
 
 namespace splitnet {
 
@@ -60,6 +62,13 @@ void require(bool holds, const std::string& message) {
 
 Route route_of(const SessionOptions& options) {
   const bool two_way_cut = options.cut != Cut::at_input();
+  if (options.objective) {
+    require(!options.worker.empty() && options.workers.empty(),
+            "SessionOptions: an objective is for one device and one worker; give worker");
+    require(!two_way_cut && options.cuts.empty() && options.codec == "raw",
+            "SessionOptions: give either an objective, or cut and codec");
+    return {{options.worker}, {}};
+  }
   if (options.workers.empty() && options.cuts.empty()) {
     require(!options.worker.empty() || !two_way_cut,
             "SessionOptions: a cut (" + to_string(options.cut) + ") without a worker");
@@ -121,10 +130,13 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   std::future<Answer> submit(std::vector<Value> inputs, const RunOptions& options);
   std::optional<std::future<Answer>> try_submit(std::vector<Value>& inputs, const RunOptions& options);
   void close() noexcept;
+  const Plan* plan() const noexcept { return plan_ ? &*plan_ : nullptr; }
+  std::string explain(std::size_t rows) const { return plan_ ? plan_->explain(problem_, rows) : std::string(); }
 
  private:
   void cut_stages(const Route& route);
-  void connect(const Route& route);
+  void connect(const std::string& endpoint);
+  void choose(Route& route);
   void prepare(const Hop& hop);
 
   CallPtr new_call(const RunOptions& options) const;
@@ -146,6 +158,11 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 
   const std::shared_ptr<const Model> model_;
   const SessionOptions options_;
+  PlanningProblem problem_;  // With an objective.
+  std::optional<Plan> plan_;
+  std::string codec_name_ = "raw";
+  std::shared_ptr<const Codec> codec_;  // None for raw.
+  std::map<std::string, std::shared_ptr<Connection>> connections_;
   std::unique_ptr<Stage> head_;
   std::vector<Hop> hops_;
 
@@ -168,9 +185,15 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 void Session::Impl::open() {
   if (!model_) throw Error(ErrorCode::invalid_argument, "Session::open: no model");
   check(options_);
-  const Route route = route_of(options_);
+  Route route = route_of(options_);
+  codec_name_ = options_.codec;
+  if (options_.objective) choose(route);
+  codec_ = options_.codec_registry.make(codec_name_);
   cut_stages(route);
-  connect(route);
+  for (Hop& hop : hops_) {
+    connect(hop.endpoint);
+    hop.connection = connections_[hop.endpoint];
+  }
   for (const Hop& hop : hops_) prepare(hop);
   try {
     head_thread_ = std::thread([this] { run_heads(); });
@@ -197,18 +220,44 @@ void Session::Impl::cut_stages(const Route& route) {
   }
 }
 
-void Session::Impl::connect(const Route& route) {
-  std::map<std::string, std::shared_ptr<Connection>> connections;
-  for (std::size_t i = 0; i < route.workers.size(); ++i) {
-    auto& connection = connections[hops_[i].endpoint];
-    if (!connection) connection = options_.registry.connect(hops_[i].endpoint, options_.connect);
-    hops_[i].connection = connection;
+void Session::Impl::connect(const std::string& endpoint) {
+  auto& connection = connections_[endpoint];
+  if (!connection) connection = options_.registry.connect(endpoint, options_.connect);
+}
+
+/// Measures, plans, and puts cut and codec into place; `route` has the worker, and loses it when it does not pay.
+void Session::Impl::choose(Route& route) {
+  const std::string endpoint = route.workers.front();
+  connect(endpoint);
+  TwoTierOptions options;
+  options.model_name = options_.model_name;
+  options.codecs = options_.codecs;
+  options.codec_registry = options_.codec_registry;
+  options.device.stage.threads = options_.threads;
+  options.device_profile = options_.device_profile;
+  options.worker_profile = options_.worker_profile;
+  options.link_profile = options_.link_profile;
+  try {
+    problem_ = profile_two_tiers(*model_, *connections_[endpoint], options);
+  } catch (const Error& error) {
+    throw at_worker(endpoint, error);
   }
+  const SequentialPlanner planner(problem_, [this](const auto& heads) { return !model_->refusal(heads); });
+  plan_ = planner.plan(*options_.objective, options_.constraints);
+  if (!plan_->chosen) throw Error(ErrorCode::invalid_argument, "Session::open: " + plan_->infeasible);
+  const Assignment& assignment = plan_->chosen->assignment;
+  if (assignment.heads.empty()) {
+    route = {};
+    connections_.clear();
+    return;
+  }
+  route.cuts = {Cut::of(assignment.heads.front())};
+  codec_name_ = assignment.codecs.front();
 }
 
 void Session::Impl::prepare(const Hop& hop) {
   Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, true};
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec_name_};
   try {
     call_and_wait(*hop.connection, std::move(request), Clock::now() + options_.prepare_timeout);
   } catch (const Error& error) {
@@ -358,9 +407,16 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
   }
   const Hop& hop = hops_[index];
   Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, false};
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run, codec_name_};
   request.values = std::move(call->boundary);
-  call->times.hops.push_back({.request_bytes = tensor_bytes(request.values)});
+  HopTimes times;
+  if (codec_) {
+    const auto start = Clock::now();
+    request.values = encode_values(*codec_, std::move(request.values));
+    times.encode_s = seconds_between(start, Clock::now());
+  }
+  times.request_bytes = tensor_bytes(request.values);
+  call->times.hops.push_back(times);
   call->hop_begun = Clock::now();
   const auto connection = hop.connection;  // `close` may drop it as soon as the completion has run.
   connection->call(std::move(request), call->deadline, call->stop,
@@ -386,10 +442,16 @@ void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult r
 void Session::Impl::note_times(Call& call, const Message& reply) const {
   const double round_trip_s = seconds_between(call.hop_begun, Clock::now());
   HopTimes& hop = call.times.hops.back();
-  hop.run_s = reported_s(reply, "run", round_trip_s);
-  hop.queue_s = reported_s(reply, "queue", round_trip_s - hop.run_s);
-  hop.queue_s += reported_s(reply, "slice", round_trip_s - hop.run_s - hop.queue_s);
-  hop.transport_s = round_trip_s - hop.run_s - hop.queue_s;
+  double left_s = round_trip_s;  // No step can have taken more.
+  const auto take_s = [&](const char* step) {
+    const double step_s = reported_s(reply, step, left_s);
+    left_s -= step_s;
+    return step_s;
+  };
+  hop.run_s = take_s("run");
+  hop.decode_s = take_s("decode");
+  hop.queue_s = take_s("queue") + take_s("slice");
+  hop.transport_s = left_s;
   hop.reply_bytes = tensor_bytes(reply.values);
 }
 
@@ -397,8 +459,10 @@ Answer Session::Impl::answer(Call& call) const {
   Answer result{model_->result_shape().assemble(call.slots), std::move(call.times)};
   StepTimes& times = result.times;
   for (const HopTimes& hop : times.hops) {
+    times.encode_s += hop.encode_s;
     times.transport_s += hop.transport_s;
     times.queue_s += hop.queue_s;
+    times.decode_s += hop.decode_s;
     times.tail_s += hop.run_s;
   }
   if (!times.hops.empty()) times.boundary_bytes = times.hops.front().request_bytes;
@@ -452,14 +516,15 @@ void Session::Impl::close() noexcept {
   }
   for (const CallPtr& call : left) finish(call, closed_error());
   if (head_thread_.joinable()) head_thread_.join();
-  for (const Hop& hop : hops_) {
-    if (hop.connection) hop.connection->close();
+  for (const auto& [endpoint, connection] : connections_) {
+    if (connection) connection->close();
   }
   std::unique_lock lock(mutex_);
   all_finished_.wait(lock, [this] { return unfinished_ == 0; });
   lock.unlock();
   // Here and not with the last completion, which runs on a thread of the connection.
   for (Hop& hop : hops_) hop.connection.reset();
+  connections_.clear();
 }
 
 // ---- The face.
@@ -483,6 +548,12 @@ std::future<Answer> Session::submit(std::vector<Value> inputs, const RunOptions&
 }
 std::optional<std::future<Answer>> Session::try_submit(std::vector<Value>& inputs, const RunOptions& options) {
   return impl_->try_submit(inputs, options);
+}
+const Plan* Session::plan() const noexcept {
+  return impl_->plan();
+}
+std::string Session::explain(std::size_t rows) const {
+  return impl_->explain(rows);
 }
 void Session::close() {
   impl_->close();

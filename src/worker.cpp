@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
@@ -21,6 +22,9 @@ namespace splitnet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// A small request must not make a worker send without end.
+constexpr std::size_t max_probe_bytes = std::size_t{64} << 20;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -48,12 +52,19 @@ Message error_message(ErrorCode code, std::string_view text) {
   return Message::make_error(Error(code, std::string(text.substr(0, longest))));
 }
 
+/// A model with what is known about it.
+struct ServedModel {
+  std::shared_ptr<const Model> model;
+  std::mutex profiling;                  // Held while the profile is measured.
+  std::optional<DeviceProfile> profile;  // Measured when somebody asks.
+};
+
 struct Job {
   Message request;
   CallContext context;
   Responder respond;
   std::string model_name;
-  std::shared_ptr<const Model> model;
+  std::shared_ptr<ServedModel> served;  // None for a probe.
   std::size_t bytes = 0;
   Clock::time_point queued_at;
 };
@@ -125,7 +136,10 @@ class Worker::Impl {
   void sweep_expired(std::deque<Job>& swept);
   void execute_jobs();
   void execute(Job& job);
-  Message answer(Job& job);
+  void answer(Job& job, Message& reply);
+  void probe(const Job& job, Message& reply) const;
+  void profile(const Job& job, const Stage& stage, Message& reply) const;
+  void run(Job& job, const Stage& stage, Message& reply);
   void respond(const Job& job, Message message);
   void refuse(const Job& job, ErrorCode code, std::string_view text);
   void log(std::string_view line) const {
@@ -139,7 +153,7 @@ class Worker::Impl {
   std::condition_variable work_or_end_;
   std::condition_variable idle_;
   State state_ = State::serving;
-  std::map<std::string, std::shared_ptr<const Model>> models_;
+  std::map<std::string, std::shared_ptr<ServedModel>> models_;
   std::deque<Job> queue_;
   std::size_t running_ = 0;
   std::size_t bytes_ = 0;  // Of queued and running jobs.
@@ -156,8 +170,10 @@ void Worker::Impl::add_model(std::string name, std::shared_ptr<const Model> mode
                 "a model can't have the name " + quoted(name) + ": expected a word without '/', '\\' and ':'");
   }
   if (!model) throw Error(ErrorCode::invalid_argument, "no model given for the name " + quoted(name));
+  auto served = std::make_shared<ServedModel>();
+  served->model = std::move(model);
   const std::lock_guard lock(mutex_);
-  const auto [position, added] = models_.try_emplace(std::move(name), std::move(model));
+  const auto [position, added] = models_.try_emplace(std::move(name), std::move(served));
   if (!added) {
     throw Error(ErrorCode::invalid_argument, "this worker already has a model " + quoted(position->first));
   }
@@ -214,11 +230,13 @@ void Worker::Impl::find_model(Job& job) const {
     throw Error(ErrorCode::invalid_argument, "a worker takes requests, this message is of another kind");
   }
   const StageRequest& asked = job.request.request;
+  if (asked.operation == Operation::probe) return;
   const std::lock_guard lock(mutex_);
-  auto found = asked.model.empty()
-                   ? std::find_if(models_.begin(), models_.end(),
-                                  [&](const auto& entry) { return entry.second->fingerprint() == asked.fingerprint; })
-                   : models_.find(asked.model);
+  auto found =
+      asked.model.empty()
+          ? std::find_if(models_.begin(), models_.end(),
+                         [&](const auto& entry) { return entry.second->model->fingerprint() == asked.fingerprint; })
+          : models_.find(asked.model);
   if (found == models_.end()) {
     std::vector<std::string> names;
     for (const auto& [name, model] : models_) names.push_back(name);
@@ -229,13 +247,13 @@ void Worker::Impl::find_model(Job& job) const {
     throw Error(ErrorCode::invalid_argument,
                 "unknown model " + quoted(asked.model) + "; this worker has: " + joined(names));
   }
-  if (found->second->fingerprint() != asked.fingerprint) {
+  if (found->second->model->fingerprint() != asked.fingerprint) {
     throw Error(ErrorCode::incompatible, "model " + quoted(found->first) + " has fingerprint " +
-                                             found->second->fingerprint() + " here, the request was made for " +
+                                             found->second->model->fingerprint() + " here, the request was made for " +
                                              quoted(asked.fingerprint));
   }
   job.model_name = found->first;
-  job.model = found->second;
+  job.served = found->second;
 }
 
 /// Takes the job into the queue, or says why not (and leaves it as it was).
@@ -318,7 +336,10 @@ void Worker::Impl::execute_jobs() {
 
 void Worker::Impl::execute(Job& job) {
   try {
-    Message reply = answer(job);
+    Message reply;
+    reply.kind = MessageKind::reply;
+    reply.times_s["queue"] = seconds_since(job.queued_at);
+    answer(job, reply);
     if (job.context.stop.stop_requested()) throw Error(ErrorCode::cancelled, "cancelled while it ran");
     respond(job, std::move(reply));
   } catch (const Error& error) {
@@ -332,29 +353,74 @@ void Worker::Impl::execute(Job& job) {
   }
 }
 
-Message Worker::Impl::answer(Job& job) {
-  Message reply;
-  reply.kind = MessageKind::reply;
-  reply.id = job.request.id;
-  reply.times_s["queue"] = seconds_since(job.queued_at);
+void Worker::Impl::answer(Job& job, Message& reply) {
   if (const auto error = expired(job.context)) throw *error;
+  const StageRequest& asked = job.request.request;
+  if (asked.operation == Operation::probe) return probe(job, reply);
 
   const auto slicing = Clock::now();
-  const StageKey& key = job.request.request.stage;
+  const StageKey& key = asked.stage;
   check_form(key);
-  const auto stage = cache_.get({job.model_name, key}, [&] { return job.model->make_stage(key, options_.stage); });
+  const auto stage =
+      cache_.get({job.model_name, key}, [&] { return job.served->model->make_stage(key, options_.stage); });
   reply.times_s["slice"] = seconds_since(slicing);
-  if (job.request.request.prepare) return reply;
-  if (const auto error = expired(job.context)) throw *error;
+  switch (asked.operation) {
+    case Operation::probe:
+    case Operation::prepare: return (void)options_.codecs.make(asked.codec);
+    case Operation::profile: return profile(job, *stage, reply);
+    case Operation::run: return run(job, *stage, reply);
+  }
+}
 
+/// As many bytes back as were asked for, within what this worker would hold for a request.
+void Worker::Impl::probe(const Job& job, Message& reply) const {
+  const auto* wanted = job.request.values.empty() ? nullptr : job.request.values.front().get_if<std::int64_t>();
+  const auto most = static_cast<std::int64_t>(std::min(options_.max_queued_bytes, max_probe_bytes));
+  if (wanted == nullptr || *wanted < 0 || *wanted > most) {
+    throw Error(ErrorCode::invalid_argument,
+                "a probe for " + (wanted == nullptr ? "an unknown number of" : std::to_string(*wanted)) +
+                    " bytes, expected 0 … " + std::to_string(most));
+  }
+  Tensor bytes = Tensor::empty(DType::u8, {*wanted});
+  std::fill_n(bytes.storage.data(), bytes.storage.size_bytes(), std::byte{0});
+  reply.values.emplace_back(std::move(bytes));
+}
+
+void Worker::Impl::profile(const Job& job, const Stage& stage, Message& reply) const {
+  const Model& model = *job.served->model;
+  DeviceProfile profile;
+  {
+    const std::lock_guard one_at_a_time(job.served->profiling);
+    auto& known = job.served->profile;
+    if (!known) {
+      log("measuring the profile of model " + quoted(job.model_name));
+      known = profile_device(model, model.example_inputs(), {.stage = options_.stage});
+    }
+    profile = *known;
+  }
+  const StageRequest& asked = job.request.request;
+  if (const auto codec = options_.codecs.make(asked.codec)) {
+    profile.codecs.push_back(measure_codec_speed(asked.codec, *codec, model.layers()));
+  }
+  reply.values.emplace_back(to_json(profile));
+  reply.values.emplace_back(stage_memory_bytes(profile, stage.info(), asked.stage));
+}
+
+void Worker::Impl::run(Job& job, const Stage& stage, Message& reply) {
+  auto values = std::move(job.request.values);
+  if (const auto codec = options_.codecs.make(job.request.request.codec)) {
+    const auto decoding = Clock::now();
+    values = decode_values(*codec, std::move(values));
+    reply.times_s["decode"] = seconds_since(decoding);
+  }
+  if (const auto error = expired(job.context)) throw *error;
   {
     const std::lock_guard lock(mutex_);
     ++stats_.stages_run;
   }
   const auto running = Clock::now();
-  reply.values = stage->run(std::move(job.request.values));
+  reply.values = stage.run(std::move(values));
   reply.times_s["run"] = seconds_since(running);
-  return reply;
 }
 
 /// Counts before it sends: who has the answer sees it counted.

@@ -265,10 +265,12 @@ class ArithmeticModel : public Model {
   static std::shared_ptr<const ArithmeticModel> make(const ArithmeticOptions& options = {}) {
     return std::make_shared<const ArithmeticModel>(options);
   }
-  explicit ArithmeticModel(const ArithmeticOptions& options = {}) : network_(arithmetic::make_network(options)) {}
+  explicit ArithmeticModel(const ArithmeticOptions& options = {})
+      : network_(arithmetic::make_network(options)), example_inputs_{arithmetic_input({2, 8})} {}
 
   const LayerGraph& layers() const noexcept override { return network_->graph; }
   std::string framework() const override { return "arithmetic 1"; }
+  const std::vector<Value>& example_inputs() const noexcept override { return example_inputs_; }
   const ResultShape& result_shape() const noexcept override { return network_->result_shape; }
   std::size_t result_slot_count() const noexcept override { return 2; }
 
@@ -376,6 +378,7 @@ class ArithmeticModel : public Model {
   }
 
   std::shared_ptr<const arithmetic::Network> network_;
+  std::vector<Value> example_inputs_;
 };
 
 }  // namespace splitnet::testing

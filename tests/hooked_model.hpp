@@ -47,6 +47,7 @@ class HookedModel : public Model {
   }
   const LayerGraph& layers() const noexcept override { return graph_; }
   std::string framework() const override { return inner_->framework(); }
+  const std::vector<Value>& example_inputs() const noexcept override { return inner_->example_inputs(); }
   const ResultShape& result_shape() const noexcept override { return inner_->result_shape(); }
   std::size_t result_slot_count() const noexcept override { return inner_->result_slot_count(); }
   std::optional<Refusal> refusal(const std::vector<LayerSet>& cuts) const override {

@@ -33,6 +33,11 @@ class HandWritten {
     std::memset(header_.data() + 16, 0xFF, 8);  // no deadline
   }
 
+  HandWritten& version(std::uint8_t number) {
+    header_[4] = std::byte{number};
+    return *this;
+  }
+
   template <class T>
   HandWritten& put(T number) {
     for (std::size_t i = 0; i < sizeof(T); ++i) {
@@ -128,8 +133,10 @@ TEST(MessageFault, OtherProtocolsAreNamed) {
 
 TEST(MessageFault, OtherVersionsAndByteOrdersAreRejected) {
   auto bytes = encoded_bytes(testing::sample_request());
-  store(bytes, 4, std::uint16_t{2});
-  EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 2, expected 1", bytes));
+  store(bytes, 4, std::uint16_t{3});
+  EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 3, expected 1 … 2", bytes));
+  store(bytes, 4, std::uint16_t{0});
+  EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 0", bytes));
   store(bytes, 4, std::uint16_t{0x0100});
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 256", bytes));
   std::memcpy(bytes.data(), "NLPS", 4);
@@ -400,8 +407,20 @@ TEST(MessageFault, CutsAreChecked) {
   EXPECT_TRUE(rejected(ErrorCode::corrupt, "order", bad(9, 0)));
   EXPECT_TRUE(rejected(ErrorCode::corrupt, "32 bits", bad(9, ~0U)));
   EXPECT_TRUE(rejected(ErrorCode::too_large, "values", bad(9, 1U << 30)));
-  const auto prepare = request_with_cuts().u32(0).u32(0).u8(7).u32(0).u32(0).finish();
-  EXPECT_TRUE(rejected(ErrorCode::corrupt, "prepare", prepare));
+}
+
+TEST(MessageFault, OperationsOfLaterVersionsAreRejected) {
+  const auto with = [](std::uint8_t version, std::uint8_t operation) {
+    auto message = request_with_cuts().version(version).u32(0).u32(0).u8(operation);
+    if (version > 1) message.u32(3).u8('r').u8('a').u8('w');
+    return message.u32(0).u32(0).finish();
+  };
+  EXPECT_EQ(decode(with(1, 1)).request.operation, Operation::prepare);
+  EXPECT_EQ(decode(with(1, 0)).request.codec, "raw");
+  EXPECT_EQ(decode(with(2, 0)).request, decode(with(1, 0)).request);
+  EXPECT_EQ(decode(with(2, 3)).request.operation, Operation::profile);
+  EXPECT_TRUE(rejected(ErrorCode::incompatible, "operation 2 of version 1", with(1, 2)));
+  EXPECT_TRUE(rejected(ErrorCode::incompatible, "operation 4 of version 2", with(2, 4)));
 }
 
 TEST(MessageFault, UnknownErrorCodesKeepTheirText) {

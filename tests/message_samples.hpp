@@ -45,14 +45,26 @@ inline Message sample_request() {
   Message message;
   message.id = 0x0123456789ABCDEFULL;
   message.time_left = std::chrono::milliseconds(1500);
-  message.request = {"net", "a1b2c3", {{{0, 1, 2}, {0, 1, 2, 3, 7, 9}}, 1}, false};
+  message.request = {"net", "a1b2c3", {{{0, 1, 2}, {0, 1, 2, 3, 7, 9}}, 1}};
   message.values = {counted_tensor(DType::f32, {2, 3}), std::int64_t{-5}};
   return message;
 }
 
 inline Message sample_prepare() {
   Message message;
-  message.request = {"", "a1b2c3", {{{}}, 1}, true};
+  message.request = {"", "a1b2c3", {{{}}, 1}, Operation::prepare};
+  return message;
+}
+
+inline Message sample_coded() {
+  Message message = sample_request();
+  message.request.codec = "f16";
+  return message;
+}
+
+inline Message sample_profile() {
+  Message message;
+  message.request = {"net", "a1b2c3", {{{}}, 1}, Operation::profile};
   return message;
 }
 
@@ -93,6 +105,8 @@ inline std::vector<std::pair<std::string, Message>> sample_messages() {
   return {
       {"request", sample_request()},
       {"prepare", sample_prepare()},
+      {"coded", sample_coded()},
+      {"profile", sample_profile()},
       {"reply", sample_reply()},
       {"error", sample_error()},
       {"cancel", sample_cancel()},

@@ -262,6 +262,13 @@ TEST(Message, ACutTakesFewBytesHoweverManyLayersItHas) {
   EXPECT_EQ(sent(message).request, message.request);
 }
 
+TEST(Message, IsWrittenInTheOldestVersionThatCanSayIt) {
+  for (const auto& [name, message] : testing::sample_messages()) {
+    const bool is_new = name == "coded" || name == "profile";
+    EXPECT_EQ(encoded_bytes(message)[4], std::byte{is_new ? std::uint8_t{2} : std::uint8_t{1}}) << name;
+  }
+}
+
 // ---- What can't be sent.
 
 TEST(Message, AnUnsortedCutIsRefused) {

@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -14,6 +16,8 @@
 #include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "served_model.hpp"
+#include "splitnet/device_profiler.hpp"
+#include "splitnet/error.hpp"
 #include "splitnet/worker.hpp"
 #include "tsan_suppressions.hpp"
 
@@ -24,6 +28,7 @@ using namespace std::chrono_literals;
 using testing::Gate;
 using testing::Hooks;
 using testing::thrown_code;
+using testing::throws;
 using ModelPtr = std::shared_ptr<const Model>;
 
 ModelPtr hooked(Hooks hooks) {
@@ -127,6 +132,127 @@ TEST_P(SessionTest, TellsWhereTheTimeWent) {
   EXPECT_EQ(times.boundary_bytes, times.hops[0].request_bytes);
   EXPECT_GT(times.boundary_bytes, 0);
   EXPECT_GT(times.hops[0].reply_bytes, 0);
+}
+
+TEST_P(SessionTest, EncodesTheBoundary) {
+  const ModelPtr model = testing::branch_model();
+  const std::string address = serve(model);
+  const auto raw = Session::open(model, options(address, Cut::after_index(4)));
+  auto coded_options = options(address, Cut::after_index(4));
+  coded_options.codec = "f16";
+  const auto coded = Session::open(model, coded_options);
+  const Answer exact = raw->run(testing::inputs_of(1));
+  const Answer rounded = coded->run(testing::inputs_of(1));
+  EXPECT_EQ(2 * rounded.times.boundary_bytes, exact.times.boundary_bytes);
+  EXPECT_GT(rounded.times.encode_s, 0);
+  EXPECT_GT(rounded.times.decode_s, 0);
+  EXPECT_EQ(exact.times.encode_s + exact.times.decode_s, 0);
+  const auto items = [](const Answer& answer) {
+    return testing::arithmetic::items_of(answer.output.get_if<Tuple>()->items[0].tensor());
+  };
+  for (std::size_t i = 0; i < items(exact).size(); ++i) {
+    EXPECT_NEAR(items(rounded)[i], items(exact)[i], 0.01 * (1 + std::abs(items(exact)[i])));
+  }
+  EXPECT_FALSE(bit_identical(rounded.output, exact.output));
+}
+
+TEST_P(SessionTest, RefusesCodecsThatItOrTheWorkerDoesNotKnow) {
+  const ModelPtr model = testing::branch_model();
+  WorkerOptions without_codecs;
+  without_codecs.codecs = {};
+  const std::string address = serve(model, without_codecs);
+  auto coded = options(address, Cut::after_index(4));
+  coded.codec = "f16";
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, address, [&] { (void)Session::open(model, coded); }));
+  coded.codec = "zip";
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "unknown codec 'zip'", [&] { (void)Session::open(model, coded); }));
+}
+
+// ---- With an objective.
+
+/// As if measured: a worker `speed` times as fast as the device, which takes 8 ms for the 8 layers.
+SessionOptions planned(SessionOptions session, const Model& model, double speed, double bytes_per_s) {
+  auto profile = profile_device(model, model.example_inputs());
+  profile.pass_s = 8e-3;
+  profile.stage_overhead_s = 0;
+  for (auto& layer : profile.layers) layer.time_s = 1e-3;
+  session.objective = Objective::latency;
+  session.device_profile = profile;
+  session.worker_profile = profile.scaled(1 / speed);
+  session.link_profile = LinkProfile{1e-4, 0, 0, bytes_per_s, bytes_per_s};
+  return session;
+}
+
+TEST_P(SessionTest, PlansAndSaysWhy) {
+  const ModelPtr model = testing::branch_model();
+  const std::string address = serve(model);
+  const auto device = Session::open(model, planned(options(address, Cut::at_input()), *model, 100, 100));
+  ASSERT_NE(device->plan(), nullptr);
+  EXPECT_TRUE(device->plan()->chosen->assignment.heads.empty());
+  EXPECT_NE(device->explain().find("don't split; device only"), std::string::npos) << device->explain();
+  EXPECT_TRUE(device->run(testing::inputs_of(1)).times.hops.empty());
+
+  const auto worker = Session::open(model, planned(options(address, Cut::at_input()), *model, 100, 1e9));
+  EXPECT_TRUE(worker->plan()->chosen->assignment.heads.front().empty());
+  EXPECT_EQ(worker->run(testing::inputs_of(1)).times.hops.size(), 1U);
+  expect_right(*model, 2, *worker);
+}
+
+TEST_P(SessionTest, KeepsToConstraintsAndChoosesTheCodec) {
+  const ModelPtr model = testing::branch_model();
+  auto wanted = planned(options(serve(model), Cut::at_input()), *model, 100, 1e5);
+  wanted.constraints.min_head_layers = 2;
+  wanted.codecs.push_back({.name = "f16", .ratio = 0.5, .accuracy_loss = 0.01});
+  const auto coded = Session::open(model, wanted);
+  EXPECT_EQ(coded->plan()->chosen->assignment.codecs.front(), "f16");
+  EXPECT_GT(coded->run(testing::inputs_of(1)).times.encode_s, 0);
+  wanted.constraints.max_accuracy_loss = 0;
+  const auto exact = Session::open(model, wanted);
+  EXPECT_EQ(exact->plan()->chosen->assignment.codecs.front(), "raw");
+  expect_right(*model, 1, *exact);
+  wanted.constraints.max_latency_s = 1e-6;
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "max_latency_s", [&] { (void)Session::open(model, wanted); }));
+}
+
+TEST_P(SessionTest, NeverChoosesACutThatIsRefused) {
+  Hooks hooks;
+  hooks.refuse = [](const std::vector<LayerSet>& cuts) -> std::optional<Refusal> {
+    if (cuts.empty() || cuts.front().size() == 5) return std::nullopt;
+    return Refusal{RefusalReason::value_cannot_travel, "only five layers"};
+  };
+  const auto model = std::make_shared<testing::HookedModel>(testing::branch_model(), std::move(hooks));
+  const auto wanted = planned(options(serve(model), Cut::at_input()), *model, 100, 1e9);
+  EXPECT_EQ(Session::open(model, wanted)->plan()->chosen->assignment.heads.front().size(), 5U);
+}
+
+TEST_P(SessionTest, MeasuresWhatIsNotGiven) {
+  const ModelPtr model = testing::chain_model();
+  auto wanted = options(serve(model), Cut::at_input());
+  wanted.objective = Objective::latency;
+  const auto session = Session::open(model, wanted);
+  EXPECT_GT(session->plan()->device_only->cost.latency_s, 0);
+  EXPECT_GT(session->plan()->worker_only->cost.hops.front().overhead_s, 0);
+  expect_right(*model, 1, *session);
+}
+
+TEST_P(SessionTest, TakesAnObjectiveOnlyForOneWorkerAndWithoutACut) {
+  const ModelPtr model = testing::chain_model();
+  SessionOptions wrong;
+  wrong.registry = registry_;
+  wrong.objective = Objective::latency;
+  const auto refused = [&] {
+    return throws(ErrorCode::invalid_argument, "objective", [&] { (void)Session::open(model, wrong); });
+  };
+  EXPECT_TRUE(refused());
+  wrong.worker = serve(model);
+  wrong.cut = Cut::after_index(1);
+  EXPECT_TRUE(refused());
+  wrong.cut = Cut::at_input();
+  wrong.codec = "f16";
+  EXPECT_TRUE(refused());
+  wrong.codec = "raw";
+  wrong.cuts = {Cut::after_index(1)};
+  EXPECT_TRUE(refused());
 }
 
 TEST_P(SessionTest, MatchesManyAnswersToTheirRequests) {

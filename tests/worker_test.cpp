@@ -30,7 +30,7 @@ using testing::thrown_code;
 
 Message request_for(const Model& model, StageKey key, std::vector<Value> values, std::string name = "net") {
   Message message;
-  message.request = {std::move(name), model.fingerprint(), std::move(key), false};
+  message.request = {std::move(name), model.fingerprint(), std::move(key)};
   message.values = std::move(values);
   return message;
 }
@@ -115,7 +115,7 @@ TEST_P(WorkerTest, SlicesOnceForManyRequestsAtTheSameTime) {
 TEST_P(WorkerTest, PreparesAStageWithoutRunningIt) {
   start(testing::chain_model());
   Message message = request_for(*model_, {{{0}}, 1}, {});
-  message.request.prepare = true;
+  message.request.operation = Operation::prepare;
   EXPECT_TRUE(call(std::move(message)).values.empty());
   EXPECT_EQ(worker_->stats().stages_run, 0U);
   EXPECT_EQ(worker_->stats().cache.stages, 1U);
@@ -380,7 +380,7 @@ TEST_P(WorkerTest, KeepsAsManyStagesAsItMay) {
   ASSERT_GE(layers, 4U);
   for (std::size_t i = 0; i < 4; ++i) {
     Message message = request_for(*model_, {{model_->layers().resolve(Cut::after_index(i))}, 1}, {});
-    message.request.prepare = true;
+    message.request.operation = Operation::prepare;
     call(std::move(message));
   }
   EXPECT_EQ(worker_->stats().cache.stages, 2U);

@@ -3,6 +3,7 @@
 /// Everything that does without libtorch.
 #pragma once
 
+#include "splitnet/codec.hpp"
 #include "splitnet/cost_model.hpp"
 #include "splitnet/cut.hpp"
 #include "splitnet/device_profile.hpp"
@@ -10,6 +11,7 @@
 #include "splitnet/error.hpp"
 #include "splitnet/layer_graph.hpp"
 #include "splitnet/layer_time_predictor.hpp"
+#include "splitnet/link_probe.hpp"
 #include "splitnet/link_profile.hpp"
 #include "splitnet/message.hpp"
 #include "splitnet/model.hpp"
@@ -18,6 +20,7 @@
 #include "splitnet/stage.hpp"
 #include "splitnet/stage_cache.hpp"
 #include "splitnet/tensor.hpp"
+#include "splitnet/tier_profiler.hpp"
 #include "splitnet/transport.hpp"
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"

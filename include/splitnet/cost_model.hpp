@@ -58,9 +58,9 @@ struct Price {
 struct Tier {
   std::string name;
   DeviceProfile profile;
-  double load_factor = 1;                    ///< λ: measured time over profiled time, now.
-  std::optional<std::int64_t> memory_bytes;  ///< At most so much for a stage.
-  Price price;
+  double load_factor = 1;                         ///< λ: measured time over profiled time, now.
+  std::optional<std::int64_t> memory_bytes = {};  ///< At most so much for a stage.
+  Price price = {};
   double cold_start_probability = 0;
   double cold_start_s = 0;
   double queue_wait_s = 0;  ///< Expected.

@@ -4,9 +4,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "splitnet/codec.hpp"
 #include "splitnet/device_profile.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/value.hpp"
@@ -32,6 +35,13 @@ struct ProfileOptions {
 /// Does not change `inputs`. Meant for an otherwise idle machine: `load` says what it was.
 /// Throws as ProfileOptions::validate and Stage::run.
 DeviceProfile profile_device(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options = {});
+
+/// How fast this machine is with a codec, on an f32 tensor as it crosses cuts of this model: of those that the codec
+/// takes the one nearest to 256 KiB. Throws invalid_argument when it takes none.
+CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, const LayerGraph& graph);
+
+/// The memory in bytes that a stage takes: its parameters, and the most tensor memory in use by one of its layers.
+std::int64_t stage_memory_bytes(const DeviceProfile& profile, const StageInfo& info, const StageKey& key);
 
 /// λ: how much slower than its profile the model runs here now, from the median of `passes` whole passes. Throws
 /// incompatible (a profile of another model), invalid_argument (no passes), and as Stage::run.

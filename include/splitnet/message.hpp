@@ -21,14 +21,25 @@ namespace splitnet {
 /// Travels: never renumber.
 enum class MessageKind : std::uint8_t { request = 1, reply = 2, error = 3, cancel = 4 };
 
+/// What a request wants done. Travels: never renumber.
+enum class Operation : std::uint8_t {
+  run = 0,      ///< One pass of the stage: values are its inputs, the reply's its outputs.
+  prepare = 1,  ///< Check name, fingerprint and cut, slice the stage and keep it. No values either way.
+  /// Measure the road alone; model and stage are not looked at. values = [how many bytes the reply shall carry,
+  /// anything …]; the reply has one u8 tensor of that many bytes.
+  probe = 2,
+  /// Values of the reply: the worker's DeviceProfile of this model as JSON, with its speed at StageRequest::codec, and
+  /// the memory in bytes that the stage takes there. No values in the request.
+  profile = 3,
+};
+
 /// What a request asks a worker to do. Nothing in it can name a file, a package or a pointer.
 struct StageRequest {
   std::string model;        ///< A name the worker was started with; empty: the model with this fingerprint.
   std::string fingerprint;  ///< Compared before anything runs.
   StageKey stage;
-  /// Only make the stage ready: check name, fingerprint and cut, slice, keep it. The request carries no
-  /// values and the reply gives none.
-  bool prepare = false;
+  Operation operation = Operation::run;
+  std::string codec = "raw";  ///< How the values of a run are encoded (codec.hpp).
   friend bool operator==(const StageRequest&, const StageRequest&) = default;
 };
 

@@ -69,6 +69,9 @@ class Model {
   [[nodiscard]] virtual const ResultShape& result_shape() const noexcept = 0;
   [[nodiscard]] virtual std::size_t result_slot_count() const noexcept = 0;
 
+  /// What the model was made with, to learn shapes and to time its layers; none when it was made without.
+  [[nodiscard]] virtual const std::vector<Value>& example_inputs() const noexcept = 0;
+
   /// Why these cuts are refused, or nothing when they are legal. Throws invalid_argument when a cut
   /// does not contain the one before it.
   [[nodiscard]] virtual std::optional<Refusal> refusal(const std::vector<LayerSet>& cuts) const = 0;

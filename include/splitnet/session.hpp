@@ -13,14 +13,18 @@
 #include <string>
 #include <vector>
 
+#include "splitnet/codec.hpp"
+#include "splitnet/cost_model.hpp"
 #include "splitnet/cut.hpp"
 #include "splitnet/model.hpp"
+#include "splitnet/planner.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/value.hpp"
 
 namespace splitnet {
 
-/// Three forms: `worker` and `cut` (two stages), `workers` and `cuts` (k stages), or neither (device only).
+/// Four forms: `worker` and `cut` (two stages), `worker` and `objective` (the session plans), `workers` and `cuts`
+/// (k stages), or none of them (device only).
 struct SessionOptions {
   /// Endpoint of the worker that runs the tail, for example "tcp://127.0.0.1:7070".
   std::string worker = {};
@@ -31,6 +35,19 @@ struct SessionOptions {
   /// stand there more than once. Boundaries between workers pass through the device.
   std::vector<std::string> workers = {};
   std::vector<Cut> cuts = {};
+
+  /// Of every boundary; see CodecRegistry. With an objective the plan says.
+  std::string codec = "raw";
+
+  /// The session measures device, worker and link when it opens, and chooses cut and codec, or not to split: takes some
+  /// 20 passes on either machine (the worker's only once) and seconds on the link, but for profiles given here.
+  std::optional<Objective> objective = {};
+  Constraints constraints = {};
+  /// Codecs to choose from, with their effect on the model's answers. By default answers stay as they are.
+  std::vector<CodecProfile> codecs = {CodecProfile{}};
+  std::optional<DeviceProfile> device_profile = {};
+  std::optional<DeviceProfile> worker_profile = {};
+  std::optional<LinkProfile> link_profile = {};
 
   /// What the workers call the model. Empty: the one whose fingerprint is this model's.
   std::string model_name = {};
@@ -43,6 +60,7 @@ struct SessionOptions {
   /// Inferences under way at once, waiting ones included. At least 1.
   std::size_t max_in_flight = 32;
   TransportRegistry registry = TransportRegistry::with_defaults();
+  CodecRegistry codec_registry = CodecRegistry::with_defaults();
   ConnectOptions connect = {};
 };
 
@@ -56,21 +74,25 @@ struct RunOptions {
 
 /// How long one stage on a worker took.
 struct HopTimes {
-  double transport_s = 0;          ///< Encoding, wire and decoding, both ways: all but the next two.
+  double encode_s = 0;             ///< By the codec, on the device.
+  double transport_s = 0;          ///< Messages and wire, both ways: all that is in no other field.
   double queue_s = 0;              ///< On the worker: waiting for a thread, and for the stage to be cut.
+  double decode_s = 0;             ///< By the codec, on the worker, by its clock.
   double run_s = 0;                ///< Stage::run on the worker, by its clock.
-  std::int64_t request_bytes = 0;  ///< Tensor bytes sent, packed; without header and metadata.
+  std::int64_t request_bytes = 0;  ///< Tensor bytes sent, encoded and packed; without header and metadata.
   std::int64_t reply_bytes = 0;    ///< Tensor bytes received.
   friend bool operator==(const HopTimes&, const HopTimes&) = default;
 };
 
 /// Where the time of one inference went, on the monotonic clock of the device.
-/// total_s = wait_s + head_s + transport_s + queue_s + tail_s + what splitnet itself took.
+/// total_s = wait_s + head_s + encode_s + transport_s + queue_s + decode_s + tail_s + what splitnet itself took.
 struct StepTimes {
   double wait_s = 0;                ///< For a place in flight and for the heads of earlier inferences.
   double head_s = 0;                ///< Stage::run of the head.
+  double encode_s = 0;              ///< Sum over hops.
   double transport_s = 0;           ///< Sum over hops.
   double queue_s = 0;               ///< Sum over hops.
+  double decode_s = 0;              ///< Sum over hops.
   double tail_s = 0;                ///< Sum of HopTimes::run_s.
   double total_s = 0;               ///< From the call of `run` or `submit` to the answer.
   std::int64_t boundary_bytes = 0;  ///< HopTimes::request_bytes of the first hop.
@@ -91,15 +113,21 @@ struct Answer {
 /// usable after each of them, but a connection that is lost stays lost: open another session.
 class Session {
  public:
-  /// Cuts the model, connects, and has every worker check the fingerprint and slice its stage, so that the
-  /// first inference meets no surprise. Keeps `model` alive.
-  /// Throws invalid_argument (options; unknown layer; a name that the worker doesn't have),
-  /// unsupported_model (a refused cut, with its reason), unavailable (nobody there, naming the endpoint),
-  /// incompatible (the worker has another version of the model), deadline_exceeded, overloaded.
+  /// Plans if asked to, cuts the model, connects, and has every worker check the fingerprint and slice its stage, so
+  /// that the first inference meets no surprise. Keeps `model` alive. Throws invalid_argument (options; unknown layer;
+  /// a name or codec that the worker doesn't have; constraints that no plan keeps to, naming the one in the way; an
+  /// objective for a model without example inputs), unsupported_model (a refused cut, with its reason), unavailable
+  /// (nobody there, naming the endpoint), incompatible (the worker has another version of the model),
+  /// deadline_exceeded, overloaded.
   [[nodiscard]] static std::unique_ptr<Session> open(std::shared_ptr<const Model> model, SessionOptions options = {});
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+
+  /// The plan behind SessionOptions::objective; null without one. Lives as long as the session.
+  [[nodiscard]] const Plan* plan() const noexcept;
+  /// Plan::explain; without an objective nothing.
+  [[nodiscard]] std::string explain(std::size_t rows = 20) const;
 
   /// One inference; the head runs on the calling thread. Waits for a place when max_in_flight are under
   /// way. Throws as above.

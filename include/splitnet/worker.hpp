@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "splitnet/codec.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/stage_cache.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -24,6 +25,7 @@ struct WorkerOptions {
   /// Threads of the worker's own, each of which slices and runs for one request at a time. At least 1.
   std::size_t executor_threads = 1;
   StageCacheLimits cache = {};
+  CodecRegistry codecs = CodecRegistry::with_defaults();
   /// Requests that wait for an executor thread; one more is answered `overloaded`.
   std::size_t max_queued_requests = 256;
   /// Tensor bytes of the requests that wait or run; a request that would exceed it is answered `overloaded`.
@@ -49,12 +51,15 @@ struct WorkerStats {
 /// Serves any number of endpoints and models. Thread-safe. The destructor closes.
 ///
 /// What a request goes through, each step before the next: the model's name (a key of a table, never a
-/// path), the fingerprint, a place in the queue, deadline and cancellation, the cut, the inputs. The
+/// path), the fingerprint, a place in the queue, deadline and cancellation, the codec, the cut, the inputs. The
 /// first that fails ends it with an error message; whatever a stage throws becomes one too, and the worker
 /// goes on. A pass that has begun is not interrupted: its late answer is dropped.
 ///
+/// Asked for its profile of a model (Operation::profile), it measures it with the model's example inputs, once,
+/// between other work, and keeps it.
+///
 /// Replies carry `times_s`: "queue" (waiting for a thread), "slice" (getting the stage, next to nothing
-/// when it was cached), "run" (Stage::run).
+/// when it was cached), "decode" (unless the codec is raw), "run" (Stage::run).
 class Worker {
  public:
   /// Starts the executor threads. Throws invalid_argument, internal (no thread to be had).

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// Measures what the link to a worker can carry, over any transport.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "splitnet/link_profile.hpp"
+#include "splitnet/transport.hpp"
+
+namespace splitnet {
+
+struct LinkProbeOptions {
+  std::size_t small_messages = 15;  ///< Round trips for rtt_s and jitter_s. At least 3.
+  std::size_t large_messages = 5;   ///< Of the largest size, for each direction. At least 1.
+  /// The size of messages grows until one takes so long beyond the round trip, or has max_bytes.
+  double message_s = 0.12;                                      ///< Above 0.
+  std::size_t max_bytes = std::size_t{4} << 20;                 ///< At least 4096.
+  std::chrono::nanoseconds timeout = std::chrono::seconds(30);  ///< For all of it. Above 0.
+
+  /// Throws invalid_argument naming the field.
+  void validate() const;
+};
+
+/// Sends probes (Operation::probe) to the worker behind the connection, which needs no model:
+///   rtt_s + overhead_s  median round trip of small messages; overhead_s is the part of it that one more message in a
+///                       pipeline adds, jitter_s the median absolute deviation
+///   up, down            the size of the largest messages over their median time beyond that round trip, each direction
+///   by
+///                       itself
+/// What the worker says it waited for a thread is taken out, but for the least it ever waited. Costs about
+/// (small_messages + 3·large_messages) round trips and large_messages·message_s for each direction.
+/// Throws invalid_argument (options), deadline_exceeded (a link that carries nothing, or too little in `timeout`),
+/// and as Connection::call; incompatible when the worker does not know probes.
+LinkProfile probe_link(Connection& connection, const LinkProbeOptions& options = {});
+
+}  // namespace splitnet
