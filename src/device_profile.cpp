@@ -1,50 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/device_profile.hpp"
 
-#include <cereal/types/string.hpp>
-#include <cereal/types/vector.hpp>
 #include <fstream>
 #include <sstream>
 #include <string>
 
 #include "check_number.hpp"
-#include "json_archive.hpp"
+#include "profile_json.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
-
-using detail::json_field;
-
-template <class Archive>
-void serialize(Archive& archive, LayerTime& layer) {
-  json_field(archive, "name", layer.name);
-  json_field(archive, "time_s", layer.time_s);
-  json_field(archive, "spread_s", layer.spread_s);
-  json_field(archive, "peak_bytes", layer.peak_bytes);
-}
-
-template <class Archive>
-void serialize(Archive& archive, CodecSpeed& speed) {
-  json_field(archive, "codec", speed.codec);
-  json_field(archive, "encode_bytes_per_s", speed.encode_bytes_per_s);
-  json_field(archive, "decode_bytes_per_s", speed.decode_bytes_per_s);
-}
-
-template <class Archive>
-void serialize(Archive& archive, DeviceProfile& profile) {
-  json_field(archive, "fingerprint", profile.fingerprint);
-  json_field(archive, "machine", profile.machine);
-  json_field(archive, "framework", profile.framework);
-  json_field(archive, "threads", profile.threads);
-  json_field(archive, "load", profile.load);
-  json_field(archive, "pass_s", profile.pass_s);
-  json_field(archive, "pass_spread_s", profile.pass_spread_s);
-  json_field(archive, "stage_overhead_s", profile.stage_overhead_s);
-  json_field(archive, "calibration", profile.calibration);
-  json_field(archive, "relative_error", profile.relative_error);
-  json_field(archive, "layers", profile.layers);
-  json_field(archive, "codecs", profile.codecs);
-}
 
 namespace {
 

@@ -18,8 +18,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kCodecRuns = 15;
-constexpr std::size_t kEmptyPasses = 25;  // Microseconds each.
+constexpr std::size_t kCodecRuns = 9;
+constexpr auto kCodecPause = std::chrono::milliseconds(10);  // As between requests: what was in the caches is gone.
+constexpr std::size_t kEmptyPasses = 9;
+constexpr std::size_t kStages = 4;  // Microseconds each.
 
 double time_pass_s(const Stage& stage, const std::vector<Value>& inputs) {
   const auto start = Clock::now();
@@ -27,9 +29,13 @@ double time_pass_s(const Stage& stage, const std::vector<Value>& inputs) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::vector<double> time_passes_s(const Stage& stage, const std::vector<Value>& inputs, std::size_t passes) {
+std::vector<double> time_passes_s(const Stage& stage, const std::vector<Value>& inputs, std::size_t passes,
+                                  std::chrono::nanoseconds pause) {
   std::vector<double> times_s;
-  for (std::size_t i = 0; i < passes; ++i) times_s.push_back(time_pass_s(stage, inputs));
+  for (std::size_t i = 0; i < passes; ++i) {
+    std::this_thread::sleep_for(pause);
+    times_s.push_back(time_pass_s(stage, inputs));
+  }
   return times_s;
 }
 
@@ -52,11 +58,51 @@ double load_per_core() {
   return load / std::max(1U, std::thread::hardware_concurrency());
 }
 
-double stage_overhead_s(const Model& model, const std::vector<Value>& inputs, const StageOptions& options) {
+/// What a stage without layers costs.
+double empty_stage_s(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options) {
   const StageKey nothing{{LayerSet{}}, 0};
   if (model.refusal(nothing.cuts)) return 0;
-  const auto empty = model.make_stage(nothing, options);
-  return detail::median(time_passes_s(*empty, inputs, kEmptyPasses));
+  const auto empty = model.make_stage(nothing, options.stage);
+  return detail::median(time_passes_s(*empty, inputs, kEmptyPasses, options.pause));
+}
+
+/// Legal cuts that part the model into stages of about the same time.
+std::vector<Cut> even_cuts(const Model& model, const std::vector<LayerTime>& layers) {
+  double left_s = 0;
+  for (const LayerTime& layer : layers) left_s += layer.time_s;
+  const double part_s = left_s / kStages;
+  std::vector<Cut> cuts;
+  std::vector<LayerSet> heads;
+  LayerSet head;
+  double stage_s = 0;
+  for (std::size_t i = 0; i + 1 < layers.size() && cuts.size() + 1 < kStages; ++i) {
+    head.push_back(i);
+    stage_s += layers[i].time_s;
+    if (stage_s < part_s) continue;
+    heads.push_back(head);
+    if (model.refusal(heads)) {
+      heads.pop_back();
+      continue;
+    }
+    cuts.push_back(Cut::of(head));
+    stage_s = 0;
+  }
+  return cuts;
+}
+
+/// The sum over the stages, with a pause before each.
+double time_stages_s(const std::vector<std::unique_ptr<Stage>>& stages, const std::vector<Value>& inputs,
+                     std::chrono::nanoseconds pause) {
+  double sum_s = 0;
+  auto values = inputs;
+  for (const auto& stage : stages) {
+    std::this_thread::sleep_for(pause);
+    const auto start = Clock::now();
+    values = stage->run(std::move(values));
+    sum_s += std::chrono::duration<double>(Clock::now() - start).count();
+    values.resize(stage->info().boundary_count);
+  }
+  return sum_s;
 }
 
 std::vector<LayerTime> median_layers(const LayerGraph& graph, const std::vector<LayerTimings>& passes) {
@@ -110,16 +156,19 @@ void ProfileOptions::validate() const {
                                                  ", expected at least " + std::to_string(least));
   };
   at_least(whole_passes, 1, "whole_passes");
+  at_least(stage_passes, 1, "stage_passes");
   at_least(layer_passes, 2, "layer_passes");
 }
 
 DeviceProfile profile_device(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options) {
   options.validate();
-  if (inputs.empty() && !model.make_stage({})->info().inputs.empty()) {
+  const auto whole = model.make_stage({}, options.stage);
+  if (inputs.empty() && !whole->info().inputs.empty()) {
     throw Error(ErrorCode::invalid_argument,
                 "a model can't be profiled without inputs: make it with example inputs of the shapes that it will get");
   }
-  const std::size_t total = options.warm_up_passes + options.whole_passes + options.layer_passes + 1;
+  const std::size_t total =
+      options.warm_up_passes + options.layer_passes + 1 + options.whole_passes + options.stage_passes;
   std::size_t done = 0;
   const auto progress = [&](std::size_t passes) {
     done += passes;
@@ -131,17 +180,24 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
   profile.framework = model.framework();
   profile.threads = options.stage.threads;
   profile.load = load_per_core();
-  const auto whole = model.make_stage({}, options.stage);
-  (void)time_passes_s(*whole, inputs, options.warm_up_passes);
+  (void)time_passes_s(*whole, inputs, options.warm_up_passes, {});
   progress(options.warm_up_passes);
-  const auto layer_passes = model.time_layers(inputs, options.layer_passes, options.stage);
+  profile.layers = median_layers(model.layers(), model.time_layers(inputs, options.layer_passes, options.stage));
   progress(options.layer_passes + 1);
-  const auto whole_s = time_passes_s(*whole, inputs, options.whole_passes);
-  progress(options.whole_passes);
+
+  const auto stages = model.split(even_cuts(model, profile.layers), options.stage);
+  std::vector<double> whole_s;
+  std::vector<double> staged_s;
+  for (std::size_t i = 0; i < std::max(options.whole_passes, options.stage_passes); ++i) {  // In turns.
+    if (i < options.whole_passes) whole_s.push_back(time_passes_s(*whole, inputs, 1, options.pause).front());
+    if (i < options.stage_passes) staged_s.push_back(time_stages_s(stages, inputs, options.pause));
+  }
+  progress(options.whole_passes + options.stage_passes);
   profile.pass_s = detail::median(whole_s);
   profile.pass_spread_s = detail::spread(whole_s);
-  profile.stage_overhead_s = std::min(stage_overhead_s(model, inputs, options.stage), profile.pass_s / 2);
-  profile.layers = median_layers(model.layers(), layer_passes);
+  const double added_s =
+      stages.size() < 2 ? 0 : (detail::median(staged_s) - profile.pass_s) / static_cast<double>(stages.size() - 1);
+  profile.stage_overhead_s = std::min(std::max(added_s, empty_stage_s(model, inputs, options)), profile.pass_s / 2);
   profile.calibration = calibrate(profile.layers, profile.pass_s - profile.stage_overhead_s);
   return profile;
 }
@@ -156,6 +212,7 @@ CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, cons
   std::vector<double> encode_s;
   std::vector<double> decode_s;
   for (std::size_t i = 0; i < kCodecRuns; ++i) {
+    std::this_thread::sleep_for(kCodecPause);
     const auto start = Clock::now();
     const Value again = codec.encode(*tensor);
     const auto middle = Clock::now();
@@ -181,12 +238,12 @@ std::int64_t stage_memory_bytes(const DeviceProfile& profile, const StageInfo& i
 }
 
 double measure_load_factor(const Model& model, const std::vector<Value>& inputs, const DeviceProfile& profile,
-                           std::size_t passes, const StageOptions& options) {
+                           std::size_t passes, const StageOptions& options, std::chrono::nanoseconds pause) {
   profile.validate();
   profile.check_fits(model.layers());
   if (passes == 0) throw Error(ErrorCode::invalid_argument, "measure_load_factor: 0 passes, expected at least 1");
   const auto whole = model.make_stage({}, options);
-  return detail::median(time_passes_s(*whole, inputs, passes)) / profile.pass_s;
+  return detail::median(time_passes_s(*whole, inputs, passes, pause)) / profile.pass_s;
 }
 
 }  // namespace splitnet

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <future>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -44,9 +45,12 @@ class Prober {
 
   LinkProfile probe() {
     LinkProfile link;
-    (void)times_s(0, 0, 2);  // Warms up both sides.
-    const auto small_s = times_s(0, 0, options_.small_messages);
-    const double round_trip_s = detail::median(small_s) + least_wait_s_;
+    (void)times_s(0, 0, 2, {});  // Warms up both sides.
+    const auto small_s = times_s(0, 0, options_.small_messages, options_.pause);
+    // A wake-up on an idle worker is part of every call; a queue on a busy one is not the link's.
+    std::sort(waits_s_.begin(), waits_s_.end());
+    wake_up_s_ = waits_s_[waits_s_.size() / 4];
+    const double round_trip_s = detail::median(small_s) + wake_up_s_;
     link.jitter_s = detail::spread(small_s);
     link.overhead_s = std::clamp((pipelined_s() - round_trip_s) / (kPipelined - 1), 0.0, round_trip_s);
     link.rtt_s = round_trip_s - link.overhead_s;
@@ -64,14 +68,18 @@ class Prober {
     const double took_s = seconds_since(start);
     const auto waited = reply.times_s.find("queue");
     const double wait_s = waited == reply.times_s.end() ? 0 : std::clamp(waited->second, 0.0, took_s);
-    least_wait_s_ = least_wait_s_ < 0 ? wait_s : std::min(least_wait_s_, wait_s);
+    waits_s_.push_back(wait_s);
     return took_s - wait_s;
   }
 
-  std::vector<double> times_s(std::size_t up_bytes, std::size_t down_bytes, std::size_t count) {
+  std::vector<double> times_s(std::size_t up_bytes, std::size_t down_bytes, std::size_t count,
+                              std::chrono::nanoseconds pause) {
     const Message message = probe_message(up_bytes, down_bytes);
     std::vector<double> times;
-    for (std::size_t i = 0; i < count; ++i) times.push_back(time_s(message));
+    for (std::size_t i = 0; i < count; ++i) {
+      std::this_thread::sleep_for(pause);
+      times.push_back(time_s(message));
+    }
     return times;
   }
 
@@ -98,7 +106,7 @@ class Prober {
   double bytes_per_s(double round_trip_s, Sizes&& sizes) {
     const auto beyond_s = [&](std::size_t bytes, std::size_t count) {
       const auto [up, down] = sizes(bytes);
-      return detail::median(times_s(up, down, count)) + least_wait_s_ - round_trip_s;
+      return detail::median(times_s(up, down, count, {})) + wake_up_s_ - round_trip_s;
     };
     std::size_t bytes = kSmallestBytes;
     while (beyond_s(bytes, 1) < options_.message_s && bytes * kGrowth <= options_.max_bytes) bytes *= kGrowth;
@@ -109,7 +117,8 @@ class Prober {
   Connection& connection_;
   const LinkProbeOptions& options_;
   const Clock::time_point until_;
-  double least_wait_s_ = -1;
+  std::vector<double> waits_s_;  // For a thread of the worker.
+  double wake_up_s_ = 0;
 };
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "check_number.hpp"
-#include "json_archive.hpp"
+#include "profile_json.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
 
@@ -167,15 +167,6 @@ void LinkProfile::validate() const {
   check_not_negative("link profile: overhead_s", overhead_s);
   check_positive("link profile: up_bytes_per_s", up_bytes_per_s);
   check_positive("link profile: down_bytes_per_s", down_bytes_per_s);
-}
-
-template <class Archive>
-void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& archive, LinkProfile& profile) {
-  detail::json_field(archive, "rtt_s", profile.rtt_s);
-  detail::json_field(archive, "jitter_s", profile.jitter_s);
-  detail::json_field(archive, "overhead_s", profile.overhead_s);
-  detail::json_field(archive, "up_bytes_per_s", profile.up_bytes_per_s);
-  detail::json_field(archive, "down_bytes_per_s", profile.down_bytes_per_s);
 }
 
 std::string to_json(const LinkProfile& profile) {

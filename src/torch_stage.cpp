@@ -110,6 +110,11 @@ StageInput unpack_input(const c10::IValue& archive) {
   return input;
 }
 
+/// A stage that only passes values on needs no thread of its own.
+bool is_empty(const torch::jit::Graph& graph) {
+  return graph.nodes().begin() == graph.nodes().end();
+}
+
 }  // namespace
 
 TorchStage::TorchStage(StageInfo info, std::vector<StageInput> inputs, std::shared_ptr<torch::jit::Graph> graph,
@@ -118,7 +123,7 @@ TorchStage::TorchStage(StageInfo info, std::vector<StageInput> inputs, std::shar
       inputs_(std::move(inputs)),
       graph_(std::move(graph)),
       code_(graph_, "stage"),
-      executor_(options.threads > 0 ? TorchExecutor::with_threads(options.threads) : nullptr) {
+      executor_(options.threads > 0 && !is_empty(*graph_) ? TorchExecutor::with_threads(options.threads) : nullptr) {
   if (options.threads < 0) {
     throw Error(ErrorCode::invalid_argument,
                 "the number of threads is " + std::to_string(options.threads) + ", expected 0 or more");

@@ -172,7 +172,7 @@ TEST_P(SessionTest, RefusesCodecsThatItOrTheWorkerDoesNotKnow) {
 
 /// As if measured: a worker `speed` times as fast as the device, which takes 8 ms for the 8 layers.
 SessionOptions planned(SessionOptions session, const Model& model, double speed, double bytes_per_s) {
-  auto profile = profile_device(model, model.example_inputs());
+  auto profile = profile_device(model, model.example_inputs(), {.pause = 0ns});
   profile.pass_s = 8e-3;
   profile.stage_overhead_s = 0;
   for (auto& layer : profile.layers) layer.time_s = 1e-3;

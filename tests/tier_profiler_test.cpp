@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -74,7 +75,7 @@ TEST_F(TierProfiler, MeasuresAllThatAPlanNeeds) {
 }
 
 TEST_F(TierProfiler, TakesWhatIsGivenInsteadOfMeasuring) {
-  const auto profile = profile_device(*model_, model_->example_inputs());
+  const auto profile = profile_device(*model_, model_->example_inputs(), {.pause = std::chrono::nanoseconds(0)});
   const TwoTierOptions options{
       .device_profile = profile.scaled(3), .worker_profile = profile.scaled(2), .link_profile = some_link};
   worker_->close();  // Nobody is asked.

@@ -19,6 +19,7 @@
 #include "splitnet/session.hpp"
 #include "splitnet/stage.hpp"
 #include "splitnet/stage_cache.hpp"
+#include "splitnet/sweep.hpp"
 #include "splitnet/tensor.hpp"
 #include "splitnet/tier_profiler.hpp"
 #include "splitnet/transport.hpp"

@@ -38,7 +38,7 @@ struct DeviceProfile {
   double load = 0;              ///< Runnable tasks per core on this machine just before (load average of one minute).
   double pass_s = 0;            ///< Median of the whole model in one stage.
   double pass_spread_s = 0;     ///< Median absolute deviation of it.
-  double stage_overhead_s = 0;  ///< What a stage costs whatever is in it.
+  double stage_overhead_s = 0;  ///< What one more stage costs, whatever is in it.
   double calibration = 1;       ///< pass_s over the sum of the layers as they were measured one by one.
   double relative_error = 0;    ///< Of predictions: the typical error on machines that were measured; 0: measured.
   std::vector<LayerTime> layers;

@@ -3,6 +3,7 @@
 /// Measures how long a model's layers take on this machine.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,12 +17,17 @@
 
 namespace splitnet {
 
-/// The defaults cost 18 passes of the whole model.
+/// The defaults cost 20 passes of the whole model.
 struct ProfileOptions {
   StageOptions stage = {};  ///< As the stages will run later.
   std::size_t warm_up_passes = 2;
-  std::size_t whole_passes = 7;  ///< At least 1.
-  std::size_t layer_passes = 8;  ///< At least 2: the first warms up and counts memory.
+  std::size_t layer_passes = 7;  ///< At least 2: the first warms up and counts memory.
+  std::size_t whole_passes = 6;  ///< At least 1.
+  std::size_t stage_passes = 4;  ///< Of the model in several stages, one after the other. At least 1.
+  /// The machine idles so long before each whole pass and each stage, as it does between requests and while the other
+  /// side works: caches lose what a pass needs, which for short models costs a third more time. 0: without a break, as
+  /// a pipeline that is full.
+  std::chrono::nanoseconds pause = std::chrono::milliseconds(30);
   /// Called after each phase with passes done and passes altogether; on the calling thread. Empty: silence.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
 
@@ -29,11 +35,11 @@ struct ProfileOptions {
   void validate() const;
 };
 
-/// Times the model as one stage (median pass_s), and its layers by marks inside whole passes (median for each),
-/// and scales the layers so that they add up to pass_s − stage_overhead_s: a sum of parts measured one by one
-/// would leave out what they do to each other's caches. The overhead of a stage is that of one without layers.
-/// Does not change `inputs`. Meant for an otherwise idle machine: `load` says what it was.
-/// Throws as ProfileOptions::validate and Stage::run.
+/// Times the model as one stage (median pass_s), cut into up to four stages of equal length, and its layers by marks
+/// inside of whole passes (median for each). What every further stage adds is stage_overhead_s, at least what one
+/// without layers takes; the layers are scaled so that they add up to pass_s − stage_overhead_s: a sum of parts
+/// measured one by one would leave out what they do to each other's caches. Does not change `inputs`. Meant for an
+/// otherwise idle machine: `load` says what it was. Throws as ProfileOptions::validate and Stage::run.
 DeviceProfile profile_device(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options = {});
 
 /// How fast this machine is with a codec, on an f32 tensor as it crosses cuts of this model: of those that the codec
@@ -46,6 +52,7 @@ std::int64_t stage_memory_bytes(const DeviceProfile& profile, const StageInfo& i
 /// λ: how much slower than its profile the model runs here now, from the median of `passes` whole passes. Throws
 /// incompatible (a profile of another model), invalid_argument (no passes), and as Stage::run.
 double measure_load_factor(const Model& model, const std::vector<Value>& inputs, const DeviceProfile& profile,
-                           std::size_t passes = 3, const StageOptions& options = {});
+                           std::size_t passes = 3, const StageOptions& options = {},
+                           std::chrono::nanoseconds pause = ProfileOptions{}.pause);
 
 }  // namespace splitnet

@@ -14,6 +14,8 @@ namespace splitnet {
 struct LinkProbeOptions {
   std::size_t small_messages = 15;  ///< Round trips for rtt_s and jitter_s. At least 3.
   std::size_t large_messages = 5;   ///< Of the largest size, for each direction. At least 1.
+  /// Before each round trip of a small message, as between requests; see ProfileOptions::pause.
+  std::chrono::nanoseconds pause = std::chrono::milliseconds(30);
   /// The size of messages grows until one takes so long beyond the round trip, or has max_bytes.
   double message_s = 0.12;                                      ///< Above 0.
   std::size_t max_bytes = std::size_t{4} << 20;                 ///< At least 4096.
@@ -29,10 +31,10 @@ struct LinkProbeOptions {
 ///   up, down            the size of the largest messages over their median time beyond that round trip, each direction
 ///   by
 ///                       itself
-/// What the worker says it waited for a thread is taken out, but for the least it ever waited. Costs about
-/// (small_messages + 3·large_messages) round trips and large_messages·message_s for each direction.
-/// Throws invalid_argument (options), deadline_exceeded (a link that carries nothing, or too little in `timeout`),
-/// and as Connection::call; incompatible when the worker does not know probes.
+/// What the worker says it waited for a thread is taken out, but for the lower quartile of it: waking one is part of
+/// every call. Costs about (small_messages + 3·large_messages) round trips and large_messages·message_s for each
+/// direction. Throws invalid_argument (options), deadline_exceeded (a link that carries nothing, or too little in
+/// `timeout`), and as Connection::call; incompatible when the worker does not know probes.
 LinkProfile probe_link(Connection& connection, const LinkProbeOptions& options = {});
 
 }  // namespace splitnet

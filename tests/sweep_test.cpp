@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/sweep.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "error_of.hpp"
+#include "served_model.hpp"
+#include "splitnet/device_profiler.hpp"
+#include "splitnet/error.hpp"
+#include "splitnet/worker.hpp"
+
+namespace splitnet {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::throws;
+
+class SweepTest : public ::testing::Test {
+ protected:
+  SweepTest() {
+    worker_->add_model("net", model_);
+    options_.workers = {worker_->serve(options_.registry, "tcp://127.0.0.1:0")};
+    options_.repetitions = 4;
+    options_.pause = 0ns;
+    options_.link_profiles = {LinkProfile{1e-4, 0, 0, 1e8, 1e8}};
+  }
+  Sweep run() { return run_sweep(model_, testing::inputs_of(1), options_); }
+
+  std::shared_ptr<const Model> model_ = testing::ArithmeticModel::make({.sleep = {{1, 2ms}, {6, 3ms}}, .refused = {3}});
+  std::unique_ptr<Worker> worker_ = Worker::create();
+  SweepOptions options_;
+};
+
+TEST_F(SweepTest, MeasuresEveryLegalCutAndWhatIsNotSplit) {
+  const auto sweep = run();
+  EXPECT_EQ(sweep.fingerprint, model_->fingerprint());
+  ASSERT_EQ(sweep.links.size(), 1U);
+  std::vector<std::size_t> heads;
+  for (const SweepRow& row : sweep.links.front().rows) {
+    heads.push_back(row.head_layers);
+    EXPECT_EQ(row.first_s.size(), 2U);
+    EXPECT_EQ(row.second_s.size(), 2U);
+    EXPECT_GE(row.measured.total_s, 5e-3) << row.cut;
+    EXPECT_GT(row.predicted.total_s, 0);
+    EXPECT_TRUE(row.repetition_error());
+  }
+  EXPECT_EQ(heads, (std::vector<std::size_t>{0, 1, 2, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(sweep.links.front().rows.front().cut, "worker only");
+  EXPECT_EQ(sweep.links.front().rows[1].cut, "after stem");
+  EXPECT_EQ(sweep.links.front().rows.back().cut, "device only");
+  EXPECT_EQ(sweep.links.front().rows.back().measured.tail_s, 0);
+}
+
+/// Times of which one is sleep and the rest noise: the terms must be where the sleep is.
+TEST_F(SweepTest, PutsTimesIntoTheirTerms) {
+  for (const SweepRow& row : run().links.front().rows) {
+    const double head_s = row.head_layers < 2 ? 0 : row.head_layers < 7 ? 2e-3 : 5e-3;
+    EXPECT_GE(row.measured.head_s, head_s) << row.cut;
+    EXPECT_GE(row.measured.tail_s, 5e-3 - head_s) << row.cut;
+    EXPECT_GE(row.predicted.head_s, 0.9 * head_s) << row.cut;
+    EXPECT_GE(row.predicted.tail_s, 0.9 * (5e-3 - head_s)) << row.cut;
+  }
+}
+
+TEST_F(SweepTest, TakesASampleOfCutsAndLeavesOutWhatWouldTakeTooLong) {
+  options_.max_cuts = 2;
+  options_.codecs.push_back({.name = "f16", .ratio = 0.5});
+  options_.link_profiles = {LinkProfile{0.1, 0, 0, 1e8, 1e8}};
+  options_.max_plan_s = 0.05;
+  const auto sweep = run();
+  const LinkSweep& link = sweep.links.front();
+  std::set<std::size_t> heads;
+  for (const SweepRow& row : link.rows) {
+    heads.insert(row.head_layers);
+    EXPECT_EQ(row.not_measured.empty(), row.cut == "device only") << row.cut;
+    EXPECT_EQ(row.second_s.empty(), !row.not_measured.empty()) << row.cut;
+  }
+  EXPECT_EQ(link.rows.size(), 7U);
+  EXPECT_EQ(heads.size(), 4U);
+  EXPECT_EQ(link.rows[link.chosen].cut, "device only");
+  EXPECT_EQ(link.best, link.chosen);
+  EXPECT_EQ(link.regret, 0);
+  EXPECT_FALSE(link.split_wins);
+}
+
+TEST_F(SweepTest, MeasuresTheChosenPlanThoughItIsNotInTheSample) {
+  const auto profile = [&](double first_s, double second_s) {
+    auto made = profile_device(*model_, model_->example_inputs(), {.pause = 0ns});
+    made.stage_overhead_s = 0;
+    for (std::size_t i = 0; i < made.layers.size(); ++i) made.layers[i].time_s = i < 6 ? first_s : second_s;
+    return made;
+  };
+  options_.max_cuts = 1;
+  options_.device_profile = profile(1e-6, 10);
+  options_.worker_profile = profile(10, 1e-6);
+  const auto sweep = run();
+  const LinkSweep& link = sweep.links.front();
+  EXPECT_EQ(link.rows[link.chosen].head_layers, 6U);
+  EXPECT_TRUE(link.rows[link.chosen].first_s.empty());
+  EXPECT_FALSE(link.rows[link.chosen].repetition_error());
+  EXPECT_EQ(link.rows[link.chosen].second_s.size(), 2U);
+}
+
+TEST_F(SweepTest, SweepsAGridOfLinksAndTellsHowFarItIs) {
+  options_.workers.push_back("shaped://delay=5ms@" + options_.workers.front());
+  options_.link_profiles = {};
+  options_.max_cuts = 1;
+  std::size_t last_done = 0;
+  std::size_t last_total = 1;
+  options_.progress = [&](const std::string&, std::size_t done, std::size_t total) {
+    EXPECT_LE(done, total);
+    last_done = done;
+    last_total = total;
+  };
+  const auto sweep = run();
+  ASSERT_EQ(sweep.links.size(), 2U);
+  EXPECT_EQ(last_done, last_total);
+  EXPECT_GT(sweep.links[1].link.rtt_s, sweep.links[0].link.rtt_s + 5e-3);
+  EXPECT_GT(sweep.links[1].rows.front().measured.transport_s, 10e-3);
+}
+
+TEST_F(SweepTest, ComesBackFromJson) {
+  options_.max_cuts = 2;
+  const auto sweep = run();
+  EXPECT_EQ(sweep_from_json(to_json(sweep)), sweep);
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "sweep", [] { (void)sweep_from_json("{\"schema_version\": 1}"); }));
+  auto json = to_json(sweep);
+  json.replace(json.find("\"schema_version\": 1"), 19, "\"schema_version\": 9");
+  EXPECT_TRUE(throws(ErrorCode::incompatible, "schema_version is 9", [&] { (void)sweep_from_json(json); }));
+  auto wrong = sweep;
+  wrong.links.front().best = 100;
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "rows", [&] { (void)sweep_from_json(to_json(wrong)); }));
+}
+
+TEST_F(SweepTest, ChecksItsOptions) {
+  const auto refused = [&](auto change, const char* words) {
+    auto wrong = options_;
+    change(wrong);
+    return throws(ErrorCode::invalid_argument, words, [&] { (void)run_sweep(model_, testing::inputs_of(1), wrong); });
+  };
+  EXPECT_TRUE(refused([](SweepOptions& o) { o.workers.clear(); }, "workers"));
+  EXPECT_TRUE(refused([](SweepOptions& o) { o.repetitions = 1; }, "repetitions is 1"));
+  EXPECT_TRUE(refused([](SweepOptions& o) { o.max_plan_s = 0; }, "max_plan_s"));
+  EXPECT_TRUE(refused([](SweepOptions& o) { o.link_profiles.resize(3); }, "link_profiles has 3"));
+}
+
+}  // namespace
+}  // namespace splitnet
