@@ -1,98 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long does planning take? A chain of 500 layers chosen again under new conditions, a DAG of 500 layers and 1,000
-// edges by minimum cut, 16 tiers by 96 layers by dynamic programming. Random problems, the same in every run.
+// edges at most by minimum cut, 16 tiers by 96 layers by dynamic programming. Random problems, the same in every run.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <map>
-#include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "planning_samples.hpp"
 #include "splitnet/planner.hpp"
 
 namespace {
 
 using namespace splitnet;
 
-class Problems {
- public:
-  LayerGraph chain(std::size_t layers) {
-    LayerGraph graph = graph_of(layers);
-    for (std::size_t i = 0; i < layers; ++i) graph.values[i].consumers = {i};
-    return graph;
-  }
+/// Without memory limits and codecs, so that all three planners do what their figures are for.
+PlanningProblem problem_of(testing::RandomProblems& random, LayerGraph graph, std::size_t tiers) {
+  PlanningProblem problem = random.problem(std::move(graph), tiers);
+  problem.codecs = {CodecProfile{}};
+  for (Tier& tier : problem.tiers) tier.memory_bytes.reset();
+  return problem;
+}
 
-  /// Every layer reads the one before it, and every other edge skips some.
-  LayerGraph dag(std::size_t layers, std::size_t edges) {
-    LayerGraph graph = chain(layers);
-    for (std::size_t edge = layers; edge < edges; ++edge) {
-      const std::size_t to = 2 + below(layers - 2);
-      auto& consumers = graph.values[to - 1 - below(std::min<std::size_t>(to - 1, 40))].consumers;
-      if (std::find(consumers.begin(), consumers.end(), to) == consumers.end()) consumers.push_back(to);
-      std::sort(consumers.begin(), consumers.end());
-    }
-    return graph;
-  }
-
-  PlanningProblem problem(LayerGraph graph, std::size_t tiers) {
-    PlanningProblem problem;
-    problem.graph = std::move(graph);
-    for (std::size_t i = 0; i < tiers; ++i) problem.tiers.push_back(tier(problem.graph, i));
-    for (std::size_t i = 0; i + 1 < tiers; ++i) {
-      problem.links.emplace_back();
-      for (std::size_t j = i + 1; j < tiers; ++j) problem.links.back().emplace_back(link());
-    }
-    return problem;
-  }
-
-  LinkProfile link() { return {between(0, 2e-3), 0, between(0, 2e-4), between(1e6, 1e8), between(1e6, 1e8)}; }
-
- private:
-  std::size_t below(std::size_t bound) { return static_cast<std::size_t>(random_() % bound); }
-  double between(double low, double high) {
-    return low + (high - low) * static_cast<double>(random_() >> 11U) * 0x1p-53;
-  }
-
-  LayerGraph graph_of(std::size_t layers) {
-    LayerGraph graph;
-    graph.fingerprint = "bench";
-    for (std::size_t i = 0; i <= layers; ++i) {
-      GraphValue value;
-      value.producer = static_cast<std::ptrdiff_t>(i) - 1;
-      value.type = "Tensor";
-      value.dtype = "f32";
-      value.bytes = static_cast<std::int64_t>(4 + below(1'000'000));
-      value.is_output = i == layers;
-      graph.values.push_back(value);
-      if (i == layers) break;
-      Layer layer;
-      layer.name = std::to_string(i);
-      layer.parameter_bytes = static_cast<std::int64_t>(below(100'000));
-      graph.layers.push_back(layer);
-    }
-    return graph;
-  }
-
-  Tier tier(const LayerGraph& graph, std::size_t index) {
-    Tier tier;
-    tier.name = "tier " + std::to_string(index);
-    tier.profile.fingerprint = graph.fingerprint;
-    for (const Layer& layer : graph.layers) {
-      tier.profile.layers.push_back({layer.name, between(1e-5, 1e-3) / static_cast<double>(1 + index), 0, 0});
-      tier.profile.pass_s += tier.profile.layers.back().time_s;
-    }
-    return tier;
-  }
-
-  std::mt19937_64 random_{20261121};
-};
+constexpr std::uint64_t seed = 20261121;
 
 void chain500(benchmark::State& state) {
-  Problems problems;
-  const SequentialPlanner planner(problems.problem(problems.chain(500), 2));
-  SequentialPlanner::Conditions conditions{problems.link()};
+  testing::RandomProblems random(seed);
+  const PlanningProblem problem = problem_of(random, random.chain(500), 2);
+  const SequentialPlanner planner(problem);
+  SequentialPlanner::Conditions conditions{*problem.link(0, 1)};
   for (auto _ : state) {
     conditions.link.up_bytes_per_s *= conditions.link.up_bytes_per_s > 1e8 ? 1e-2 : 1.01;
     benchmark::DoNotOptimize(planner.choose(Objective::latency, {}, conditions));
@@ -100,14 +39,14 @@ void chain500(benchmark::State& state) {
 }
 
 void dag500(benchmark::State& state) {
-  Problems problems;
-  const auto problem = problems.problem(problems.dag(500, 1000), 2);
+  testing::RandomProblems random(seed);
+  const auto problem = problem_of(random, random.dag(500), 2);
   for (auto _ : state) benchmark::DoNotOptimize(plan_dag(problem, Objective::latency));
 }
 
 void tiers16x96(benchmark::State& state) {
-  Problems problems;
-  const auto problem = problems.problem(problems.chain(96), 16);
+  testing::RandomProblems random(seed);
+  const auto problem = problem_of(random, random.chain(96), 16);
   for (auto _ : state) benchmark::DoNotOptimize(plan_tiers(problem, Objective::latency));
 }
 

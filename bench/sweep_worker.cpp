@@ -53,7 +53,11 @@ WorkerProcess::~WorkerProcess() {
 }
 
 void WorkerProcess::enter_namespace() {
-  if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+  if (!succeeds("command -v ip tc nsenter > /dev/null")) {
+    why_not_shaped_ = "ip, tc or nsenter is missing";
+    return;
+  }
+  if (unshare(CLONE_NEWNET) != 0) {
     why_not_shaped_ = std::string("no network namespace: ") + std::strerror(errno);
     return;
   }

@@ -12,7 +12,7 @@
 namespace splitnet {
 namespace {
 
-/// Where each storage that the tensors of `values` view occurs, sorted.
+/// The storage of every tensor in `values`, sorted; one that several tensors view is there several times.
 std::vector<const std::byte*> storages_of(const std::vector<Value>& values) {
   std::vector<const std::byte*> storages;
   for (const Value& value : values) {
@@ -20,6 +20,12 @@ std::vector<const std::byte*> storages_of(const std::vector<Value>& values) {
   }
   std::sort(storages.begin(), storages.end());
   return storages;
+}
+
+std::string known_names(const CodecRegistry& registry) {
+  std::string known;
+  for (const auto& name : registry.names()) known += (known.empty() ? "" : ", ") + name;
+  return known;
 }
 
 bool occurs_once(const std::vector<const std::byte*>& storages, const Tensor& tensor) {
@@ -41,6 +47,7 @@ void CodecRegistry::add(std::string name, Factory factory) {
     throw Error(ErrorCode::invalid_argument,
                 "a codec can't have the name '" + name + "': expected a word without ':' other than raw");
   }
+  if (!factory) throw Error(ErrorCode::invalid_argument, "codec '" + name + "': the factory is empty");
   factories_[std::move(name)] = std::move(factory);
 }
 
@@ -57,11 +64,12 @@ std::shared_ptr<const Codec> CodecRegistry::make(const std::string& name) const 
   const std::string base = name.substr(0, colon);
   const auto found = factories_.find(base);
   if (found == factories_.end()) {
-    std::string known;
-    for (const auto& other : names()) known += (known.empty() ? "" : ", ") + other;
-    throw Error(ErrorCode::invalid_argument, "unknown codec '" + base.substr(0, 80) + "'; expected one of: " + known);
+    throw Error(ErrorCode::invalid_argument,
+                "unknown codec '" + base.substr(0, 80) + "'; expected one of: " + known_names(*this));
   }
-  return found->second(colon == std::string::npos ? "" : name.substr(colon + 1));
+  auto codec = found->second(colon == std::string::npos ? "" : name.substr(colon + 1));
+  if (!codec) throw Error(ErrorCode::internal, "the factory of codec '" + base + "' gave none");
+  return codec;
 }
 
 std::vector<Value> encode_values(const Codec& codec, std::vector<Value> values) {
@@ -75,16 +83,41 @@ std::vector<Value> encode_values(const Codec& codec, std::vector<Value> values) 
   return values;
 }
 
-std::vector<Value> decode_values(const Codec& codec, std::vector<Value> values) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    auto* pair = std::get_if<Tuple>(&values[i].variant());
-    const auto* coded = pair == nullptr || pair->items.size() != 2 ? nullptr : pair->items[0].get_if<bool>();
-    if (coded == nullptr) {
-      throw Error(ErrorCode::corrupt, "value " + std::to_string(i) + " is a " + describe(values[i]) +
-                                          ", expected (coded, value) from a codec");
+namespace {
+
+/// The value that travelled, and whether it is encoded. Throws corrupt.
+std::pair<bool, Value*> opened(Value& value) {
+  auto* pair = std::get_if<Tuple>(&value.variant());
+  const auto* coded = pair == nullptr || pair->items.size() != 2 ? nullptr : pair->items[0].get_if<bool>();
+  if (coded == nullptr) {
+    throw Error(ErrorCode::corrupt, "found a " + describe(value) + ", expected (coded, value) from a codec");
+  }
+  return {*coded, &pair->items[1]};
+}
+
+}  // namespace
+
+std::vector<Value> decode_values(const Codec& codec, std::vector<Value> values, std::size_t max_bytes) {
+  const auto storages = storages_of(values);
+  std::size_t bytes = 0;
+  for (Value& value : values) {
+    const auto [is_coded, travelled] = opened(value);
+    if (!is_coded) continue;
+    const std::size_t decoded = codec.decoded_bytes(*travelled);
+    if (decoded > max_bytes - bytes) {
+      throw Error(ErrorCode::too_large, "values decode to more than " + std::to_string(max_bytes) + " bytes");
     }
-    Value arrived = *coded ? Value(codec.decode(pair->items[1])) : std::move(pair->items[1]);
-    values[i] = std::move(arrived);
+    bytes += decoded;
+    for_each_tensor(*travelled, [&](const Tensor& tensor) {
+      if (tensor.element_count() > 0 && !occurs_once(storages, tensor)) {
+        throw Error(ErrorCode::corrupt, "an encoded " + describe(tensor) + " shares its storage with another value");
+      }
+    });
+  }
+  for (Value& value : values) {
+    const auto [is_coded, travelled] = opened(value);
+    Value arrived = is_coded ? Value(codec.decode(*travelled)) : std::move(*travelled);
+    value = std::move(arrived);
   }
   return values;
 }

@@ -56,6 +56,21 @@ void DeviceProfile::check_fits(const LayerGraph& graph) const {
     if (layers[i].name == graph.layers[i].name) continue;
     refuse("layer " + std::to_string(i) + " is '" + layers[i].name + "', in the model '" + graph.layers[i].name + "'");
   }
+  if (inputs == inputs_of(graph)) return;
+  throw Error(ErrorCode::incompatible, "device profile for inputs " + inputs + ", the model has " + inputs_of(graph));
+}
+
+std::string inputs_of(const LayerGraph& graph) {
+  std::string text;
+  for (const GraphValue& value : graph.values) {
+    if (value.producer != GraphValue::from_input) continue;
+    if (!text.empty()) text += "; ";
+    text += value.dtype.empty() ? value.type : value.dtype + "[";
+    if (value.dtype.empty()) continue;
+    for (std::size_t d = 0; d < value.sizes.size(); ++d) text += (d > 0 ? ", " : "") + std::to_string(value.sizes[d]);
+    text += "]";
+  }
+  return text;
 }
 
 DeviceProfile DeviceProfile::scaled(double factor) const {

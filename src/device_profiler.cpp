@@ -165,7 +165,8 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
   const auto whole = model.make_stage({}, options.stage);
   if (inputs.empty() && !whole->info().inputs.empty()) {
     throw Error(ErrorCode::invalid_argument,
-                "a model can't be profiled without inputs: make it with example inputs of the shapes that it will get");
+                "a model can't be profiled without inputs: make it with example inputs of the shapes that it will get "
+                "(splitnet-worker: --input)");
   }
   const std::size_t total =
       options.warm_up_passes + options.layer_passes + 1 + options.whole_passes + options.stage_passes;
@@ -178,6 +179,7 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
   profile.fingerprint = model.fingerprint();
   profile.machine = describe_machine();
   profile.framework = model.framework();
+  profile.inputs = inputs_of(model.layers());
   profile.threads = options.stage.threads;
   profile.load = load_per_core();
   (void)time_passes_s(*whole, inputs, options.warm_up_passes, {});
@@ -189,10 +191,15 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
   std::vector<double> whole_s;
   std::vector<double> staged_s;
   for (std::size_t i = 0; i < std::max(options.whole_passes, options.stage_passes); ++i) {  // In turns.
-    if (i < options.whole_passes) whole_s.push_back(time_passes_s(*whole, inputs, 1, options.pause).front());
-    if (i < options.stage_passes) staged_s.push_back(time_stages_s(stages, inputs, options.pause));
+    if (i < options.whole_passes) {
+      whole_s.push_back(time_passes_s(*whole, inputs, 1, options.pause).front());
+      progress(1);
+    }
+    if (i < options.stage_passes) {
+      staged_s.push_back(time_stages_s(stages, inputs, options.pause));
+      progress(1);
+    }
   }
-  progress(options.whole_passes + options.stage_passes);
   profile.pass_s = detail::median(whole_s);
   profile.pass_spread_s = detail::spread(whole_s);
   const double added_s =

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "coded_tensor.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet::detail {
@@ -46,12 +47,11 @@ float float_of(std::uint16_t half) {
 class HalfCodec final : public Codec {
  public:
   bool takes(const Tensor& tensor) const noexcept override {
-    constexpr std::size_t most_gaps = 4;
-    return tensor.dtype == DType::f32 && tensor.span_bytes() / most_gaps <= tensor.packed_bytes();
+    return tensor.dtype == DType::f32 && has_few_gaps(tensor);
   }
 
   Value encode(const Tensor& tensor) const override {
-    Tensor coded = like(tensor, DType::f16);
+    Tensor coded = tensor_like(tensor, DType::f16);
     const std::size_t count = tensor.span_bytes() / sizeof(float);
     const auto* from = reinterpret_cast<const float*>(tensor.data());
     auto* to = reinterpret_cast<std::uint16_t*>(coded.data());
@@ -59,25 +59,23 @@ class HalfCodec final : public Codec {
     return coded;
   }
 
+  std::size_t decoded_bytes(const Value& coded) const override { return 2 * checked(coded).span_bytes(); }
+
   Tensor decode(const Value& coded) const override {
-    const auto* tensor = coded.get_if<Tensor>();
-    if (tensor == nullptr || tensor->dtype != DType::f16) {
-      throw Error(ErrorCode::corrupt, "codec f16: found a " + describe(coded) + ", expected a tensor of f16");
-    }
-    Tensor decoded = like(*tensor, DType::f32);
-    const std::size_t count = tensor->span_bytes() / sizeof(std::uint16_t);
-    const auto* from = reinterpret_cast<const std::uint16_t*>(tensor->data());
+    const Tensor& tensor = checked(coded);
+    Tensor decoded = tensor_like(tensor, DType::f32);
+    const std::size_t count = tensor.span_bytes() / sizeof(std::uint16_t);
+    const auto* from = reinterpret_cast<const std::uint16_t*>(tensor.data());
     auto* to = reinterpret_cast<float*>(decoded.data());
     for (std::size_t i = 0; i < count; ++i) to[i] = float_of(from[i]);
     return decoded;
   }
 
  private:
-  /// Of the same sizes and strides.
-  static Tensor like(const Tensor& tensor, DType dtype) {
-    Tensor result{{}, dtype, tensor.sizes, tensor.strides, 0};
-    result.storage = Storage::allocate(result.span_bytes());
-    return result;
+  static const Tensor& checked(const Value& coded) {
+    const auto* tensor = coded.get_if<Tensor>();
+    if (tensor != nullptr && tensor->dtype == DType::f16 && has_few_gaps(*tensor)) return *tensor;
+    throw Error(ErrorCode::corrupt, "codec f16: found a " + describe(coded) + ", expected a tensor of f16");
   }
 };
 

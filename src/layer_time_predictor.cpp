@@ -138,6 +138,7 @@ DeviceProfile LayerTimePredictor::predict(const LayerGraph& graph) const {
   profile.fingerprint = graph.fingerprint;
   profile.machine = "predicted";
   profile.framework = "none";
+  profile.inputs = inputs_of(graph);
   profile.stage_overhead_s = stage_overhead_s;
   profile.pass_s = stage_overhead_s;
   profile.relative_error = relative_error;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <future>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -21,7 +22,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kSmallestBytes = 4096;
 constexpr std::size_t kGrowth = 4;
-constexpr std::size_t kPipelined = 32;
+constexpr std::size_t kPipelined = 8;
+constexpr double kTick_s = 1e-9;  // What takes less can't be told from nothing.
 
 Message probe_message(std::size_t up_bytes, std::size_t down_bytes) {
   Message message;
@@ -38,6 +40,12 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// A round trip, of which the worker says that it waited so long for a thread.
+struct RoundTrip {
+  double took_s = 0;
+  double waited_s = 0;
+};
+
 class Prober {
  public:
   Prober(Connection& connection, const LinkProbeOptions& options)
@@ -45,45 +53,71 @@ class Prober {
 
   LinkProfile probe() {
     LinkProfile link;
-    (void)times_s(0, 0, 2, {});  // Warms up both sides.
-    const auto small_s = times_s(0, 0, options_.small_messages, options_.pause);
+    (void)trips(0, 0, 2, {});  // Warms up both sides.
+    const auto small = trips(0, 0, options_.small_messages, options_.pause);
     // A wake-up on an idle worker is part of every call; a queue on a busy one is not the link's.
-    std::sort(waits_s_.begin(), waits_s_.end());
-    wake_up_s_ = waits_s_[waits_s_.size() / 4];
-    const double round_trip_s = detail::median(small_s) + wake_up_s_;
+    std::vector<double> waits_s;
+    for (const RoundTrip& trip : small) waits_s.push_back(trip.waited_s);
+    std::sort(waits_s.begin(), waits_s.end());
+    wake_up_s_ = waits_s[waits_s.size() / 4];
+    const auto small_s = times_s(small);
+    const double round_trip_s = detail::median(small_s);
     link.jitter_s = detail::spread(small_s);
-    link.overhead_s = std::clamp((pipelined_s() - round_trip_s) / (kPipelined - 1), 0.0, round_trip_s);
+    link.overhead_s = std::min(overhead_s(), round_trip_s);
     link.rtt_s = round_trip_s - link.overhead_s;
-    link.up_bytes_per_s = bytes_per_s(round_trip_s, [](std::size_t bytes) { return std::pair(bytes, std::size_t{0}); });
-    link.down_bytes_per_s =
-        bytes_per_s(round_trip_s, [](std::size_t bytes) { return std::pair(std::size_t{0}, bytes); });
+    const double noise_s = 3 * link.jitter_s;
+    link.up_bytes_per_s = bytes_per_s(round_trip_s, noise_s, [&](std::size_t bytes, std::size_t count) {
+      return detail::median(times_s(trips(bytes, 0, count, {})));
+    });
+    link.down_bytes_per_s = bytes_per_s(round_trip_s, noise_s, [&](std::size_t bytes, std::size_t count) {
+      return detail::median(times_s(trips(0, bytes, count, {})));
+    });
     return link;
   }
 
  private:
-  /// One round trip without what the worker waited for a thread.
-  double time_s(const Message& message) {
+  std::vector<RoundTrip> trips(std::size_t up_bytes, std::size_t down_bytes, std::size_t count,
+                               std::chrono::nanoseconds pause) {
+    const Message message = probe_message(up_bytes, down_bytes);
+    std::vector<RoundTrip> trips;
+    for (std::size_t i = 0; i < count; ++i) {
+      std::this_thread::sleep_for(pause);
+      trips.push_back(trip(message, down_bytes));
+    }
+    return trips;
+  }
+
+  RoundTrip trip(const Message& message, std::size_t down_bytes) {
     const auto start = Clock::now();
     const Message reply = call_and_wait(connection_, message, until_);
     const double took_s = seconds_since(start);
+    const auto* bytes = reply.values.size() == 1 ? reply.values[0].get_if<Tensor>() : nullptr;
+    if (bytes == nullptr || bytes->packed_bytes() != down_bytes) {
+      throw Error(ErrorCode::corrupt, "a probe for " + std::to_string(down_bytes) + " bytes was answered with others");
+    }
     const auto waited = reply.times_s.find("queue");
-    const double wait_s = waited == reply.times_s.end() ? 0 : std::clamp(waited->second, 0.0, took_s);
-    waits_s_.push_back(wait_s);
-    return took_s - wait_s;
+    const bool plausible = waited != reply.times_s.end() && waited->second >= 0 && waited->second <= took_s;
+    return {took_s, plausible ? waited->second : 0};
   }
 
-  std::vector<double> times_s(std::size_t up_bytes, std::size_t down_bytes, std::size_t count,
-                              std::chrono::nanoseconds pause) {
-    const Message message = probe_message(up_bytes, down_bytes);
+  [[nodiscard]] std::vector<double> times_s(const std::vector<RoundTrip>& trips) const {
     std::vector<double> times;
-    for (std::size_t i = 0; i < count; ++i) {
-      std::this_thread::sleep_for(pause);
-      times.push_back(time_s(message));
-    }
+    for (const RoundTrip& trip : trips) times.push_back(trip.took_s - trip.waited_s + wake_up_s_);
     return times;
   }
 
-  /// From the first of many small messages to the last answer.
+  /// What one more small message adds to a pipeline of them; 0 when the worker does not take as many at once.
+  double overhead_s() {
+    const double alone_s = detail::median(times_s(trips(0, 0, 5, {})));
+    try {
+      return std::max((pipelined_s() - alone_s) / (kPipelined - 1), 0.0);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::overloaded) throw;
+      return 0;
+    }
+  }
+
+  /// From the first of several small messages to the last answer.
   double pipelined_s() {
     const auto start = Clock::now();
     std::vector<std::future<CallResult>> results;
@@ -101,23 +135,27 @@ class Prober {
     return seconds_since(start);
   }
 
-  /// `sizes(bytes)` gives the bytes up and down of a probe in one direction.
-  template <class Sizes>
-  double bytes_per_s(double round_trip_s, Sizes&& sizes) {
-    const auto beyond_s = [&](std::size_t bytes, std::size_t count) {
-      const auto [up, down] = sizes(bytes);
-      return detail::median(times_s(up, down, count, {})) + wake_up_s_ - round_trip_s;
-    };
+  /// `median_s(bytes, count)` sends messages in one direction. A single slow one must not end the growth.
+  template <class Median>
+  double bytes_per_s(double round_trip_s, double noise_s, Median&& median_s) {
     std::size_t bytes = kSmallestBytes;
-    while (beyond_s(bytes, 1) < options_.message_s && bytes * kGrowth <= options_.max_bytes) bytes *= kGrowth;
-    constexpr double tick_s = 1e-9;
-    return static_cast<double>(bytes) / std::max(beyond_s(bytes, options_.large_messages), tick_s);
+    for (;;) {
+      const bool is_last = bytes * kGrowth > options_.max_bytes;
+      const auto beyond_s = [&](std::size_t count) { return median_s(bytes, count) - round_trip_s; };
+      if (is_last || beyond_s(1) >= options_.message_s) {
+        const double found_s = beyond_s(options_.large_messages);
+        // Faster than can be told: at least as fast as the noise of small messages says.
+        if (is_last || found_s >= options_.message_s / kGrowth) {
+          return static_cast<double>(bytes) / std::max({found_s, noise_s, kTick_s});
+        }
+      }
+      bytes *= kGrowth;
+    }
   }
 
   Connection& connection_;
   const LinkProbeOptions& options_;
   const Clock::time_point until_;
-  std::vector<double> waits_s_;  // For a thread of the worker.
   double wake_up_s_ = 0;
 };
 

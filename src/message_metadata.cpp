@@ -264,7 +264,7 @@ std::vector<LayerRun> runs_of(const LayerSet& layers) {
 }
 
 /// Version 1 knows two operations and no codecs.
-bool has_codec(const StageRequest& request) {
+bool needs_version_2(const StageRequest& request) {
   return request.operation > Operation::prepare || request.codec != "raw";
 }
 
@@ -277,7 +277,7 @@ void write_request(MetadataWriter& out, const StageRequest& request, ValueWriter
     for (const auto& run : runs) out(run.first, run.count);
   }
   out(narrow(request.stage.index, "a stage"), static_cast<std::uint8_t>(request.operation));
-  if (has_codec(request)) out(request.codec);
+  if (needs_version_2(request)) out(request.codec);
 }
 
 /// Layers count as values, so that a run of a few bytes can't take much memory.
@@ -357,7 +357,7 @@ std::vector<WireStorage> read_storages(BoundedReader& in) {
 }  // namespace
 
 std::uint16_t version_for(const Message& message) noexcept {
-  return message.kind == MessageKind::request && has_codec(message.request) ? 2 : 1;
+  return message.kind == MessageKind::request && needs_version_2(message.request) ? 2 : 1;
 }
 
 std::vector<std::byte> write_metadata(const Message& message, const std::vector<WireStorage>& storages,

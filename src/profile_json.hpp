@@ -31,6 +31,7 @@ void serialize(Archive& archive, DeviceProfile& profile) {
   detail::json_field(archive, "fingerprint", profile.fingerprint);
   detail::json_field(archive, "machine", profile.machine);
   detail::json_field(archive, "framework", profile.framework);
+  detail::json_field(archive, "inputs", profile.inputs);
   detail::json_field(archive, "threads", profile.threads);
   detail::json_field(archive, "load", profile.load);
   detail::json_field(archive, "pass_s", profile.pass_s);

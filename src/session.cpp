@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/session.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -14,7 +15,6 @@
 #include <variant>
 
 #include "splitnet/error.hpp"
-#include "splitnet/tier_profiler.hpp"
 
 namespace splitnet {
 
@@ -60,6 +60,16 @@ void require(bool holds, const std::string& message) {
   if (!holds) throw Error(ErrorCode::invalid_argument, message);
 }
 
+/// What costs nothing can be neither made small nor bounded.
+void check_objective(const SessionOptions& options) {
+  const bool energy = options.objective == Objective::energy || options.constraints.max_energy_joule;
+  require(!energy || options.planning.power != DevicePower{},
+          "SessionOptions: energy matters, and planning.power is all 0; say how much the device takes");
+  const bool dollars = options.objective == Objective::dollars || options.constraints.max_dollars;
+  require(!dollars || options.planning.worker.price != Price{},
+          "SessionOptions: dollars matter, and planning.worker.price is all 0; say what the worker charges");
+}
+
 Route route_of(const SessionOptions& options) {
   const bool two_way_cut = options.cut != Cut::at_input();
   if (options.objective) {
@@ -67,8 +77,10 @@ Route route_of(const SessionOptions& options) {
             "SessionOptions: an objective is for one device and one worker; give worker");
     require(!two_way_cut && options.cuts.empty() && options.codec == "raw",
             "SessionOptions: give either an objective, or cut and codec");
+    check_objective(options);
     return {{options.worker}, {}};
   }
+  require(options.constraints == Constraints{}, "SessionOptions: constraints without an objective bind nothing");
   if (options.workers.empty() && options.cuts.empty()) {
     require(!options.worker.empty() || !two_way_cut,
             "SessionOptions: a cut (" + to_string(options.cut) + ") without a worker");
@@ -189,6 +201,11 @@ void Session::Impl::open() {
   codec_name_ = options_.codec;
   if (options_.objective) choose(route);
   codec_ = options_.codec_registry.make(codec_name_);
+  const bool only_input =
+      route.cuts.size() <= 1 && std::all_of(route.cuts.begin(), route.cuts.end(),
+                                            [&](const Cut& cut) { return model_->layers().resolve(cut).empty(); });
+  require(!codec_ || !codec_->only_inputs() || only_input,
+          "SessionOptions: codec " + codec_name_ + " is for the model's inputs, and the cut sends what layers made");
   cut_stages(route);
   for (Hop& hop : hops_) {
     connect(hop.endpoint);
@@ -229,19 +246,12 @@ void Session::Impl::connect(const std::string& endpoint) {
 void Session::Impl::choose(Route& route) {
   const std::string endpoint = route.workers.front();
   connect(endpoint);
-  TwoTierOptions options;
+  TwoTierOptions options = options_.planning;
   options.model_name = options_.model_name;
-  options.codecs = options_.codecs;
   options.codec_registry = options_.codec_registry;
-  options.device.stage.threads = options_.threads;
-  options.device_profile = options_.device_profile;
-  options.worker_profile = options_.worker_profile;
-  options.link_profile = options_.link_profile;
-  try {
-    problem_ = profile_two_tiers(*model_, *connections_[endpoint], options);
-  } catch (const Error& error) {
-    throw at_worker(endpoint, error);
-  }
+  options.device_options.stage.threads = options_.threads;
+  options.worker.name = "worker " + endpoint;
+  problem_ = profile_two_tiers(*model_, *connections_[endpoint], options);
   const SequentialPlanner planner(problem_, [this](const auto& heads) { return !model_->refusal(heads); });
   plan_ = planner.plan(*options_.objective, options_.constraints);
   if (!plan_->chosen) throw Error(ErrorCode::invalid_argument, "Session::open: " + plan_->infeasible);

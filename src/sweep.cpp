@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -52,6 +54,7 @@ SweepRow row_of(const LayerGraph& graph, const Candidate& candidate) {
   row.head_layers = assignment.heads.empty() ? graph.layers.size() : assignment.heads.front().size();
   row.cut = name_of(graph, row.head_layers);
   row.predicted = times_of(candidate.cost);
+  row.profiled_s = row.predicted.total_s;
   if (assignment.heads.empty()) return row;
   row.codec = assignment.codecs.front();
   row.bytes_up = candidate.cost.hops.front().bytes_up;
@@ -85,27 +88,28 @@ std::vector<bool> legal_cuts(const Model& model) {
 
 class LinkMeasurement {
  public:
-  LinkMeasurement(const std::shared_ptr<const Model>& model, const std::vector<Value>& inputs,
-                  const SweepOptions& options, const std::vector<bool>& legal)
-      : model_(model), inputs_(inputs), options_(options), legal_(legal) {}
+  LinkMeasurement(const std::shared_ptr<const Model>& model, const SweepOptions& options,
+                  const std::vector<bool>& legal)
+      : model_(model), options_(options), legal_(legal) {}
 
   LinkSweep measure(const std::string& worker, PlanningProblem problem) {
     result_.worker = worker;
     result_.link = *problem.link(0, 1);
     sample_rows(problem);
-    measure_half(&SweepRow::first_s);
+    measure_rows();
     note_load(problem);
-    const std::size_t measured = result_.rows.size();
     predict(problem);
-    progress_total_ += result_.rows.size() - measured;
-    times_.clear();
-    measure_half(&SweepRow::second_s);
-    for (const auto& [row, times] : times_) result_.rows[row].measured = medians(times);
+    measure_rows();  // The chosen one, when it was not in the sample.
+    for (const auto& [row, times] : second_) result_.rows[row].measured = medians(times);
     judge();
     return std::move(result_);
   }
 
  private:
+  [[nodiscard]] bool is_split(const SweepRow& row) const {
+    return row.head_layers > 0 && row.head_layers < model_->layers().layers.size();
+  }
+
   // ---- Which plans.
 
   [[nodiscard]] Plan plan_of(const PlanningProblem& problem) const {
@@ -113,24 +117,23 @@ class LinkMeasurement {
     return planner.plan(Objective::latency);
   }
 
-  /// With predictions that know no load yet.
+  /// With predictions from the profiles alone, and the plan that they choose.
   void sample_rows(const PlanningProblem& problem) {
     const auto kept = even_sample(legal_, options_.max_cuts);
-    for (const Candidate& candidate : plan_of(problem).candidates) {
+    const Plan plan = plan_of(problem);
+    for (const Candidate& candidate : plan.candidates) {
       SweepRow row = row_of(problem.graph, candidate);
-      if (!kept[row.head_layers]) continue;
+      profiled_s_[{row.head_layers, row.codec}] = row.profiled_s;
+      if (!kept[row.head_layers] && candidate != *plan.chosen) continue;
       if (row.predicted.total_s > options_.max_plan_s) {
         row.not_measured = "predicted to take " + detail::short_number(row.predicted.total_s) + " s, more than " +
                            detail::short_number(options_.max_plan_s);
-      } else {
-        ++progress_total_;
       }
       result_.rows.push_back(std::move(row));
     }
     std::sort(result_.rows.begin(), result_.rows.end(), [](const SweepRow& a, const SweepRow& b) {
       return std::pair(a.codec, a.head_layers) < std::pair(b.codec, b.head_layers);
     });
-    progress_total_ *= 2;
   }
 
   /// Load factors from the first half: measured over profiled time.
@@ -138,7 +141,7 @@ class LinkMeasurement {
     const auto factor = [&](double SweepTimes::*term, double& load_factor) {
       double measured_s = 0;
       double profiled_s = 0;
-      for (const auto& [row, times] : times_) {
+      for (const auto& [row, times] : first_) {
         if (result_.rows[row].predicted.*term == 0) continue;
         measured_s += medians(times).*term;
         profiled_s += result_.rows[row].predicted.*term;
@@ -158,7 +161,8 @@ class LinkMeasurement {
       const SweepRow predicted = row_of(problem.graph, candidate);
       if (const auto row = find(predicted)) result_.rows[*row].predicted = predicted.predicted;
     }
-    const SweepRow chosen = row_of(problem.graph, *plan.chosen);
+    SweepRow chosen = row_of(problem.graph, *plan.chosen);
+    chosen.profiled_s = profiled_s_.at({chosen.head_layers, chosen.codec});
     if (!find(chosen)) result_.rows.push_back(chosen);
     result_.chosen = *find(chosen);
     result_.rows[result_.chosen].not_measured.clear();
@@ -178,51 +182,69 @@ class LinkMeasurement {
     SessionOptions session;
     session.threads = options_.threads;
     session.registry = options_.registry;
+    session.deadline = std::chrono::nanoseconds(static_cast<std::int64_t>(1e9 * std::max(10.0, 10 * row.profiled_s)));
     if (row.head_layers < model_->layers().layers.size()) {
       session.worker = result_.worker;
-      session.model_name = options_.model_name;
+      session.model_name = options_.planning.model_name;
       session.cut = row.head_layers == 0 ? Cut::at_input() : Cut::after_index(row.head_layers - 1);
       session.codec = row.codec;
-      session.codec_registry = options_.codec_registry;
+      session.codec_registry = options_.planning.codec_registry;
     }
     return Session::open(model_, std::move(session));
   }
 
-  /// Plans in turns, as many at once as sessions may be open.
-  void measure_half(std::vector<double> SweepRow::*half) {
-    const bool is_first = half == &SweepRow::first_s;
-    const std::size_t repetitions = is_first ? (options_.repetitions + 1) / 2 : options_.repetitions / 2;
+  /// All that were not measured yet. Plans in turns, as many at once as sessions may be open.
+  void measure_rows() {
     std::vector<std::size_t> rows;
     for (std::size_t i = 0; i < result_.rows.size(); ++i) {
-      if (result_.rows[i].not_measured.empty()) rows.push_back(i);
+      if (result_.rows[i].not_measured.empty() && result_.rows[i].second_s.empty()) rows.push_back(i);
     }
     for (std::size_t begin = 0; begin < rows.size(); begin += kSessionsAtOnce) {
       const std::size_t end = std::min(rows.size(), begin + kSessionsAtOnce);
-      open_all({rows.begin() + static_cast<std::ptrdiff_t>(begin), rows.begin() + static_cast<std::ptrdiff_t>(end)});
-      for (std::size_t repetition = 0; repetition < repetitions; ++repetition) {
-        for (std::size_t i = begin; i < end; ++i) {
-          std::this_thread::sleep_for(options_.pause);
-          const SweepTimes times = times_of(sessions_[rows[i]]->run(inputs_).times);
-          times_[rows[i]].push_back(times);
-          (result_.rows[rows[i]].*half).push_back(times.total_s);
-        }
-      }
-      progress_done_ += end - begin;
-      if (options_.progress) options_.progress(result_.worker, progress_done_, progress_total_);
+      measure_together(
+          {rows.begin() + static_cast<std::ptrdiff_t>(begin), rows.begin() + static_cast<std::ptrdiff_t>(end)});
+      if (options_.progress) options_.progress(result_.worker, end, rows.size());
     }
   }
 
-  /// Keeps those that are open as long as all fit; a new one runs once, to warm up.
-  void open_all(const std::vector<std::size_t>& rows) {
-    if (sessions_.size() + rows.size() > kSessionsAtOnce) {
-      std::erase_if(sessions_,
-                    [&](const auto& open) { return !std::binary_search(rows.begin(), rows.end(), open.first); });
-    }
+  void measure_together(const std::vector<std::size_t>& rows) {
+    std::map<std::size_t, std::unique_ptr<Session>> sessions;
     for (const std::size_t row : rows) {
-      auto& session = sessions_[row];
-      if (session) continue;
-      session = open(result_.rows[row]);
-      (void)session->run(inputs_);
+      attempt(row, [&] {
+        auto session = open(result_.rows[row]);
+        (void)session->run(model_->example_inputs());  // Warms up.
+        sessions[row] = std::move(session);
+      });
+    }
+    for (std::size_t repetition = 0; repetition < options_.repetitions; ++repetition) {
+      for (const auto& [row, session] : sessions) {
+        if (!result_.rows[row].not_measured.empty()) continue;
+        attempt(row, [&, row = row, &session = session] { measure_once(row, *session, repetition % 2 == 0); });
+      }
+    }
+  }
+
+  void measure_once(std::size_t index, Session& session, bool is_first_half) {
+    std::this_thread::sleep_for(options_.pause);
+    const SweepTimes times = times_of(session.run(model_->example_inputs()).times);
+    (is_first_half ? first_ : second_)[index].push_back(times);
+    SweepRow& row = result_.rows[index];
+    (is_first_half ? row.first_s : row.second_s).push_back(times.total_s);
+  }
+
+  /// A plan that fails is no plan; device only can't fail and the rest go on.
+  template <class Step>
+  void attempt(std::size_t index, Step&& step) {
+    SweepRow& row = result_.rows[index];
+    try {
+      step();
+    } catch (const Error& error) {
+      if (row.head_layers == model_->layers().layers.size()) throw;
+      row.not_measured = error.what();
+      row.first_s.clear();
+      row.second_s.clear();
+      first_.erase(index);
+      second_.erase(index);
     }
   }
 
@@ -239,34 +261,41 @@ class LinkMeasurement {
 
   // ---- The verdict.
 
-  /// The best by the first half, scored on the second.
+  /// The fastest of the rows that were measured and are wanted, by one half; nothing when there is none.
+  template <class Wanted>
+  [[nodiscard]] std::optional<std::size_t> fastest(std::vector<double> SweepRow::*half, Wanted&& wanted) const {
+    std::optional<std::size_t> best;
+    for (std::size_t i = 0; i < result_.rows.size(); ++i) {
+      const SweepRow& row = result_.rows[i];
+      if (!row.not_measured.empty() || !wanted(row)) continue;
+      if (!best || detail::median(row.*half) < detail::median(result_.rows[*best].*half)) best = i;
+    }
+    return best;
+  }
+
   void judge() {
     const auto& rows = result_.rows;
-    std::optional<std::size_t> best;
-    std::optional<std::size_t> best_unsplit;
-    const auto improve = [&](std::optional<std::size_t>& now, std::size_t row) {
-      if (!now || detail::median(rows[row].first_s) < detail::median(rows[*now].first_s)) now = row;
-    };
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (rows[i].first_s.empty()) continue;
-      improve(best, i);
-      if (rows[i].head_layers == 0 || rows[i].head_layers == model_->layers().layers.size()) improve(best_unsplit, i);
+    const auto unsplit = [&](const SweepRow& row) { return !is_split(row); };
+    if (!rows[result_.chosen].not_measured.empty()) {
+      throw Error(ErrorCode::unavailable, "the chosen plan (" + rows[result_.chosen].cut + ", " +
+                                              rows[result_.chosen].codec +
+                                              ") could not be measured: " + rows[result_.chosen].not_measured);
     }
-    result_.best = best.value_or(result_.chosen);
+    result_.best = *fastest(&SweepRow::first_s, [](const SweepRow&) { return true; });
     const double best_s = detail::median(rows[result_.best].second_s);
     result_.regret = detail::median(rows[result_.chosen].second_s) / best_s - 1;
-    result_.split_wins = best_unsplit && best != best_unsplit && best_s < detail::median(rows[*best_unsplit].second_s);
+    const auto best_unsplit = fastest(&SweepRow::second_s, unsplit);
+    result_.split_wins =
+        is_split(rows[result_.best]) && (!best_unsplit || best_s < detail::median(rows[*best_unsplit].second_s));
   }
 
   const std::shared_ptr<const Model>& model_;
-  const std::vector<Value>& inputs_;
   const SweepOptions& options_;
   const std::vector<bool>& legal_;
   LinkSweep result_;
-  std::map<std::size_t, std::unique_ptr<Session>> sessions_;  // By row.
-  std::map<std::size_t, std::vector<SweepTimes>> times_;      // Of this half, by row.
-  std::size_t progress_done_ = 0;
-  std::size_t progress_total_ = 0;
+  std::map<std::pair<std::size_t, std::string>, double> profiled_s_;  // Of all plans, by head and codec.
+  std::map<std::size_t, std::vector<SweepTimes>> first_;              // By row.
+  std::map<std::size_t, std::vector<SweepTimes>> second_;
 };
 
 }  // namespace
@@ -275,8 +304,11 @@ double SweepRow::prediction_error() const {
   return std::abs(predicted.total_s - measured.total_s) / measured.total_s;
 }
 
-std::optional<double> SweepRow::repetition_error() const {
-  if (first_s.empty() || second_s.empty()) return std::nullopt;
+double SweepRow::profile_error() const {
+  return std::abs(profiled_s - measured.total_s) / measured.total_s;
+}
+
+double SweepRow::repetition_error() const {
   const double second = detail::median(second_s);
   return std::abs(detail::median(first_s) - second) / second;
 }
@@ -287,36 +319,30 @@ void SweepOptions::validate() const {
   };
   require(!workers.empty(), "workers has none, expected at least one endpoint");
   require(repetitions >= 2, "repetitions is " + std::to_string(repetitions) + ", expected at least 2");
-  require(link_profiles.empty() || link_profiles.size() == workers.size(),
-          "link_profiles has " + std::to_string(link_profiles.size()) + ", expected none or one for each of " +
-              std::to_string(workers.size()) + " workers");
+  require(!planning.link, "planning.link is given, expected it in links");
+  require(links.empty() || links.size() == workers.size(), "links has " + std::to_string(links.size()) +
+                                                               ", expected none or one for each of " +
+                                                               std::to_string(workers.size()) + " workers");
   detail::check_positive("SweepOptions::max_plan_s", max_plan_s);
 }
 
-Sweep run_sweep(const std::shared_ptr<const Model>& model, const std::vector<Value>& inputs,
-                const SweepOptions& options) {
+Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& options) {
+  if (!model) throw Error(ErrorCode::invalid_argument, "run_sweep: no model");
   options.validate();
   const auto legal = legal_cuts(*model);
   Sweep sweep;
   sweep.fingerprint = model->fingerprint();
-  TwoTierOptions tiers;
-  tiers.model_name = options.model_name;
-  tiers.codecs = options.codecs;
-  tiers.codec_registry = options.codec_registry;
-  tiers.device.stage.threads = options.threads;
-  tiers.device.pause = options.pause;
-  tiers.link.pause = options.pause;
-  tiers.device_profile = options.device_profile;
-  tiers.worker_profile = options.worker_profile;
+  TwoTierOptions tiers = options.planning;
+  tiers.device_options.stage.threads = options.threads;
+  tiers.device_options.pause = options.pause;
+  tiers.link_options.pause = options.pause;
   for (std::size_t i = 0; i < options.workers.size(); ++i) {
     const std::string& worker = options.workers[i];
-    if (!options.link_profiles.empty()) tiers.link_profile = options.link_profiles[i];
+    if (!options.links.empty()) tiers.link = options.links[i];
     auto problem = profile_two_tiers(*model, *options.registry.connect(worker), tiers);
-    if (i == 0) {
-      tiers.device_profile = sweep.device = problem.tiers[0].profile;
-      tiers.worker_profile = sweep.worker = problem.tiers[1].profile;
-    }
-    sweep.links.push_back(LinkMeasurement(model, inputs, options, legal).measure(worker, std::move(problem)));
+    tiers.device.profile = sweep.device = problem.tiers[0].profile;
+    tiers.worker.profile = sweep.worker = problem.tiers[1].profile;
+    sweep.links.push_back(LinkMeasurement(model, options, legal).measure(worker, std::move(problem)));
   }
   return sweep;
 }
@@ -340,6 +366,7 @@ void serialize(Archive& archive, SweepRow& row) {
   detail::json_field(archive, "codec", row.codec);
   detail::json_field(archive, "bytes_up", row.bytes_up);
   detail::json_field(archive, "predicted", row.predicted);
+  detail::json_field(archive, "profiled_s", row.profiled_s);
   detail::json_field(archive, "measured", row.measured);
   detail::json_field(archive, "first_s", row.first_s);
   detail::json_field(archive, "second_s", row.second_s);

@@ -2,6 +2,7 @@
 #include "splitnet/tier_profiler.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "splitnet/error.hpp"
@@ -14,9 +15,37 @@ bool knows(const DeviceProfile& profile, const std::string& codec) {
                                        [&](const CodecSpeed& speed) { return speed.codec == codec; });
 }
 
+bool is_given(const DeviceProfile& profile) {
+  return !profile.layers.empty();
+}
+
+/// Before minutes are spent on measuring.
+void check_given(const Model& model, const TwoTierOptions& options) {
+  for (const Tier* tier : {&options.device, &options.worker}) {
+    if (!is_given(tier->profile)) continue;
+    tier->profile.validate();
+    tier->profile.check_fits(model.layers());
+  }
+  const int threads = options.device_options.stage.threads;
+  if (is_given(options.device.profile) && options.device.profile.threads != threads) {
+    throw Error(ErrorCode::incompatible, "the device's profile is for " +
+                                             std::to_string(options.device.profile.threads) +
+                                             " threads, the stages will have " + std::to_string(threads));
+  }
+  if (options.link) options.link->validate();
+  for (const CodecProfile& codec : options.codecs) {
+    const auto made = options.codec_registry.make(codec.name);
+    if (made && made->only_inputs() && !codec.only_inputs) {
+      throw Error(ErrorCode::invalid_argument,
+                  "codec " + codec.name + " is for inputs only, its CodecProfile::only_inputs does not say so");
+    }
+  }
+}
+
 DeviceProfile device_profile_of(const Model& model, const TwoTierOptions& options) {
-  auto profile =
-      options.device_profile ? *options.device_profile : profile_device(model, model.example_inputs(), options.device);
+  auto profile = is_given(options.device.profile)
+                     ? options.device.profile
+                     : profile_device(model, model.example_inputs(), options.device_options);
   for (const CodecProfile& codec : options.codecs) {
     if (knows(profile, codec.name)) continue;
     profile.codecs.push_back(measure_codec_speed(codec.name, *options.codec_registry.make(codec.name), model.layers()));
@@ -25,18 +54,43 @@ DeviceProfile device_profile_of(const Model& model, const TwoTierOptions& option
 }
 
 DeviceProfile worker_profile_of(Connection& connection, const Model& model, const TwoTierOptions& options) {
-  std::optional<DeviceProfile> profile = options.worker_profile;
   const auto ask = [&](const std::string& codec) {
     return request_worker_profile(connection, model,
                                   {.model_name = options.model_name, .codec = codec, .timeout = options.worker_timeout})
         .profile;
   };
-  if (!profile) profile = ask("raw");
+  auto profile = is_given(options.worker.profile) ? options.worker.profile : ask("raw");
   for (const CodecProfile& codec : options.codecs) {
-    if (knows(*profile, codec.name)) continue;
-    for (CodecSpeed& speed : ask(codec.name).codecs) profile->codecs.push_back(std::move(speed));
+    if (knows(profile, codec.name)) continue;
+    for (CodecSpeed& speed : ask(codec.name).codecs) profile.codecs.push_back(std::move(speed));
   }
-  return *std::move(profile);
+  return profile;
+}
+
+/// The profile as the worker sent it. Throws corrupt.
+DeviceProfile profile_in(const Value& value) {
+  const auto* text = value.get_if<Tensor>();
+  if (text == nullptr || text->dtype != DType::u8 || text->sizes.size() != 1 || !text->is_contiguous()) {
+    throw Error(ErrorCode::corrupt, "found a " + describe(value) + ", expected a profile as bytes");
+  }
+  try {
+    return device_profile_from_json({reinterpret_cast<const char*>(text->data()), text->packed_bytes()});
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::invalid_argument) throw;
+    throw Error(ErrorCode::corrupt, error.what());
+  }
+}
+
+/// The same error, naming the worker it has to do with.
+template <class Ask>
+auto at_worker(const std::string& name, Ask&& ask) {
+  try {
+    return ask();
+  } catch (const Error& error) {
+    const std::string_view what = error.what();
+    if (what.find(name) != std::string_view::npos) throw;
+    throw Error(error.code(), name + ": " + std::string(what));
+  }
 }
 
 }  // namespace
@@ -46,23 +100,27 @@ WorkerProfile request_worker_profile(Connection& connection, const Model& model,
   message.request = {request.model_name, model.fingerprint(), request.stage, Operation::profile, request.codec};
   const Message reply =
       call_and_wait(connection, std::move(message), std::chrono::steady_clock::now() + request.timeout);
-  const auto* json = reply.values.size() == 2 ? reply.values[0].get_if<std::string>() : nullptr;
-  const auto* bytes = json == nullptr ? nullptr : reply.values[1].get_if<std::int64_t>();
-  if (bytes == nullptr) {
+  const auto* bytes = reply.values.size() == 2 ? reply.values[1].get_if<std::int64_t>() : nullptr;
+  if (bytes == nullptr || *bytes < 0) {
     throw Error(ErrorCode::corrupt, "the worker's answer has " + std::to_string(reply.values.size()) +
                                         " values, expected its profile and a number of bytes");
   }
-  WorkerProfile profile{device_profile_from_json(*json), *bytes};
+  WorkerProfile profile{profile_in(reply.values[0]), *bytes};
   profile.profile.check_fits(model.layers());
   return profile;
 }
 
 PlanningProblem profile_two_tiers(const Model& model, Connection& connection, const TwoTierOptions& options) {
-  Tier device{.name = "device", .profile = device_profile_of(model, options)};
-  Tier worker{.name = "worker", .profile = worker_profile_of(connection, model, options)};
-  const auto link = options.link_profile ? *options.link_profile : probe_link(connection, options.link);
+  check_given(model, options);
+  Tier device = options.device;
+  Tier worker = options.worker;
+  worker.profile = at_worker(worker.name, [&] { return worker_profile_of(connection, model, options); });
+  const auto link = options.link ? *options.link
+                                 : at_worker(worker.name, [&] { return probe_link(connection, options.link_options); });
+  device.profile = device_profile_of(model, options);
   auto problem = PlanningProblem::two_tier(model.layers(), std::move(device), std::move(worker), link);
   problem.codecs = options.codecs;
+  problem.power = options.power;
   problem.validate();
   return problem;
 }

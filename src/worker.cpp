@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -25,6 +26,8 @@ using Clock = std::chrono::steady_clock;
 
 /// A small request must not make a worker send without end.
 constexpr std::size_t max_probe_bytes = std::size_t{64} << 20;
+/// Names of codecs come from outside, with parameters.
+constexpr std::size_t max_codec_speeds = 16;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -36,6 +39,15 @@ std::size_t tensor_bytes(const std::vector<Value>& values) {
     for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
   }
   return bytes;
+}
+
+/// Without control characters; those of UTF-8 stay.
+std::string printable(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if ((static_cast<unsigned char>(c) < ' ') || c == 127) c = '?';
+  }
+  return result;
 }
 
 /// Words from outside, fit for a log line and an error message: printable and not longer than a line.
@@ -55,8 +67,9 @@ Message error_message(ErrorCode code, std::string_view text) {
 /// A model with what is known about it.
 struct ServedModel {
   std::shared_ptr<const Model> model;
-  std::mutex profiling;                  // Held while the profile is measured.
-  std::optional<DeviceProfile> profile;  // Measured when somebody asks.
+  std::mutex profiling;  // Held while something is measured; guards what follows.
+  std::optional<DeviceProfile> profile;
+  std::map<std::string, CodecSpeed> codec_speeds;
 };
 
 struct Job {
@@ -137,9 +150,10 @@ class Worker::Impl {
   void execute_jobs();
   void execute(Job& job);
   void answer(Job& job, Message& reply);
-  void probe(const Job& job, Message& reply) const;
-  void profile(const Job& job, const Stage& stage, Message& reply) const;
-  void run(Job& job, const Stage& stage, Message& reply);
+  void probe(const Job& job, Message& reply);
+  void profile(const Job& job, const Stage& stage, const Codec* codec, Message& reply);
+  void run(Job& job, const Stage& stage, const Codec* codec, Message& reply);
+  void throw_if_idle(const Job& job) const;
   void respond(const Job& job, Message message);
   void refuse(const Job& job, ErrorCode code, std::string_view text);
   void log(std::string_view line) const {
@@ -157,6 +171,7 @@ class Worker::Impl {
   std::deque<Job> queue_;
   std::size_t running_ = 0;
   std::size_t bytes_ = 0;  // Of queued and running jobs.
+  Storage zeros_;          // What probes are answered with.
   WorkerStats stats_;
   std::vector<std::unique_ptr<Listener>> listeners_;
 
@@ -358,22 +373,19 @@ void Worker::Impl::answer(Job& job, Message& reply) {
   const StageRequest& asked = job.request.request;
   if (asked.operation == Operation::probe) return probe(job, reply);
 
+  const auto codec = options_.codecs.make(asked.codec);
   const auto slicing = Clock::now();
   const StageKey& key = asked.stage;
   check_form(key);
   const auto stage =
       cache_.get({job.model_name, key}, [&] { return job.served->model->make_stage(key, options_.stage); });
   reply.times_s["slice"] = seconds_since(slicing);
-  switch (asked.operation) {
-    case Operation::probe:
-    case Operation::prepare: return (void)options_.codecs.make(asked.codec);
-    case Operation::profile: return profile(job, *stage, reply);
-    case Operation::run: return run(job, *stage, reply);
-  }
+  if (asked.operation == Operation::profile) profile(job, *stage, codec.get(), reply);
+  if (asked.operation == Operation::run) run(job, *stage, codec.get(), reply);
 }
 
-/// As many bytes back as were asked for, within what this worker would hold for a request.
-void Worker::Impl::probe(const Job& job, Message& reply) const {
+/// As many bytes back as were asked for, within what this worker would hold for a request. All replies share them.
+void Worker::Impl::probe(const Job& job, Message& reply) {
   const auto* wanted = job.request.values.empty() ? nullptr : job.request.values.front().get_if<std::int64_t>();
   const auto most = static_cast<std::int64_t>(std::min(options_.max_queued_bytes, max_probe_bytes));
   if (wanted == nullptr || *wanted < 0 || *wanted > most) {
@@ -381,36 +393,61 @@ void Worker::Impl::probe(const Job& job, Message& reply) const {
                 "a probe for " + (wanted == nullptr ? "an unknown number of" : std::to_string(*wanted)) +
                     " bytes, expected 0 … " + std::to_string(most));
   }
-  Tensor bytes = Tensor::empty(DType::u8, {*wanted});
-  std::fill_n(bytes.storage.data(), bytes.storage.size_bytes(), std::byte{0});
-  reply.values.emplace_back(std::move(bytes));
+  const auto bytes = static_cast<std::size_t>(*wanted);
+  const std::lock_guard lock(mutex_);
+  if (zeros_.size_bytes() < bytes) {
+    zeros_ = Storage::allocate(bytes);
+    std::fill_n(zeros_.data(), bytes, std::byte{0});
+  }
+  reply.values.emplace_back(Tensor{zeros_, DType::u8, {*wanted}, {1}, 0});
 }
 
-void Worker::Impl::profile(const Job& job, const Stage& stage, Message& reply) const {
-  const Model& model = *job.served->model;
-  DeviceProfile profile;
-  {
-    const std::lock_guard one_at_a_time(job.served->profiling);
-    auto& known = job.served->profile;
-    if (!known) {
-      log("measuring the profile of model " + quoted(job.model_name));
-      known = profile_device(model, model.example_inputs(), {.stage = options_.stage});
-    }
-    profile = *known;
-  }
+void Worker::Impl::profile(const Job& job, const Stage& stage, const Codec* codec, Message& reply) {
+  ServedModel& served = *job.served;
   const StageRequest& asked = job.request.request;
-  if (const auto codec = options_.codecs.make(asked.codec)) {
-    profile.codecs.push_back(measure_codec_speed(asked.codec, *codec, model.layers()));
+  const std::lock_guard one_at_a_time(served.profiling);
+  throw_if_idle(job);  // It may have waited for the lock.
+  if (!served.profile) {
+    log("measuring the profile of model " + quoted(job.model_name));
+    ProfileOptions options{.stage = options_.stage};
+    options.progress = [&](std::size_t, std::size_t) { throw_if_idle(job); };
+    served.profile = profile_device(*served.model, served.model->example_inputs(), options);
   }
-  reply.values.emplace_back(to_json(profile));
+  DeviceProfile profile = *served.profile;
+  if (codec != nullptr) {
+    auto speed = served.codec_speeds.find(asked.codec);
+    if (speed == served.codec_speeds.end()) {
+      if (served.codec_speeds.size() >= max_codec_speeds) served.codec_speeds.clear();
+      speed = served.codec_speeds.emplace(asked.codec, measure_codec_speed(asked.codec, *codec, served.model->layers()))
+                  .first;
+    }
+    profile.codecs.push_back(speed->second);
+  }
+  // As a tensor: metadata is too small for the profile of a large model.
+  const std::string json = to_json(profile);
+  Tensor text = Tensor::empty(DType::u8, {static_cast<std::int64_t>(json.size())});
+  std::memcpy(text.data(), json.data(), json.size());
+  reply.values.emplace_back(std::move(text));
   reply.values.emplace_back(stage_memory_bytes(profile, stage.info(), asked.stage));
 }
 
-void Worker::Impl::run(Job& job, const Stage& stage, Message& reply) {
+/// Ends work that nobody waits for, or that the end of this worker waits for.
+void Worker::Impl::throw_if_idle(const Job& job) const {
+  if (const auto error = expired(job.context)) throw *error;
+  const std::lock_guard lock(mutex_);
+  if (state_ == State::closed) throw Error(ErrorCode::unavailable, "this worker is shutting down");
+}
+
+void Worker::Impl::run(Job& job, const Stage& stage, const Codec* codec, Message& reply) {
   auto values = std::move(job.request.values);
-  if (const auto codec = options_.codecs.make(job.request.request.codec)) {
+  if (codec != nullptr) {
     const auto decoding = Clock::now();
-    values = decode_values(*codec, std::move(values));
+    const std::size_t expected = stage.info().inputs.size();
+    if (values.size() != expected) {
+      throw Error(ErrorCode::invalid_argument,
+                  std::to_string(values.size()) + " encoded values, expected " + std::to_string(expected));
+    }
+    values = decode_values(*codec, std::move(values), options_.max_queued_bytes);
     reply.times_s["decode"] = seconds_since(decoding);
   }
   if (const auto error = expired(job.context)) throw *error;
@@ -438,7 +475,7 @@ void Worker::Impl::respond(const Job& job, Message message) {
 }
 
 void Worker::Impl::refuse(const Job& job, ErrorCode code, std::string_view text) {
-  log(job.context.peer + ": " + std::string(to_string(code)) + ": " + std::string(text.substr(0, 500)));
+  log(job.context.peer + ": " + std::string(to_string(code)) + ": " + printable(text.substr(0, 500)));
   respond(job, error_message(code, text));
 }
 

@@ -70,7 +70,9 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
   app.add_option("--input", arguments.inputs,
                  "Example input as [NAME=]SHAPE[:DTYPE], for instance 1x3x224x224 or bert=1x128:i64; once for each "
-                 "input, in order; without NAME it is for all models that have none of their own")
+                 "input, in order; without NAME it is for all models that have none of their own. Sessions that plan "
+                 "need them: the "
+                 "worker times its layers with them")
       ->type_name("SPEC");
   app.add_option("--threads", arguments.threads,
                  "Threads that one pass may use; 0 leaves the choice to the framework. Answers are bit-identical only "

@@ -214,9 +214,13 @@ TEST(CodecRegistry, NamesWhatItKnows) {
     return registry.make("f16");
   });
   EXPECT_NE(registry.make("zip:9"), nullptr);
+  const auto none = [](const std::string&) { return nullptr; };
   for (const char* wrong : {"", "raw", "a:b"}) {
-    EXPECT_TRUE(throws(ErrorCode::invalid_argument, "name", [&] { registry.add(wrong, {}); }));
+    EXPECT_TRUE(throws(ErrorCode::invalid_argument, "name", [&] { registry.add(wrong, none); }));
   }
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "empty", [&] { registry.add("a", {}); }));
+  registry.add("a", none);
+  EXPECT_TRUE(throws(ErrorCode::internal, "gave none", [&] { (void)registry.make("a"); }));
 }
 
 TEST(CodedValues, ComeBackInOrderWithWhatIsNotCoded) {
@@ -239,6 +243,26 @@ TEST(CodedValues, LeaveTensorsThatShareAStorageAlone) {
   EXPECT_FALSE(is_coded(0));
   EXPECT_FALSE(is_coded(1));
   EXPECT_TRUE(is_coded(2));
+}
+
+TEST(CodedValues, CannotBeMadeToTakeMoreThanAllowed) {
+  const auto half = CodecRegistry::with_defaults().make("f16");
+  const auto coded = [](Tensor tensor) { return Value(Tuple{{true, std::move(tensor)}}); };
+  const Tensor some = Tensor::empty(DType::f16, {1000});
+  EXPECT_EQ(decode_values(*half, {coded(some)}, 4000).size(), 1U);
+  EXPECT_TRUE(throws(ErrorCode::too_large, "more than 3999", [&] { (void)decode_values(*half, {coded(some)}, 3999); }));
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "shares its storage", [&] {
+    (void)decode_values(*half, {coded(some), coded(some)});
+  }));
+  Tensor gaps = some;
+  gaps.sizes = {2};
+  gaps.strides = {999};
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "codec f16", [&] { (void)decode_values(*half, {coded(gaps)}); }));
+  const auto pixels = CodecRegistry::with_defaults().make("u8:mean=0;std=1");
+  Tensor expanded = Tensor::empty(DType::u8, {1, 1, 1});
+  expanded.sizes = {std::int64_t{1} << 40, 1, 1};
+  expanded.strides = {0, 1, 1};
+  EXPECT_EQ(decode_values(*pixels, {coded(expanded)}).size(), 1U);  // At once: one element, however often.
 }
 
 TEST(CodedValues, AreChecked) {

@@ -56,6 +56,7 @@ inline DeviceProfile profile_of(const LayerGraph& graph, const std::vector<doubl
   profile.fingerprint = graph.fingerprint;
   profile.machine = "test";
   profile.framework = "none";
+  profile.inputs = inputs_of(graph);
   for (std::size_t i = 0; i < times_s.size(); ++i) {
     profile.layers.push_back({graph.layers[i].name, times_s[i], 0, 0});
     profile.pass_s += times_s[i];

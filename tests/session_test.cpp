@@ -177,9 +177,9 @@ SessionOptions planned(SessionOptions session, const Model& model, double speed,
   profile.stage_overhead_s = 0;
   for (auto& layer : profile.layers) layer.time_s = 1e-3;
   session.objective = Objective::latency;
-  session.device_profile = profile;
-  session.worker_profile = profile.scaled(1 / speed);
-  session.link_profile = LinkProfile{1e-4, 0, 0, bytes_per_s, bytes_per_s};
+  session.planning.device.profile = profile;
+  session.planning.worker.profile = profile.scaled(1 / speed);
+  session.planning.link = LinkProfile{1e-4, 0, 0, bytes_per_s, bytes_per_s};
   return session;
 }
 
@@ -202,7 +202,7 @@ TEST_P(SessionTest, KeepsToConstraintsAndChoosesTheCodec) {
   const ModelPtr model = testing::branch_model();
   auto wanted = planned(options(serve(model), Cut::at_input()), *model, 100, 1e5);
   wanted.constraints.min_head_layers = 2;
-  wanted.codecs.push_back({.name = "f16", .ratio = 0.5, .accuracy_loss = 0.01});
+  wanted.planning.codecs.push_back({.name = "f16", .ratio = 0.5, .accuracy_loss = 0.01});
   const auto coded = Session::open(model, wanted);
   EXPECT_EQ(coded->plan()->chosen->assignment.codecs.front(), "f16");
   EXPECT_GT(coded->run(testing::inputs_of(1)).times.encode_s, 0);
@@ -231,7 +231,7 @@ TEST_P(SessionTest, MeasuresWhatIsNotGiven) {
   wanted.objective = Objective::latency;
   const auto session = Session::open(model, wanted);
   EXPECT_GT(session->plan()->device_only->cost.latency_s, 0);
-  EXPECT_GT(session->plan()->worker_only->cost.hops.front().overhead_s, 0);
+  EXPECT_GT(session->plan()->worker_only->cost.hops.front().rtt_s, 0);
   expect_right(*model, 1, *session);
 }
 
@@ -253,6 +253,26 @@ TEST_P(SessionTest, TakesAnObjectiveOnlyForOneWorkerAndWithoutACut) {
   wrong.codec = "raw";
   wrong.cuts = {Cut::after_index(1)};
   EXPECT_TRUE(refused());
+}
+
+TEST_P(SessionTest, RefusesWhatWouldMeanNothing) {
+  const ModelPtr model = testing::branch_model();
+  const std::string address = serve(model);
+  const auto refused = [&](const SessionOptions& wrong, const char* words) {
+    return throws(ErrorCode::invalid_argument, words, [&] { (void)Session::open(model, wrong); });
+  };
+  auto energy = planned(options(address, Cut::at_input()), *model, 100, 1e9);
+  energy.objective = Objective::energy;
+  EXPECT_TRUE(refused(energy, "planning.power"));
+  auto dollars = planned(options(address, Cut::at_input()), *model, 100, 1e9);
+  dollars.constraints.max_dollars = 1;
+  EXPECT_TRUE(refused(dollars, "planning.worker.price"));
+  auto constrained = options(address, Cut::after_index(1));
+  constrained.constraints.min_head_layers = 5;
+  EXPECT_TRUE(refused(constrained, "without an objective"));
+  auto pixels = options(address, Cut::after_index(1));
+  pixels.codec = "u8:mean=0;std=1";
+  EXPECT_TRUE(refused(pixels, "for the model's inputs"));
 }
 
 TEST_P(SessionTest, MatchesManyAnswersToTheirRequests) {

@@ -3,9 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "error_of.hpp"
 #include "served_model.hpp"
@@ -76,23 +82,93 @@ TEST_F(TierProfiler, MeasuresAllThatAPlanNeeds) {
 
 TEST_F(TierProfiler, TakesWhatIsGivenInsteadOfMeasuring) {
   const auto profile = profile_device(*model_, model_->example_inputs(), {.pause = std::chrono::nanoseconds(0)});
-  const TwoTierOptions options{
-      .device_profile = profile.scaled(3), .worker_profile = profile.scaled(2), .link_profile = some_link};
+  TwoTierOptions options;
+  options.device.profile = profile.scaled(3);
+  options.worker.profile = profile.scaled(2);
+  options.worker.memory_bytes = 1000;
+  options.link = some_link;
+  options.power.compute_watt = 5;
   worker_->close();  // Nobody is asked.
   const auto problem = profile_two_tiers(*model_, *connection_, options);
   EXPECT_EQ(problem.tiers[0].profile, profile.scaled(3));
   EXPECT_EQ(problem.tiers[1].profile, profile.scaled(2));
+  EXPECT_EQ(problem.tiers[1].memory_bytes, 1000);
   EXPECT_EQ(problem.link(0, 1), some_link);
+  EXPECT_EQ(problem.power, options.power);
 }
 
 TEST_F(TierProfiler, RefusesProfilesOfAnotherModelAndLinksThatCarryNothing) {
   const auto other = testing::chain_model();
-  TwoTierOptions options{.device_profile = profile_device(*other, other->example_inputs()), .link_profile = some_link};
-  EXPECT_TRUE(throws(ErrorCode::incompatible, "another model",
-                     [&] { (void)profile_two_tiers(*model_, *connection_, options); }));
-  options = {.link_profile = LinkProfile{0.01, 0, 0, 0, 1e6}};
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "up_bytes_per_s is 0",
-                     [&] { (void)profile_two_tiers(*model_, *connection_, options); }));
+  TwoTierOptions options;
+  const auto refused = [&](ErrorCode code, const char* words) {
+    return throws(code, words, [&] { (void)profile_two_tiers(*model_, *connection_, options); });
+  };
+  const auto pause = std::chrono::nanoseconds(0);
+  options.device.profile = profile_device(*other, other->example_inputs(), {.pause = pause});
+  EXPECT_TRUE(refused(ErrorCode::incompatible, "another model"));
+  options.device.profile = profile_device(*model_, model_->example_inputs(), {.pause = pause});
+  options.device.profile.inputs = "f32[9]";
+  EXPECT_TRUE(refused(ErrorCode::incompatible, "inputs f32[9], the model has f32[2, 8]"));
+  options.device.profile.inputs = "f32[2, 8]";
+  options.device.profile.threads = 7;
+  EXPECT_TRUE(refused(ErrorCode::incompatible, "7 threads"));
+  options.device.profile = {};
+  options.link = LinkProfile{0.01, 0, 0, 0, 1e6};
+  EXPECT_TRUE(refused(ErrorCode::invalid_argument, "up_bytes_per_s is 0"));
+  options.link = some_link;
+  options.codecs.push_back({.name = "u8:mean=0;std=1", .ratio = 0.25});
+  EXPECT_TRUE(refused(ErrorCode::invalid_argument, "only_inputs"));
+}
+
+/// More JSON than the metadata of a message can hold.
+TEST(TierProfilerOfALargeModel, GetsItsProfileToo) {
+  const auto model = testing::ArithmeticModel::make({.layers = 1000});
+  const auto worker = Worker::create();
+  worker->add_model("net", model);
+  const auto registry = TransportRegistry::with_defaults();
+  const auto connection = registry.connect(worker->serve(registry, "tcp://127.0.0.1:0"));
+  const auto profile = request_worker_profile(*connection, *model).profile;
+  EXPECT_EQ(profile.layers.size(), 1000U);
+  EXPECT_GT(to_json(profile).size(), MessageLimits{}.max_metadata_bytes);
+}
+
+/// A worker that answers every request with this.
+class LyingWorker {
+ public:
+  explicit LyingWorker(std::vector<Value> values, std::map<std::string, double> times_s = {}) {
+    listener_ = registry_.listen("inproc://liar", [=](Message request, CallContext, Responder respond) {
+      Message reply;
+      reply.kind = MessageKind::reply;
+      reply.id = request.id;
+      reply.values = values;
+      reply.times_s = times_s;
+      respond(std::move(reply));
+    });
+    connection_ = registry_.connect("inproc://liar");
+  }
+  Connection& connection() { return *connection_; }
+
+ private:
+  TransportRegistry registry_ = TransportRegistry::with_defaults();
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<Connection> connection_;
+};
+
+TEST(TierProfilerOfALiar, RefusesAnswersThatAreNone) {
+  const auto model = testing::branch_model();
+  const auto refused = [&](std::vector<Value> values, const char* words) {
+    LyingWorker liar(std::move(values));
+    return throws(ErrorCode::corrupt, words, [&] { (void)request_worker_profile(liar.connection(), *model); });
+  };
+  Tensor text = Tensor::empty(DType::u8, {3});
+  std::fill_n(text.data(), 3, std::byte{'x'});
+  EXPECT_TRUE(refused({}, "0 values"));
+  EXPECT_TRUE(refused({text, "many"}, "2 values"));
+  EXPECT_TRUE(refused({text, std::int64_t{-1}}, "2 values"));
+  EXPECT_TRUE(refused({"{}", std::int64_t{1}}, "expected a profile as bytes"));
+  EXPECT_TRUE(refused({text, std::int64_t{1}}, "not JSON"));
+  LyingWorker slow({Tensor::empty(DType::u8, {0})}, {{"queue", std::nan("")}});
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "answered with others", [&] { (void)probe_link(slow.connection()); }));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 /// The contract of a boundary codec: fewer bytes for the tensors that cross a cut.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,11 +19,15 @@ namespace splitnet {
 class Codec {
  public:
   virtual ~Codec() = default;
+  /// Meant for the model's inputs: what layers make would be damaged.
+  [[nodiscard]] virtual bool only_inputs() const noexcept { return false; }
   /// Whether this tensor can be encoded; others travel as they are.
   [[nodiscard]] virtual bool takes(const Tensor& tensor) const noexcept = 0;
   /// What travels instead of a tensor that it takes.
   [[nodiscard]] virtual Value encode(const Tensor& tensor) const = 0;
-  /// The tensor again, with dtype, sizes and strides that it had. Throws corrupt for what `encode` never gives.
+  /// What decoding this takes, in bytes, without decoding it. Throws corrupt for what `encode` never gives.
+  [[nodiscard]] virtual std::size_t decoded_bytes(const Value& coded) const = 0;
+  /// The tensor again, with dtype, sizes and strides that it had. Throws as decoded_bytes.
   [[nodiscard]] virtual Tensor decode(const Value& coded) const = 0;
 
  protected:
@@ -46,11 +51,12 @@ class CodecRegistry {
   CodecRegistry() = default;
   /// With every codec that this build of the library has.
   static CodecRegistry with_defaults();
-  /// Replaces one of the same name. Throws invalid_argument: an empty name, one with ':', or "raw".
+  /// Replaces one of the same name. Throws invalid_argument: an empty name, one with ':', "raw", or an empty factory.
   void add(std::string name, Factory factory);
   /// In alphabetical order, raw among them.
   [[nodiscard]] std::vector<std::string> names() const;
-  /// Nothing for "raw". Throws invalid_argument for an unknown name (naming the known ones) or parameters.
+  /// Nothing for "raw". Throws invalid_argument for an unknown name (naming the known ones) or parameters, internal
+  /// when the factory gives nothing.
   [[nodiscard]] std::shared_ptr<const Codec> make(const std::string& name) const;
 
  private:
@@ -60,7 +66,9 @@ class CodecRegistry {
 /// What travels for `values` with this codec: for each the tuple (coded?, value). Tensors that share a storage are not
 /// encoded, so that they still share it on the other side; tensors inside of containers are not either.
 std::vector<Value> encode_values(const Codec& codec, std::vector<Value> values);
-/// Back again. Throws corrupt.
-std::vector<Value> decode_values(const Codec& codec, std::vector<Value> values);
+/// Back again. Throws corrupt for what `encode_values` never gives (other values; encoded tensors that share a
+/// storage), before memory is taken, and too_large when decoded tensors would take more than `max_bytes` altogether.
+std::vector<Value> decode_values(const Codec& codec, std::vector<Value> values,
+                                 std::size_t max_bytes = std::size_t{1} << 30);
 
 }  // namespace splitnet

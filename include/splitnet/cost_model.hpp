@@ -56,8 +56,8 @@ struct Price {
 
 /// A place where a stage can run. Tier 0 is the device, which has the inputs and wants the results.
 struct Tier {
-  std::string name;
-  DeviceProfile profile;
+  std::string name = {};
+  DeviceProfile profile = {};
   double load_factor = 1;                         ///< λ: measured time over profiled time, now.
   std::optional<std::int64_t> memory_bytes = {};  ///< At most so much for a stage.
   Price price = {};

@@ -34,6 +34,7 @@ struct DeviceProfile {
   std::string fingerprint;      ///< Of the model.
   std::string machine;          ///< For people: processor and number of cores.
   std::string framework;        ///< For example "torch 2.13.0".
+  std::string inputs;           ///< Of the model as it was measured; see inputs_of.
   int threads = 1;              ///< That one pass used.
   double load = 0;              ///< Runnable tasks per core on this machine just before (load average of one minute).
   double pass_s = 0;            ///< Median of the whole model in one stage.
@@ -47,13 +48,17 @@ struct DeviceProfile {
   /// Throws invalid_argument naming the field: times are finite and not negative, pass_s, speeds and calibration
   /// above 0, there is at least one layer.
   void validate() const;
-  /// Throws incompatible when this is the profile of another model, or of another version of it: the
-  /// fingerprint, then number and names of the layers.
+  /// Throws incompatible when this is the profile of another model, of another version of it, or of inputs of other
+  /// sizes: the fingerprint, then number and names of the layers, then the inputs.
   void check_fits(const LayerGraph& graph) const;
   /// The same with every time multiplied by `factor` (finite, above 0) and speeds divided by it.
   [[nodiscard]] DeviceProfile scaled(double factor) const;
   friend bool operator==(const DeviceProfile&, const DeviceProfile&) = default;
 };
+
+/// Dtypes and sizes of the model's inputs in its example run, "f32[1, 3, 224, 224]; i64[1, 128]": layers take as long
+/// as their inputs are large.
+std::string inputs_of(const LayerGraph& graph);
 
 /// Readable JSON with its schema version.
 std::string to_json(const DeviceProfile& profile);

@@ -28,7 +28,8 @@ struct ProfileOptions {
   /// side works: caches lose what a pass needs, which for short models costs a third more time. 0: without a break, as
   /// a pipeline that is full.
   std::chrono::nanoseconds pause = std::chrono::milliseconds(30);
-  /// Called after each phase with passes done and passes altogether; on the calling thread. Empty: silence.
+  /// Called every now and then with passes done and passes altogether, on the calling thread; what it throws ends the
+  /// profiling. Empty: silence.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
 
   /// Throws invalid_argument naming the field.

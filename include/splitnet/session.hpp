@@ -18,6 +18,7 @@
 #include "splitnet/cut.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/planner.hpp"
+#include "splitnet/tier_profiler.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/value.hpp"
 
@@ -40,14 +41,12 @@ struct SessionOptions {
   std::string codec = "raw";
 
   /// The session measures device, worker and link when it opens, and chooses cut and codec, or not to split: takes some
-  /// 20 passes on either machine (the worker's only once) and seconds on the link, but for profiles given here.
+  /// 20 passes on either machine (the worker's only once) and seconds on the link, but for what `planning` gives.
   std::optional<Objective> objective = {};
   Constraints constraints = {};
-  /// Codecs to choose from, with their effect on the model's answers. By default answers stay as they are.
-  std::vector<CodecProfile> codecs = {CodecProfile{}};
-  std::optional<DeviceProfile> device_profile = {};
-  std::optional<DeviceProfile> worker_profile = {};
-  std::optional<LinkProfile> link_profile = {};
+  /// For an objective: what is known already, codecs to choose from, power and prices (which energy and dollars need).
+  /// model_name, codec_registry, the device's threads and an empty name of the worker are set by the session.
+  TwoTierOptions planning = {};
 
   /// What the workers call the model. Empty: the one whose fingerprint is this model's.
   std::string model_name = {};

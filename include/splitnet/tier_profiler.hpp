@@ -40,21 +40,27 @@ WorkerProfile request_worker_profile(Connection& connection, const Model& model,
                                      const WorkerProfileRequest& request = {});
 
 struct TwoTierOptions {
-  std::string model_name = {};
+  /// All but the profiles, which are measured when they have no layers: memory, prices, cold starts.
+  Tier device = {.name = "device"};
+  Tier worker = {.name = "worker"};
+  std::optional<LinkProfile> link = {};  ///< Measured when absent.
+  /// To choose from, with their effect on the model's answers. By default answers stay as they are.
   std::vector<CodecProfile> codecs = {CodecProfile{}};
-  CodecRegistry codec_registry = CodecRegistry::with_defaults();
-  ProfileOptions device = {};
-  LinkProbeOptions link = {};
+  DevicePower power = {};
+
+  ProfileOptions device_options = {};
+  LinkProbeOptions link_options = {};
   std::chrono::nanoseconds worker_timeout = std::chrono::minutes(5);
-  /// What is given is not measured.
-  std::optional<DeviceProfile> device_profile = {};
-  std::optional<DeviceProfile> worker_profile = {};
-  std::optional<LinkProfile> link_profile = {};
+  std::string model_name = {};  ///< What the worker calls the model; empty: the one with this fingerprint.
+  CodecRegistry codec_registry = CodecRegistry::with_defaults();
 };
 
-/// Device (here), worker and link, measured one after the other, so that none disturbs another; the device with the
-/// model's example inputs. Codec speeds that a given profile lacks are measured (device) or asked for (worker).
-/// Throws as profile_device, probe_link, request_worker_profile and PlanningProblem::validate.
+/// Checks what is given, asks the worker, probes the link and measures the device (here, with the model's example
+/// inputs), one after the other, so that none disturbs another. Codec speeds that a given profile lacks are measured
+/// too. Throws invalid_argument (what is given is out of range; an unknown codec; one for inputs that does not say so),
+/// incompatible (a profile of another model, of inputs of other sizes or, on the device, of another number of threads),
+/// and as request_worker_profile, probe_link and profile_device; what the worker or the link is to blame for names
+/// `worker.name`.
 PlanningProblem profile_two_tiers(const Model& model, Connection& connection, const TwoTierOptions& options = {});
 
 }  // namespace splitnet

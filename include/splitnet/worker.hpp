@@ -55,8 +55,8 @@ struct WorkerStats {
 /// first that fails ends it with an error message; whatever a stage throws becomes one too, and the worker
 /// goes on. A pass that has begun is not interrupted: its late answer is dropped.
 ///
-/// Asked for its profile of a model (Operation::profile), it measures it with the model's example inputs, once,
-/// between other work, and keeps it.
+/// Asked for its profile of a model (Operation::profile), it measures it with the model's example inputs, once, on an
+/// executor thread, and keeps it; whoever asks meanwhile waits. Ask a worker that is otherwise idle.
 ///
 /// Replies carry `times_s`: "queue" (waiting for a thread), "slice" (getting the stage, next to nothing
 /// when it was cached), "decode" (unless the codec is raw), "run" (Stage::run).
