@@ -39,6 +39,10 @@ std::vector<double> time_passes_s(const Stage& stage, const std::vector<Value>& 
   return times_s;
 }
 
+double least(const std::vector<double>& numbers) {
+  return *std::min_element(numbers.begin(), numbers.end());
+}
+
 /// Processor and cores, as far as the system says.
 std::string describe_machine() {
   std::string name = "unknown processor";
@@ -105,13 +109,14 @@ double time_stages_s(const std::vector<std::unique_ptr<Stage>>& stages, const st
   return sum_s;
 }
 
-std::vector<LayerTime> median_layers(const LayerGraph& graph, const std::vector<LayerTimings>& passes) {
+/// The least that each took in any pass: what else goes on in the machine only adds, and not to all layers alike.
+std::vector<LayerTime> least_layers(const LayerGraph& graph, const std::vector<LayerTimings>& passes) {
   std::vector<LayerTime> layers;
   for (std::size_t layer = 0; layer < graph.layers.size(); ++layer) {
     std::vector<double> times_s;
     for (std::size_t pass = 1; pass < passes.size(); ++pass) times_s.push_back(passes[pass].layer_s[layer]);
     layers.push_back(
-        {graph.layers[layer].name, detail::median(times_s), detail::spread(times_s), passes.front().peak_bytes[layer]});
+        {graph.layers[layer].name, least(times_s), detail::spread(times_s), passes.front().peak_bytes[layer]});
   }
   return layers;
 }
@@ -184,7 +189,7 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
   profile.load = load_per_core();
   (void)time_passes_s(*whole, inputs, options.warm_up_passes, {});
   progress(options.warm_up_passes);
-  profile.layers = median_layers(model.layers(), model.time_layers(inputs, options.layer_passes, options.stage));
+  profile.layers = least_layers(model.layers(), model.time_layers(inputs, options.layer_passes, options.stage));
   progress(options.layer_passes + 1);
 
   const auto stages = model.split(even_cuts(model, profile.layers), options.stage);
@@ -203,7 +208,7 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
   profile.pass_s = detail::median(whole_s);
   profile.pass_spread_s = detail::spread(whole_s);
   const double added_s =
-      stages.size() < 2 ? 0 : (detail::median(staged_s) - profile.pass_s) / static_cast<double>(stages.size() - 1);
+      stages.size() < 2 ? 0 : (least(staged_s) - least(whole_s)) / static_cast<double>(stages.size() - 1);
   profile.stage_overhead_s = std::min(std::max(added_s, empty_stage_s(model, inputs, options)), profile.pass_s / 2);
   profile.calibration = calibrate(profile.layers, profile.pass_s - profile.stage_overhead_s);
   return profile;

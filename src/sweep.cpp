@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -22,6 +23,7 @@ namespace splitnet {
 namespace {
 
 constexpr std::size_t kSessionsAtOnce = 24;
+constexpr std::size_t kNearBest = 3;
 
 // ---- Rows.
 
@@ -99,7 +101,6 @@ class LinkMeasurement {
     measure_rows();
     note_load(problem);
     predict(problem);
-    measure_rows();  // The chosen one, when it was not in the sample.
     for (const auto& [row, times] : second_) result_.rows[row].measured = medians(times);
     judge();
     return std::move(result_);
@@ -117,14 +118,16 @@ class LinkMeasurement {
     return planner.plan(Objective::latency);
   }
 
-  /// With predictions from the profiles alone, and the plan that they choose.
+  /// With predictions from the profiles alone, and the best few by them, so that what the planner would choose is
+  /// there.
   void sample_rows(const PlanningProblem& problem) {
     const auto kept = even_sample(legal_, options_.max_cuts);
     const Plan plan = plan_of(problem);
+    std::size_t rank = 0;
     for (const Candidate& candidate : plan.candidates) {
       SweepRow row = row_of(problem.graph, candidate);
-      profiled_s_[{row.head_layers, row.codec}] = row.profiled_s;
-      if (!kept[row.head_layers] && candidate != *plan.chosen) continue;
+      const bool is_near_best = candidate.violates.empty() && rank++ < kNearBest;
+      if (!legal_[row.head_layers] || (!kept[row.head_layers] && !is_near_best)) continue;
       if (row.predicted.total_s > options_.max_plan_s) {
         row.not_measured = "predicted to take " + detail::short_number(row.predicted.total_s) + " s, more than " +
                            detail::short_number(options_.max_plan_s);
@@ -154,18 +157,21 @@ class LinkMeasurement {
     result_.worker_load_factor = problem.tiers[1].load_factor;
   }
 
-  /// Predicts every row anew, and adds the one that the planner chooses when it is not among them.
+  /// Predicts every row anew, and chooses among those that were measured.
   void predict(const PlanningProblem& problem) {
-    const Plan plan = plan_of(problem);
-    for (const Candidate& candidate : plan.candidates) {
+    for (const Candidate& candidate : plan_of(problem).candidates) {
       const SweepRow predicted = row_of(problem.graph, candidate);
       if (const auto row = find(predicted)) result_.rows[*row].predicted = predicted.predicted;
     }
-    SweepRow chosen = row_of(problem.graph, *plan.chosen);
-    chosen.profiled_s = profiled_s_.at({chosen.head_layers, chosen.codec});
-    if (!find(chosen)) result_.rows.push_back(chosen);
-    result_.chosen = *find(chosen);
-    result_.rows[result_.chosen].not_measured.clear();
+    std::optional<std::size_t> chosen;
+    for (std::size_t i = 0; i < result_.rows.size(); ++i) {
+      const SweepRow& row = result_.rows[i];
+      if (!row.not_measured.empty()) continue;
+      if (!chosen || row.predicted.total_s < result_.rows[*chosen].predicted.total_s) chosen = i;
+    }
+    if (!chosen)
+      throw Error(ErrorCode::invalid_argument, "sweep: every plan is predicted to take longer than max_plan_s");
+    result_.chosen = *chosen;
   }
 
   [[nodiscard]] std::optional<std::size_t> find(const SweepRow& wanted) const {
@@ -193,11 +199,11 @@ class LinkMeasurement {
     return Session::open(model_, std::move(session));
   }
 
-  /// All that were not measured yet. Plans in turns, as many at once as sessions may be open.
+  /// Plans in turns, as many at once as sessions may be open.
   void measure_rows() {
     std::vector<std::size_t> rows;
     for (std::size_t i = 0; i < result_.rows.size(); ++i) {
-      if (result_.rows[i].not_measured.empty() && result_.rows[i].second_s.empty()) rows.push_back(i);
+      if (result_.rows[i].not_measured.empty()) rows.push_back(i);
     }
     for (std::size_t begin = 0; begin < rows.size(); begin += kSessionsAtOnce) {
       const std::size_t end = std::min(rows.size(), begin + kSessionsAtOnce);
@@ -216,20 +222,28 @@ class LinkMeasurement {
         sessions[row] = std::move(session);
       });
     }
+    std::vector<std::size_t> turn = rows;
     for (std::size_t repetition = 0; repetition < options_.repetitions; ++repetition) {
-      for (const auto& [row, session] : sessions) {
-        if (!result_.rows[row].not_measured.empty()) continue;
-        attempt(row, [&, row = row, &session = session] { measure_once(row, *session, repetition % 2 == 0); });
+      std::shuffle(turn.begin(), turn.end(), random_);
+      for (const std::size_t row : turn) {
+        if (result_.rows[row].not_measured.empty()) attempt(row, [&] { measure_pair(row, *sessions[row]); });
       }
     }
   }
 
-  void measure_once(std::size_t index, Session& session, bool is_first_half) {
-    std::this_thread::sleep_for(options_.pause);
-    const SweepTimes times = times_of(session.run(model_->example_inputs()).times);
-    (is_first_half ? first_ : second_)[index].push_back(times);
+  /// One inference to leave both machines as this plan leaves them, and one for each half.
+  void measure_pair(std::size_t index, Session& session) {
     SweepRow& row = result_.rows[index];
-    (is_first_half ? row.first_s : row.second_s).push_back(times.total_s);
+    (void)time_once(session);
+    first_[index].push_back(time_once(session));
+    second_[index].push_back(time_once(session));
+    row.first_s.push_back(first_[index].back().total_s);
+    row.second_s.push_back(second_[index].back().total_s);
+  }
+
+  SweepTimes time_once(Session& session) const {
+    std::this_thread::sleep_for(options_.pause);
+    return times_of(session.run(model_->example_inputs()).times);
   }
 
   /// A plan that fails is no plan; device only can't fail and the rest go on.
@@ -276,11 +290,6 @@ class LinkMeasurement {
   void judge() {
     const auto& rows = result_.rows;
     const auto unsplit = [&](const SweepRow& row) { return !is_split(row); };
-    if (!rows[result_.chosen].not_measured.empty()) {
-      throw Error(ErrorCode::unavailable, "the chosen plan (" + rows[result_.chosen].cut + ", " +
-                                              rows[result_.chosen].codec +
-                                              ") could not be measured: " + rows[result_.chosen].not_measured);
-    }
     result_.best = *fastest(&SweepRow::first_s, [](const SweepRow&) { return true; });
     const double best_s = detail::median(rows[result_.best].second_s);
     result_.regret = detail::median(rows[result_.chosen].second_s) / best_s - 1;
@@ -293,8 +302,8 @@ class LinkMeasurement {
   const SweepOptions& options_;
   const std::vector<bool>& legal_;
   LinkSweep result_;
-  std::map<std::pair<std::size_t, std::string>, double> profiled_s_;  // Of all plans, by head and codec.
-  std::map<std::size_t, std::vector<SweepTimes>> first_;              // By row.
+  std::mt19937 random_;                                   // The same order in every sweep.
+  std::map<std::size_t, std::vector<SweepTimes>> first_;  // By row.
   std::map<std::size_t, std::vector<SweepTimes>> second_;
 };
 
@@ -318,7 +327,7 @@ void SweepOptions::validate() const {
     if (!holds) throw Error(ErrorCode::invalid_argument, "SweepOptions::" + what);
   };
   require(!workers.empty(), "workers has none, expected at least one endpoint");
-  require(repetitions >= 2, "repetitions is " + std::to_string(repetitions) + ", expected at least 2");
+  require(repetitions >= 1, "repetitions is 0, expected at least 1");
   require(!planning.link, "planning.link is given, expected it in links");
   require(links.empty() || links.size() == workers.size(), "links has " + std::to_string(links.size()) +
                                                                ", expected none or one for each of " +

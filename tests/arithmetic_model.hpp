@@ -31,9 +31,10 @@
 namespace splitnet::testing {
 
 struct ArithmeticOptions {
-  std::size_t layers = 8;  ///< At least 6.
-  std::uint64_t seed = 1;  ///< Other seeds give other parameters and another fingerprint.
-  bool in_place = false;   ///< chain.2 writes into its input; an order edge from branch to it.
+  std::size_t layers = 8;        ///< At least 6.
+  std::uint64_t seed = 1;        ///< Other seeds give other parameters and another fingerprint.
+  std::string name_prefix = {};  ///< Of every layer.
+  bool in_place = false;         ///< chain.2 writes into its input; an order edge from branch to it.
   std::map<std::size_t, std::chrono::nanoseconds> sleep = {};  ///< By layer: how long it sleeps.
   std::set<std::size_t> refused = {};  ///< A cut whose head has one of these numbers of layers is refused.
 };
@@ -100,7 +101,8 @@ inline std::shared_ptr<const Network> make_network(const ArithmeticOptions& opti
   graph.values.push_back(tensor_value(GraphValue::from_input));
   for (std::size_t i = 0; i < options.layers; ++i) {
     Layer layer;
-    layer.name = i == 0 ? "stem" : i == 2 ? "branch" : "chain." + std::to_string(i < 2 ? i : i - 1);
+    layer.name = options.name_prefix;
+    layer.name += i == 0 ? "stem" : i == 2 ? "branch" : "chain." + std::to_string(i < 2 ? i : i - 1);
     layer.module_path = layer.name;
     layer.operator_name = options.in_place && i == 3 ? "arithmetic::affine_" : "arithmetic::affine";
     layer.parameter_bytes = 2 * sizeof(float);

@@ -21,6 +21,7 @@ struct Hooks {
   std::function<void(const StageInfo&)> on_run = [](const StageInfo&) {};  ///< Before the pass.
   std::function<std::optional<Refusal>(const std::vector<LayerSet>&)> refuse = {};
   std::string fingerprint = {};  ///< When not empty: instead of the inner model's.
+  bool has_examples = true;      ///< False: as if it had been made without example inputs.
 };
 
 class HookedStage : public Stage {
@@ -47,7 +48,10 @@ class HookedModel : public Model {
   }
   const LayerGraph& layers() const noexcept override { return graph_; }
   std::string framework() const override { return inner_->framework(); }
-  const std::vector<Value>& example_inputs() const noexcept override { return inner_->example_inputs(); }
+  const std::vector<Value>& example_inputs() const noexcept override {
+    static const std::vector<Value> none;
+    return hooks_->has_examples ? inner_->example_inputs() : none;
+  }
   const ResultShape& result_shape() const noexcept override { return inner_->result_shape(); }
   std::size_t result_slot_count() const noexcept override { return inner_->result_slot_count(); }
   std::optional<Refusal> refusal(const std::vector<LayerSet>& cuts) const override {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "error_of.hpp"
+#include "hooked_model.hpp"
 #include "served_model.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
@@ -26,7 +27,7 @@ class SweepTest : public ::testing::Test {
   SweepTest() {
     worker_->add_model("net", model_);
     options_.workers = {worker_->serve(options_.registry, "tcp://127.0.0.1:0")};
-    options_.repetitions = 4;
+    options_.repetitions = 2;
     options_.pause = 0ns;
     options_.links = {LinkProfile{1e-4, 0, 0, 1e8, 1e8}};
   }
@@ -82,15 +83,16 @@ TEST_F(SweepTest, TakesASampleOfCutsAndLeavesOutWhatWouldTakeTooLong) {
     EXPECT_EQ(row.not_measured.empty(), row.cut == "device only") << row.cut;
     EXPECT_EQ(row.second_s.empty(), !row.not_measured.empty()) << row.cut;
   }
-  EXPECT_EQ(link.rows.size(), 7U);
-  EXPECT_EQ(heads.size(), 4U);
+  EXPECT_GE(link.rows.size(), 7U);  // And the three best by prediction, where they are others.
+  EXPECT_LE(link.rows.size(), 9U);
+  EXPECT_GE(heads.size(), 4U);
   EXPECT_EQ(link.rows[link.chosen].cut, "device only");
   EXPECT_EQ(link.best, link.chosen);
   EXPECT_EQ(link.regret, 0);
   EXPECT_FALSE(link.split_wins);
 }
 
-TEST_F(SweepTest, MeasuresTheChosenPlanThoughItIsNotInTheSample) {
+TEST_F(SweepTest, MeasuresTheBestByPredictionThoughTheyAreNotInTheSample) {
   const auto profile = [&](double first_s, double second_s) {
     auto made = profile_device(*model_, model_->example_inputs(), {.pause = 0ns});
     made.stage_overhead_s = 0;
@@ -103,8 +105,63 @@ TEST_F(SweepTest, MeasuresTheChosenPlanThoughItIsNotInTheSample) {
   const auto sweep = run();
   const LinkSweep& link = sweep.links.front();
   EXPECT_EQ(link.rows[link.chosen].head_layers, 6U);
-  EXPECT_EQ(link.rows.size(), 4U);
+  EXPECT_GE(link.rows.size(), 5U);  // Device only, worker only, the cut in the middle, and those around the best.
   EXPECT_EQ(link.rows[link.chosen].second_s.size(), 2U);
+}
+
+/// The device is slow behind the middle, the worker before it.
+class SplitWins : public SweepTest {
+ protected:
+  SplitWins() {
+    const auto slow_start = testing::ArithmeticModel::make({.sleep = {{1, 20ms}}, .refused = {3}});
+    model_ = testing::ArithmeticModel::make({.sleep = {{6, 20ms}}, .refused = {3}});
+    worker_ = Worker::create();
+    worker_->add_model("net", slow_start);
+    options_.workers = {worker_->serve(options_.registry, "tcp://127.0.0.1:0")};
+  }
+};
+
+TEST_F(SplitWins, IsFoundAndChosen) {
+  const auto sweep = run();
+  const LinkSweep& link = sweep.links.front();
+  EXPECT_TRUE(link.split_wins);
+  EXPECT_GE(link.rows[link.chosen].head_layers, 2U);
+  EXPECT_LE(link.rows[link.chosen].head_layers, 6U);
+  EXPECT_LT(link.rows[link.chosen].measured.total_s, 20e-3);
+}
+
+TEST_F(SplitWins, LeavesRegretToWhoBelievesWrongProfiles) {
+  const auto slow_at = [&](std::size_t slow_layer) {
+    auto profile = profile_device(*model_, model_->example_inputs(), {.pause = 0ns});
+    profile.stage_overhead_s = 0;
+    for (std::size_t i = 0; i < profile.layers.size(); ++i) profile.layers[i].time_s = i == slow_layer ? 20e-3 : 1e-6;
+    return profile;
+  };
+  options_.planning.device.profile = slow_at(0);
+  options_.planning.worker.profile = slow_at(7);
+  const auto sweep = run();
+  const LinkSweep& link = sweep.links.front();
+  EXPECT_TRUE(link.split_wins);
+  EXPECT_NE(link.chosen, link.best);
+  EXPECT_GT(link.regret, 1);
+}
+
+TEST_F(SweepTest, ListsAPlanThatFailsAndGoesOn) {
+  const auto failing =
+      std::make_shared<testing::HookedModel>(model_, testing::Hooks{.on_run = [](const StageInfo& info) {
+                                               if (info.stage_count > 1 && info.index > 0)
+                                                 throw Error(ErrorCode::internal, "broken");
+                                             }});
+  worker_ = Worker::create();
+  worker_->add_model("net", failing);
+  options_.workers = {worker_->serve(options_.registry, "tcp://127.0.0.1:0")};
+  options_.planning.worker.profile = profile_device(*model_, model_->example_inputs(), {.pause = 0ns});
+  const auto sweep = run();
+  for (const SweepRow& row : sweep.links.front().rows) {
+    EXPECT_EQ(row.not_measured.empty(), row.cut == "device only") << row.cut;
+    if (row.cut == "device only") continue;
+    EXPECT_NE(row.not_measured.find("broken"), std::string::npos) << row.not_measured;
+  }
 }
 
 TEST_F(SweepTest, SweepsAGridOfLinksAndTellsHowFarItIs) {
@@ -145,7 +202,7 @@ TEST_F(SweepTest, ChecksItsOptions) {
     return throws(ErrorCode::invalid_argument, words, [&] { (void)run_sweep(model_, wrong); });
   };
   EXPECT_TRUE(refused([](SweepOptions& o) { o.workers.clear(); }, "workers"));
-  EXPECT_TRUE(refused([](SweepOptions& o) { o.repetitions = 1; }, "repetitions is 1"));
+  EXPECT_TRUE(refused([](SweepOptions& o) { o.repetitions = 0; }, "repetitions is 0"));
   EXPECT_TRUE(refused([](SweepOptions& o) { o.max_plan_s = 0; }, "max_plan_s"));
   EXPECT_TRUE(refused([](SweepOptions& o) { o.links.resize(3); }, "links has 3"));
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "error_of.hpp"
+#include "hooked_model.hpp"
 #include "served_model.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/planner.hpp"
@@ -120,16 +121,23 @@ TEST_F(TierProfiler, RefusesProfilesOfAnotherModelAndLinksThatCarryNothing) {
   EXPECT_TRUE(refused(ErrorCode::invalid_argument, "only_inputs"));
 }
 
+TEST_F(TierProfiler, AModelWithoutExampleInputsCannotBeProfiled) {
+  testing::Hooks hooks;
+  hooks.has_examples = false;
+  worker_->add_model("bare", std::make_shared<testing::HookedModel>(model_, std::move(hooks)));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "--input", [&] { ask({.model_name = "bare"}); }));
+}
+
 /// More JSON than the metadata of a message can hold.
 TEST(TierProfilerOfALargeModel, GetsItsProfileToo) {
-  const auto model = testing::ArithmeticModel::make({.layers = 1000});
+  const auto model = testing::ArithmeticModel::make({.name_prefix = std::string(10'000, 'x')});
   const auto worker = Worker::create();
   worker->add_model("net", model);
   const auto registry = TransportRegistry::with_defaults();
   const auto connection = registry.connect(worker->serve(registry, "tcp://127.0.0.1:0"));
   const auto profile = request_worker_profile(*connection, *model).profile;
-  EXPECT_EQ(profile.layers.size(), 1000U);
   EXPECT_GT(to_json(profile).size(), MessageLimits{}.max_metadata_bytes);
+  EXPECT_NO_THROW(profile.check_fits(model->layers()));
 }
 
 /// A worker that answers every request with this.

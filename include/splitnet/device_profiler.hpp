@@ -37,10 +37,11 @@ struct ProfileOptions {
 };
 
 /// Times the model as one stage (median pass_s), cut into up to four stages of equal length, and its layers by marks
-/// inside of whole passes (median for each). What every further stage adds is stage_overhead_s, at least what one
-/// without layers takes; the layers are scaled so that they add up to pass_s − stage_overhead_s: a sum of parts
-/// measured one by one would leave out what they do to each other's caches. Does not change `inputs`. Meant for an
-/// otherwise idle machine: `load` says what it was. Throws as ProfileOptions::validate and Stage::run.
+/// inside of whole passes. What every further stage adds is stage_overhead_s, at least what one without layers takes.
+/// The layers are scaled so that they add up to pass_s − stage_overhead_s: a sum of parts measured one by one would
+/// leave out what they do to each other's caches. For the shares of layers and stages the fastest pass counts, because
+/// what else goes on in the machine only adds. Does not change `inputs`. Meant for an otherwise idle machine: `load`
+/// says what it was. Throws as ProfileOptions::validate and Stage::run; invalid_argument without inputs.
 DeviceProfile profile_device(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options = {});
 
 /// How fast this machine is with a codec, on an f32 tensor as it crosses cuts of this model: of those that the codec

@@ -59,8 +59,8 @@ struct LinkSweep {
   LinkProfile link;
   double device_load_factor = 1;  ///< λ during the first half; predictions have it in them.
   double worker_load_factor = 1;
-  std::vector<SweepRow> rows;  ///< By codec and head_layers; last a choice from outside of the sample.
-  std::size_t chosen = 0;      ///< The row that the planner chose.
+  std::vector<SweepRow> rows;  ///< By codec and head_layers.
+  std::size_t chosen = 0;      ///< The measured row with the lowest prediction.
   std::size_t best = 0;        ///< The fastest row by the first half.
   double regret = 0;           ///< Time of the chosen row over that of the best one, less 1, both by the second half.
   /// The best row is a split, and by both halves faster than device only and worker only with whatever codec.
@@ -84,8 +84,8 @@ struct SweepOptions {
   TwoTierOptions planning = {};
   std::vector<LinkProfile> links = {};  ///< Measured already, one for each of `workers`; or none.
   int threads = 0;                      ///< Of the device; see StageOptions.
-  std::size_t max_cuts = 0;     ///< An even sample of so many cuts, and what the planner chooses; 0: every legal cut.
-  std::size_t repetitions = 8;  ///< Of every plan, in two halves. At least 2.
+  std::size_t max_cuts = 0;     ///< An even sample of so many cuts, and the best few by prediction; 0: every legal cut.
+  std::size_t repetitions = 4;  ///< Of every plan, for each half. At least 1.
   /// Before each inference: requests come one at a time; see ProfileOptions::pause. The worker's profile has the
   /// default.
   std::chrono::nanoseconds pause = ProfileOptions{}.pause;
@@ -99,13 +99,14 @@ struct SweepOptions {
 };
 
 /// Profiles device and worker once, and every link. Then, for each link, runs every plan through a Session on the
-/// model's example inputs: one warm-up, and `repetitions` inferences, plans in turns, of which every other one belongs
-/// to the first half of the measurements and the rest to the second, so that a machine that grows slower spoils no plan
-/// and neither half in particular. The first half gives load factors (measured over profiled time of all heads, and of
-/// all tails); with them all predictions and the planner's choice (latency) are made; on the second half they are
-/// scored. Device only and worker only are always among the plans; a choice outside of the sample is measured at the
-/// end. A plan that fails, or takes more than 10 s and ten times what was predicted, is listed with its error. Throws
-/// as SweepOptions::validate and profile_two_tiers; what device only fails with.
+/// model's example inputs: plans take turns in random order, so that a machine that grows slower spoils none in
+/// particular; each time one inference leaves both machines as this plan leaves them, then one belongs to the first
+/// half of the measurements and one to the second. The first half gives load factors (measured over profiled time of
+/// all heads, and of all tails); with them predictions and the choice (the measured plan with the lowest predicted
+/// latency) are made; on the second half they are scored. Device only and worker only are always among the plans, and
+/// so are the three best by the profiles. A plan that fails, or takes more than 10 s and ten times what was predicted,
+/// is listed with its error. Throws as SweepOptions::validate and profile_two_tiers; what device only fails with;
+/// invalid_argument when max_plan_s leaves no plan.
 Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& options);
 
 /// Readable JSON with its schema version.
