@@ -8,6 +8,7 @@
 #include "float_codec.hpp"
 #include "pixel_codec.hpp"
 #include "splitnet/error.hpp"
+#include "text.hpp"
 
 namespace splitnet {
 namespace {
@@ -20,12 +21,6 @@ std::vector<const std::byte*> storages_of(const std::vector<Value>& values) {
   }
   std::sort(storages.begin(), storages.end());
   return storages;
-}
-
-std::string known_names(const CodecRegistry& registry) {
-  std::string known;
-  for (const auto& name : registry.names()) known += (known.empty() ? "" : ", ") + name;
-  return known;
 }
 
 bool occurs_once(const std::vector<const std::byte*>& storages, const Tensor& tensor) {
@@ -65,7 +60,7 @@ std::shared_ptr<const Codec> CodecRegistry::make(const std::string& name) const 
   const auto found = factories_.find(base);
   if (found == factories_.end()) {
     throw Error(ErrorCode::invalid_argument,
-                "unknown codec '" + base.substr(0, 80) + "'; expected one of: " + known_names(*this));
+                "unknown codec '" + base.substr(0, 80) + "'; expected one of: " + detail::joined(names()));
   }
   auto codec = found->second(colon == std::string::npos ? "" : name.substr(colon + 1));
   if (!codec) throw Error(ErrorCode::internal, "the factory of codec '" + base + "' gave none");

@@ -85,9 +85,9 @@ const CodecProfile& find_codec(const PlanningProblem& problem, const std::string
   for (const CodecProfile& codec : problem.codecs) {
     if (codec.name == name) return codec;
   }
-  std::string known;
-  for (const CodecProfile& codec : problem.codecs) known += (known.empty() ? "" : ", ") + codec.name;
-  wrong("unknown codec '" + name + "'; expected one of: " + known);
+  std::vector<std::string> known;
+  for (const CodecProfile& codec : problem.codecs) known.push_back(codec.name);
+  wrong("unknown codec '" + name + "'; expected one of: " + detail::joined(known));
 }
 
 void check_assignment(const PlanningProblem& problem, const Assignment& assignment) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "check_number.hpp"
 #include "splitnet/error.hpp"
 #include "statistics.hpp"
 
@@ -20,8 +21,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kCodecRuns = 9;
 constexpr auto kCodecPause = std::chrono::milliseconds(10);  // As between requests: what was in the caches is gone.
-constexpr std::size_t kEmptyPasses = 9;
-constexpr std::size_t kStages = 4;  // Microseconds each.
+constexpr std::size_t kEmptyPasses = 9;                      // Microseconds each.
+constexpr std::size_t kStages = 4;
 
 double time_pass_s(const Stage& stage, const std::vector<Value>& inputs) {
   const auto start = Clock::now();
@@ -72,9 +73,9 @@ double empty_stage_s(const Model& model, const std::vector<Value>& inputs, const
 
 /// Legal cuts that part the model into stages of about the same time.
 std::vector<Cut> even_cuts(const Model& model, const std::vector<LayerTime>& layers) {
-  double left_s = 0;
-  for (const LayerTime& layer : layers) left_s += layer.time_s;
-  const double part_s = left_s / kStages;
+  double whole_s = 0;
+  for (const LayerTime& layer : layers) whole_s += layer.time_s;
+  const double part_s = whole_s / kStages;
   std::vector<Cut> cuts;
   std::vector<LayerSet> heads;
   LayerSet head;
@@ -155,14 +156,9 @@ std::optional<Tensor> sample_for(const Codec& codec, const LayerGraph& graph) {
 }  // namespace
 
 void ProfileOptions::validate() const {
-  const auto at_least = [](std::size_t found, std::size_t least, const char* name) {
-    if (found >= least) return;
-    throw Error(ErrorCode::invalid_argument, std::string("ProfileOptions::") + name + " is " + std::to_string(found) +
-                                                 ", expected at least " + std::to_string(least));
-  };
-  at_least(whole_passes, 1, "whole_passes");
-  at_least(stage_passes, 1, "stage_passes");
-  at_least(layer_passes, 2, "layer_passes");
+  detail::check_at_least("ProfileOptions::whole_passes", whole_passes, 1);
+  detail::check_at_least("ProfileOptions::stage_passes", stage_passes, 1);
+  detail::check_at_least("ProfileOptions::layer_passes", layer_passes, 2);
 }
 
 DeviceProfile profile_device(const Model& model, const std::vector<Value>& inputs, const ProfileOptions& options) {

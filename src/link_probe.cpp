@@ -162,14 +162,9 @@ class Prober {
 }  // namespace
 
 void LinkProbeOptions::validate() const {
-  const auto at_least = [](std::size_t found, std::size_t least, const char* name) {
-    if (found >= least) return;
-    throw Error(ErrorCode::invalid_argument, std::string("LinkProbeOptions::") + name + " is " + std::to_string(found) +
-                                                 ", expected at least " + std::to_string(least));
-  };
-  at_least(small_messages, 3, "small_messages");
-  at_least(large_messages, 1, "large_messages");
-  at_least(max_bytes, kSmallestBytes, "max_bytes");
+  detail::check_at_least("LinkProbeOptions::small_messages", small_messages, 3);
+  detail::check_at_least("LinkProbeOptions::large_messages", large_messages, 1);
+  detail::check_at_least("LinkProbeOptions::max_bytes", max_bytes, kSmallestBytes);
   detail::check_positive("LinkProbeOptions::message_s", message_s);
   detail::check_positive("LinkProbeOptions::timeout in seconds", std::chrono::duration<double>(timeout).count());
 }

@@ -13,10 +13,8 @@
 #include "check_number.hpp"
 #include "profile_json.hpp"
 #include "splitnet/error.hpp"
-#include "splitnet/link_probe.hpp"
 #include "splitnet/planner.hpp"
 #include "splitnet/session.hpp"
-#include "splitnet/tier_profiler.hpp"
 #include "statistics.hpp"
 
 namespace splitnet {
@@ -327,7 +325,7 @@ void SweepOptions::validate() const {
     if (!holds) throw Error(ErrorCode::invalid_argument, "SweepOptions::" + what);
   };
   require(!workers.empty(), "workers has none, expected at least one endpoint");
-  require(repetitions >= 1, "repetitions is 0, expected at least 1");
+  detail::check_at_least("SweepOptions::repetitions", repetitions, 1);
   require(!planning.link, "planning.link is given, expected it in links");
   require(links.empty() || links.size() == workers.size(), "links has " + std::to_string(links.size()) +
                                                                ", expected none or one for each of " +

@@ -6,6 +6,7 @@
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/tcp.hpp"
+#include "text.hpp"
 
 namespace splitnet {
 
@@ -36,8 +37,7 @@ Transport& TransportRegistry::find(const std::string& endpoint) const {
   const auto colon = endpoint.find("://");
   const auto found = colon == std::string::npos ? transports_.end() : transports_.find(endpoint.substr(0, colon));
   if (found != transports_.end()) return *found->second;
-  std::string known;
-  for (const auto& [scheme, transport] : transports_) known += (known.empty() ? "" : ", ") + scheme;
+  const std::string known = detail::joined(schemes());
   throw Error(ErrorCode::invalid_argument,
               "endpoint '" + endpoint + "': " + (colon == std::string::npos ? "no scheme" : "unknown scheme") +
                   "; expected scheme://… with one of: " + (known.empty() ? "(none registered)" : known));

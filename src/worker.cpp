@@ -17,6 +17,7 @@
 
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
+#include "text.hpp"
 
 namespace splitnet {
 
@@ -100,11 +101,8 @@ void check_form(const StageKey& key) {
   }
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  if (names.empty()) return "none";
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
+std::string joined_or_none(const std::vector<std::string>& names) {
+  return names.empty() ? "none" : detail::joined(names);
 }
 
 }  // namespace
@@ -153,7 +151,7 @@ class Worker::Impl {
   void probe(const Job& job, Message& reply);
   void profile(const Job& job, const Stage& stage, const Codec* codec, Message& reply);
   void run(Job& job, const Stage& stage, const Codec* codec, Message& reply);
-  void throw_if_idle(const Job& job) const;
+  void throw_if_unwanted(const Job& job) const;
   void respond(const Job& job, Message message);
   void refuse(const Job& job, ErrorCode code, std::string_view text);
   void log(std::string_view line) const {
@@ -171,9 +169,11 @@ class Worker::Impl {
   std::deque<Job> queue_;
   std::size_t running_ = 0;
   std::size_t bytes_ = 0;  // Of queued and running jobs.
-  Storage zeros_;          // What probes are answered with.
   WorkerStats stats_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+
+  std::mutex zeros_mutex_;  // Its own: filling them takes a while.
+  Storage zeros_;           // What probes are answered with.
 
   std::mutex closing_;  // Held by the one who closes.
   std::vector<std::thread> threads_;
@@ -257,10 +257,10 @@ void Worker::Impl::find_model(Job& job) const {
     for (const auto& [name, model] : models_) names.push_back(name);
     if (asked.model.empty()) {
       throw Error(ErrorCode::incompatible, "no model with fingerprint " + quoted(asked.fingerprint) +
-                                               " here; the models here are others: " + joined(names));
+                                               " here; the models here are others: " + joined_or_none(names));
     }
     throw Error(ErrorCode::invalid_argument,
-                "unknown model " + quoted(asked.model) + "; this worker has: " + joined(names));
+                "unknown model " + quoted(asked.model) + "; this worker has: " + joined_or_none(names));
   }
   if (found->second->model->fingerprint() != asked.fingerprint) {
     throw Error(ErrorCode::incompatible, "model " + quoted(found->first) + " has fingerprint " +
@@ -394,7 +394,7 @@ void Worker::Impl::probe(const Job& job, Message& reply) {
                     " bytes, expected 0 … " + std::to_string(most));
   }
   const auto bytes = static_cast<std::size_t>(*wanted);
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(zeros_mutex_);
   if (zeros_.size_bytes() < bytes) {
     zeros_ = Storage::allocate(bytes);
     std::fill_n(zeros_.data(), bytes, std::byte{0});
@@ -406,11 +406,11 @@ void Worker::Impl::profile(const Job& job, const Stage& stage, const Codec* code
   ServedModel& served = *job.served;
   const StageRequest& asked = job.request.request;
   const std::lock_guard one_at_a_time(served.profiling);
-  throw_if_idle(job);  // It may have waited for the lock.
+  throw_if_unwanted(job);  // It may have waited for the lock.
   if (!served.profile) {
     log("measuring the profile of model " + quoted(job.model_name));
     ProfileOptions options{.stage = options_.stage};
-    options.progress = [&](std::size_t, std::size_t) { throw_if_idle(job); };
+    options.progress = [&](std::size_t, std::size_t) { throw_if_unwanted(job); };
     served.profile = profile_device(*served.model, served.model->example_inputs(), options);
   }
   DeviceProfile profile = *served.profile;
@@ -432,7 +432,7 @@ void Worker::Impl::profile(const Job& job, const Stage& stage, const Codec* code
 }
 
 /// Ends work that nobody waits for, or that the end of this worker waits for.
-void Worker::Impl::throw_if_idle(const Job& job) const {
+void Worker::Impl::throw_if_unwanted(const Job& job) const {
   if (const auto error = expired(job.context)) throw *error;
   const std::lock_guard lock(mutex_);
   if (state_ == State::closed) throw Error(ErrorCode::unavailable, "this worker is shutting down");
