@@ -31,6 +31,10 @@ Value put_together(ResultShape::Container container, std::vector<Value> items) {
 
 }  // namespace
 
+std::unique_ptr<DifferentiablePass> Stage::differentiate(std::vector<Value> /*inputs*/) const {
+  throw Error(ErrorCode::unsupported_model, "stages of this kind can't be differentiated");
+}
+
 Value ResultShape::assemble(const std::vector<Value>& slots) const {
   if (const auto* slot = std::get_if<Slot>(&tree)) return pick(*slot, slots);
   const auto& node = std::get<Node>(tree);

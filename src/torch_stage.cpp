@@ -2,6 +2,7 @@
 #include "splitnet/torch_stage.hpp"
 
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "graph_archive.hpp"
 #include "private_inputs.hpp"
@@ -145,15 +146,15 @@ void TorchStage::check(const std::vector<Value>& inputs) const {
   }
 }
 
-std::vector<Value> TorchStage::run(std::vector<Value> inputs) const {
-  check(inputs);
-  if (!executor_) return run_here(std::move(inputs));
-  std::vector<Value> outputs;
-  executor_->run([&] { outputs = run_here(std::move(inputs)); });
-  return outputs;
+void TorchStage::on_executor(const std::function<void()>& work) const {
+  if (executor_) {
+    executor_->run(work);
+  } else {
+    work();
+  }
 }
 
-std::vector<Value> TorchStage::run_here(std::vector<Value> inputs) const {
+torch::jit::Stack TorchStage::stack_of(std::vector<Value> inputs) const {
   std::vector<bool> written;
   for (const auto& input : inputs_) written.push_back(input.written);
   make_private(inputs, written);
@@ -167,8 +168,10 @@ std::vector<Value> TorchStage::run_here(std::vector<Value> inputs) const {
       throw Error(error.code(), inputs_[i].name + ": " + error.what());
     }
   }
-  inputs.clear();  // the stack holds the only handles now, so that memory is freed as the pass goes on
-  const at::NoGradGuard no_grad;
+  return stack;
+}
+
+void TorchStage::run_on(torch::jit::Stack& stack) const {
   try {
     torch::jit::InterpreterState(code_).run(stack);
   } catch (const std::exception& error) {
@@ -178,10 +181,117 @@ std::vector<Value> TorchStage::run_here(std::vector<Value> inputs) const {
     }
     throw Error(ErrorCode::invalid_argument, stage_name(info_) + " failed: " + words);
   }
+}
+
+std::vector<Value> TorchStage::run(std::vector<Value> inputs) const {
+  check(inputs);
   std::vector<Value> outputs;
-  outputs.reserve(stack.size());
-  for (const auto& value : stack) outputs.push_back(to_value(value));
+  on_executor([&] {
+    // The stack holds the only handles, so that memory is freed as the pass goes on.
+    torch::jit::Stack stack = stack_of(std::move(inputs));
+    const at::NoGradGuard no_grad;
+    run_on(stack);
+    outputs.reserve(stack.size());
+    for (const auto& value : stack) outputs.push_back(to_value(value));
+  });
   return outputs;
+}
+
+namespace {
+
+/// Keeps the graph of one pass, on the stage's threads.
+class TorchPass final : public DifferentiablePass {
+ public:
+  /// `leaves`: one for each input, undefined where nothing is differentiated.
+  TorchPass(std::vector<at::Tensor> leaves, std::vector<at::Tensor> outputs, std::vector<Value> values,
+            std::shared_ptr<TorchExecutor> executor)
+      : leaves_(std::move(leaves)),
+        outputs_(std::move(outputs)),
+        values_(std::move(values)),
+        executor_(std::move(executor)) {}
+
+  [[nodiscard]] const std::vector<Value>& outputs() const noexcept override { return values_; }
+
+  [[nodiscard]] std::vector<Value> gradients(const std::vector<Value>& weights) const override {
+    if (weights.size() != outputs_.size()) {
+      throw Error(ErrorCode::invalid_argument, "gradients: found " + std::to_string(weights.size()) +
+                                                   " weights, expected " + std::to_string(outputs_.size()));
+    }
+    std::vector<at::Tensor> sums;
+    std::vector<at::Tensor> factors;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      if (std::holds_alternative<None>(weights[i].variant())) continue;
+      const auto* weight = weights[i].get_if<Tensor>();
+      const auto* output = values_[i].get_if<Tensor>();
+      if (weight == nullptr || output == nullptr || weight->dtype != output->dtype || weight->sizes != output->sizes) {
+        throw Error(ErrorCode::invalid_argument, "gradients: weight " + std::to_string(i) + " is a " +
+                                                     describe(weights[i]) + ", expected one like the output, a " +
+                                                     describe(values_[i]));
+      }
+      if (!outputs_[i].defined() || !outputs_[i].requires_grad()) continue;
+      sums.push_back(outputs_[i]);
+      factors.push_back(to_ivalue(weights[i], c10::TensorType::get()).toTensor());
+    }
+    std::vector<Value> found(leaves_.size());
+    std::vector<at::Tensor> asked;
+    for (const auto& leaf : leaves_) {
+      if (leaf.defined()) asked.push_back(leaf);
+    }
+    if (sums.empty() || asked.empty()) return found;
+    const auto work = [&] {
+      const auto gradients = torch::autograd::grad(sums, asked, factors, true, false, true);
+      std::size_t next = 0;
+      for (std::size_t i = 0; i < leaves_.size(); ++i) {
+        if (!leaves_[i].defined()) continue;
+        const auto& gradient = gradients[next++];
+        if (gradient.defined()) found[i] = to_value(c10::IValue(gradient.contiguous()));
+      }
+    };
+    try {
+      if (executor_) {
+        executor_->run(work);
+      } else {
+        work();
+      }
+    } catch (const Error&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw Error(ErrorCode::unsupported_model, "no gradients: " + operator_message(error));
+    }
+    return found;
+  }
+
+ private:
+  const std::vector<at::Tensor> leaves_;
+  const std::vector<at::Tensor> outputs_;
+  const std::vector<Value> values_;
+  const std::shared_ptr<TorchExecutor> executor_;
+};
+
+}  // namespace
+
+std::unique_ptr<DifferentiablePass> TorchStage::differentiate(std::vector<Value> inputs) const {
+  check(inputs);
+  std::vector<at::Tensor> leaves;
+  std::vector<at::Tensor> outputs;
+  std::vector<Value> values;
+  on_executor([&] {
+    torch::jit::Stack stack = stack_of(std::move(inputs));
+    const at::AutoGradMode with_gradients(true);
+    for (auto& value : stack) {
+      leaves.emplace_back();
+      if (!value.isTensor() || value.toTensor().scalar_type() != at::kFloat) continue;
+      leaves.back() = value.toTensor().detach().clone().requires_grad_();
+      value = leaves.back().clone();  // No leaf: the stage may write into it.
+    }
+    run_on(stack);
+    for (const auto& value : stack) {
+      const bool is_tensor = value.isTensor();
+      outputs.push_back(is_tensor ? value.toTensor() : at::Tensor());
+      values.push_back(to_value(is_tensor ? c10::IValue(value.toTensor().detach()) : value));
+    }
+  });
+  return std::make_unique<TorchPass>(std::move(leaves), std::move(outputs), std::move(values), executor_);
 }
 
 void TorchStage::save(const std::string& path) const {

@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/interpreter.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,12 +37,16 @@ class TorchStage final : public Stage {
 
   [[nodiscard]] const StageInfo& info() const noexcept override { return info_; }
   [[nodiscard]] std::vector<Value> run(std::vector<Value> inputs) const override;
+  [[nodiscard]] std::unique_ptr<DifferentiablePass> differentiate(std::vector<Value> inputs) const override;
   void save(const std::string& path) const override;
   static std::unique_ptr<TorchStage> load(const std::string& path, const StageOptions& options);
 
  private:
   void check(const std::vector<Value>& inputs) const;
-  [[nodiscard]] std::vector<Value> run_here(std::vector<Value> inputs) const;
+  void on_executor(const std::function<void()>& work) const;
+  /// On the interpreter, from inputs that were checked; the stack is then that of the outputs.
+  [[nodiscard]] torch::jit::Stack stack_of(std::vector<Value> inputs) const;
+  void run_on(torch::jit::Stack& stack) const;
 
   StageInfo info_;
   std::vector<StageInput> inputs_;

@@ -438,6 +438,59 @@ TEST(GraphArchive, AGraphComesBackAsItWas) {
   EXPECT_EQ(kinds, kinds_back);
 }
 
+// --- Gradients -------------------------------------------------------------------------------------------------
+
+std::vector<float> items_of(const Value& value) {
+  const at::Tensor tensor = to_torch(value.tensor()).contiguous();
+  return {tensor.data_ptr<float>(), tensor.data_ptr<float>() + tensor.numel()};
+}
+
+/// Against differences of the stage's own passes, in-place operators and views among them.
+TEST(TorchStage, GradientsAreThoseOfDifferences) {
+  const auto module = script(
+      "def forward(self, x):\n  y = self.a.forward(x)\n  y.mul_(0.5)\n  z = torch.tanh(y) * y\n  z[:1].add_(y[1:2])\n"
+      "  return z.sum(1), x.size(0)\n",
+      {}, {{"a", linear(4, 3)}});
+  const auto model = load(module, {numbers({2, 4})});
+  for (const int threads : {0, 1}) {
+    const auto stage = model->make_stage({}, {.threads = threads});
+    const at::Tensor x = numbers({2, 4});
+    const auto pass = stage->differentiate(values_of({x}));
+    EXPECT_TRUE(bit_identical(pass->outputs()[0], stage->run(values_of({x}))[0]));
+    const Value weights(at::tensor({2.0F, -1.0F}));
+    for (int again = 0; again < 2; ++again) {
+      const auto found = items_of(pass->gradients({weights, None{}}).at(0));
+      const auto sum = [&](double step, std::int64_t i) {
+        at::Tensor moved_x = x.clone();
+        moved_x.view(-1)[i] += step;
+        const auto y = items_of(stage->run(values_of({moved_x}))[0]);
+        return 2.0 * y[0] - y[1];
+      };
+      for (std::int64_t i = 0; i < 8; ++i) {
+        EXPECT_NEAR(found[static_cast<std::size_t>(i)], (sum(1e-2, i) - sum(-1e-2, i)) / 2e-2, 2e-3) << i;
+      }
+    }
+  }
+}
+
+TEST(TorchStage, GradientsAreNoneWhereNothingDepends) {
+  const auto module = script("def forward(self, x, n: int, k):\n  return x * n, k + 1\n");
+  const std::vector<c10::IValue> inputs{numbers({3}), std::int64_t{2}, at::ones({2}, at::kLong)};
+  const auto stage = load(module, inputs)->make_stage({});
+  const auto pass = stage->differentiate(values_of(inputs));
+  const auto found = pass->gradients({Value(at::ones({3})), None{}});
+  ASSERT_EQ(found.size(), 3U);
+  EXPECT_EQ(items_of(found[0]), (std::vector<float>{2, 2, 2}));
+  EXPECT_TRUE(std::holds_alternative<None>(found[1].variant()));
+  EXPECT_TRUE(std::holds_alternative<None>(found[2].variant()));
+  EXPECT_TRUE(std::holds_alternative<None>(pass->gradients({None{}, None{}})[0].variant()));
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "found 1 weights, expected 2", [&] { return pass->gradients({None{}}); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "weight 0 is a tensor f32[2], expected one like the output", [&] {
+    return pass->gradients({Value(at::ones({2})), None{}});
+  }));
+}
+
 // --- Together with worker and session --------------------------------------------------------------------------
 
 TEST(TorchStage, AWorkerRunsTheTailBitByBit) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -35,6 +36,24 @@ struct StageInfo {
   friend bool operator==(const StageInfo&, const StageInfo&) = default;
 };
 
+/// What one pass gave, and how it depends on the inputs. Calls from one thread at a time.
+class DifferentiablePass {
+ public:
+  virtual ~DifferentiablePass() = default;
+  /// As Stage::run.
+  [[nodiscard]] virtual const std::vector<Value>& outputs() const noexcept = 0;
+  /// Gradients of Σ weights[i] · outputs()[i] by each input: tensors of f32 as those inputs; None for inputs that are
+  /// no tensors of f32, or on which the sum does not depend. None as a weight is 0; others have the sizes of their
+  /// output. Throws invalid_argument (count, dtype or sizes of the weights), unsupported_model (an operator that has no
+  /// gradient, in its own words). May be called again.
+  [[nodiscard]] virtual std::vector<Value> gradients(const std::vector<Value>& weights) const = 0;
+
+ protected:
+  DifferentiablePass() = default;
+  DifferentiablePass(const DifferentiablePass&) = default;
+  DifferentiablePass& operator=(const DifferentiablePass&) = default;
+};
+
 /// Runs a slice. Implementations are safe to call from several threads at once.
 class Stage {
  public:
@@ -47,6 +66,10 @@ class Stage {
   /// Outputs may share bytes with inputs. Throws invalid_argument (count, type, dtype or rank of an input;
   /// a shape that an operator refuses, with the operator's own words), internal.
   [[nodiscard]] virtual std::vector<Value> run(std::vector<Value> inputs) const = 0;
+
+  /// One pass like `run` that can be differentiated; calibration of codecs needs it. Throws as run, and
+  /// unsupported_model when this kind of stage has no gradients, as by default.
+  [[nodiscard]] virtual std::unique_ptr<DifferentiablePass> differentiate(std::vector<Value> inputs) const;
 
   /// Writes the stage, with only the parameters it needs, so that a machine that never saw the model can
   /// load it. Throws unavailable when the file can't be written.
