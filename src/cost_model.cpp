@@ -71,7 +71,15 @@ void check_codecs(const PlanningProblem& problem) {
     if (codec.name == "raw") {
       has_raw = true;
       if (codec.ratio != 1) wrong(name + "ratio is " + std::to_string(codec.ratio) + ", expected 1");
+      if (codec.head) wrong(name + "it applies to every cut, and a head is given");
       continue;
+    }
+    if (codec.head && problem.graph.resolve(Cut::of(*codec.head)) != *codec.head) {
+      wrong(name + "the layers of its cut are not sorted or repeat");
+    }
+    for (const CodecProfile& other : problem.codecs) {
+      if (&other == &codec || other.name != codec.name) continue;
+      if (!codec.head || !other.head || *codec.head == *other.head) wrong(name + "two profiles apply to one cut");
     }
     for (const Tier& tier : problem.tiers) {
       if (detail::speed_of(tier, codec.name) != nullptr) continue;
@@ -81,10 +89,13 @@ void check_codecs(const PlanningProblem& problem) {
   if (!has_raw) wrong("codecs: raw is not among them");
 }
 
-const CodecProfile& find_codec(const PlanningProblem& problem, const std::string& name) {
+/// Of the profiles with this name the one for the cut, if there is one.
+const CodecProfile& find_codec(const PlanningProblem& problem, const std::string& name, const LayerSet& head) {
+  const CodecProfile* found = nullptr;
   for (const CodecProfile& codec : problem.codecs) {
-    if (codec.name == name) return codec;
+    if (codec.name == name && (found == nullptr || codec.head == head)) found = &codec;
   }
+  if (found != nullptr) return *found;
   std::vector<std::string> known;
   for (const CodecProfile& codec : problem.codecs) known.push_back(codec.name);
   wrong("unknown codec '" + name + "'; expected one of: " + detail::joined(known));
@@ -164,11 +175,11 @@ Cost cost_of(const PlanningProblem& problem, const Assignment& assignment) {
     const auto after = is_last ? std::vector<bool>(layers, true) : marks_of(assignment.heads[i], layers);
     sum.add_stage(assignment.tiers[i], work_of(problem, assignment.tiers[i], done, after));
     if (is_last) break;
-    const CodecProfile& codec = find_codec(problem, assignment.codecs[i]);
+    const CodecProfile& codec = find_codec(problem, assignment.codecs[i], assignment.heads[i]);
     const auto boundary = detail::boundary_of(problem.graph, after);
-    if (codec.only_inputs && !boundary.only_inputs) {
-      wrong("assignment: codec " + codec.name + " is for inputs only, and more than inputs crosses hop " +
-            std::to_string(i));
+    if (!detail::applies(codec, boundary, assignment.heads[i])) {
+      wrong("assignment: codec " + codec.name + " is for " + (codec.only_inputs ? "inputs only" : "another cut") +
+            ", and does not apply to hop " + std::to_string(i));
     }
     sum.add_hop(assignment.tiers[i], assignment.tiers[i + 1], boundary, codec);
     done = after;

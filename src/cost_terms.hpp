@@ -17,6 +17,17 @@ inline const CodecSpeed* speed_of(const Tier& tier, const std::string& codec) {
   return found == speeds.end() ? nullptr : &*found;
 }
 
+/// Whether the codec may be used where this boundary crosses behind `head`.
+inline bool applies(const CodecProfile& codec, const Boundary& boundary, const LayerSet& head) {
+  return (!codec.only_inputs || boundary.only_inputs) && (!codec.head || *codec.head == head);
+}
+/// The same behind the first `layers` layers.
+inline bool applies(const CodecProfile& codec, const Boundary& boundary, std::size_t layers) {
+  const bool is_there =
+      !codec.head || (codec.head->size() == layers && (layers == 0 || codec.head->back() + 1 == layers));
+  return is_there && (!codec.only_inputs || boundary.only_inputs);
+}
+
 /// The layers of one stage.
 struct StageWork {
   double time_s = 0;

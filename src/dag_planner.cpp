@@ -123,11 +123,13 @@ class DagSearch {
   void run() {
     consider(Marks(layers(), true), problem_.codecs.front());
     for (const CodecProfile& codec : problem_.codecs) {
-      consider(Marks(layers(), false), codec);
-      if (codec.only_inputs) {  // Tried for the whole model on the worker only, just now.
-        bound_ = std::min(bound_, value_of(candidates_.back().cost, objective_));
+      if (codec.only_inputs || codec.head) {  // One cut at most.
+        if (consider(marks_of(codec.head.value_or(LayerSet{})), codec)) {
+          bound_ = std::min(bound_, value_of(candidates_.back().cost, objective_));
+        }
         continue;
       }
+      consider(Marks(layers(), false), codec);
       if (is_complete()) {
         enumerate(codec);
       } else {
@@ -152,8 +154,15 @@ class DagSearch {
     return sums && constraints_ == Constraints{} && !has_memory_limit();
   }
 
-  void consider(const Marks& in_head, const CodecProfile& codec) {
-    if (!seen_.emplace(in_head, codec.name).second) return;
+  [[nodiscard]] Marks marks_of(const LayerSet& head) const {
+    Marks marks(layers(), false);
+    for (const std::size_t layer : head) marks[layer] = true;
+    return marks;
+  }
+
+  /// Whether it is a new candidate.
+  bool consider(const Marks& in_head, const CodecProfile& codec) {
+    if (!seen_.emplace(in_head, codec.name).second) return false;
     Assignment assignment;
     if (!std::all_of(in_head.begin(), in_head.end(), [](bool in) { return in; })) {
       LayerSet head;
@@ -161,9 +170,10 @@ class DagSearch {
         if (in_head[i]) head.push_back(i);
       }
       assignment = {{0, 1}, {std::move(head)}, {codec.name}};
-      if (codec.only_inputs && !detail::boundary_of(problem_.graph, in_head).only_inputs) return;
+      if (!detail::applies(codec, detail::boundary_of(problem_.graph, in_head), assignment.heads.front())) return false;
     }
     candidates_.push_back(detail::make_candidate(problem_, constraints_, std::move(assignment)));
+    return true;
   }
 
   /// Something to fall back on when a constraint or the model refuses what the relaxation finds.

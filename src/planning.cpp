@@ -135,7 +135,7 @@ Candidate device_only(const PlanningProblem& problem, const Constraints& constra
 
 std::optional<Candidate> worker_only(const PlanningProblem& problem, const Constraints& constraints, std::size_t tier,
                                      const CodecProfile& codec) {
-  if (!problem.link(0, tier)) return std::nullopt;
+  if (!problem.link(0, tier) || (codec.head && !codec.head->empty())) return std::nullopt;
   return make_candidate(problem, constraints, {{0, tier}, {{}}, {codec.name}});
 }
 

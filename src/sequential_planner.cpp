@@ -120,7 +120,7 @@ std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective obj
     const auto floats = static_cast<double>(row.boundary.float_bytes);
     for (std::size_t c = 0; c < coders_.size(); ++c) {
       const CodecProfile& codec = problem_.codecs[c];
-      if (codec.only_inputs && !row.boundary.only_inputs) continue;
+      if (!detail::applies(codec, row.boundary, i)) continue;
       const double encode = conditions.device_load_factor * floats * coders_[c].encode_s_per_byte;
       const double decode = conditions.worker_load_factor * floats * coders_[c].decode_s_per_byte;
       const double up = row.boundary.coded_bytes(codec.ratio) * up_s_per_byte;
@@ -154,7 +154,7 @@ Plan SequentialPlanner::plan(Objective objective, const Constraints& constraints
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     for (std::size_t c = 0; c < problem_.codecs.size(); ++c) {
       if (i + 1 == rows_.size() && c > 0) break;
-      if (problem_.codecs[c].only_inputs && !rows_[i].boundary.only_inputs) continue;
+      if (i + 1 < rows_.size() && !detail::applies(problem_.codecs[c], rows_[i].boundary, i)) continue;
       Candidate next = candidate(i, c);
       next.violates =
           rows_[i].legal ? detail::violation_of(problem_, constraints, next.assignment, next.cost) : refused;

@@ -187,7 +187,7 @@ class TierSearch {
   void keep_stage(const Label& label, std::size_t end, std::size_t tier, std::size_t codec, double compute,
                   double money) {
     const auto& boundary = boundaries_[end];
-    if (problem_.codecs[codec].only_inputs && !boundary.only_inputs) return;
+    if (!detail::applies(problem_.codecs[codec], boundary, end)) return;
     const double encode =
         static_cast<double>(boundary.float_bytes) * encode_s_per_byte_[tier * problem_.codecs.size() + codec];
     const Label kept{after_stage(label.found, tier, compute + encode, money), label.step};

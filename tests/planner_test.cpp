@@ -78,6 +78,7 @@ std::vector<Priced> every_dag_plan(const PlanningProblem& problem) {
     }
     if (!is_closed(problem.graph, in_head)) continue;
     for (const CodecProfile& codec : problem.codecs) {
+      if (codec.head && *codec.head != head) continue;
       const Assignment assignment{{0, 1}, {head}, {codec.name}};
       plans.push_back({assignment, cost_of(problem, assignment)});
     }
@@ -100,6 +101,7 @@ void extend(const PlanningProblem& problem, const Assignment& so_far, std::vecto
     if (!problem.link(from, tier)) continue;
     for (std::size_t head = done; head < problem.graph.layers.size(); ++head) {
       for (const CodecProfile& codec : problem.codecs) {
+        if (codec.head && *codec.head != first_layers(head)) continue;
         Assignment next = so_far;
         next.tiers.push_back(tier);
         next.heads.push_back(first_layers(head));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <random>
 #include <string>
 #include <utility>
@@ -135,6 +136,11 @@ class RandomProblems {
       }
     }
     problem.codecs = {CodecProfile{}, {"half", 0.5, between(0, 0.02), false}};
+    for (std::size_t layers = below(3); layers < problem.graph.layers.size(); layers += 1 + below(6)) {
+      LayerSet head(layers);  // A profile for this cut.
+      std::iota(head.begin(), head.end(), std::size_t{0});
+      problem.codecs.push_back({"calibrated", between(0.05, 0.9), between(0, 0.02), false, std::move(head)});
+    }
     problem.power = {between(1, 5), between(0.5, 3), between(0, 1)};
     return problem;
   }
@@ -163,7 +169,8 @@ class RandomProblems {
       profile.pass_s += time_s;
     }
     profile.stage_overhead_s = between(0, 1e-4);
-    profile.codecs = {{"half", between(1e6, 1e8), between(1e6, 1e8)}};
+    profile.codecs = {{"half", between(1e6, 1e8), between(1e6, 1e8)},
+                      {"calibrated", between(1e6, 1e8), between(1e6, 1e8)}};
     Tier tier = tier_of("tier " + std::to_string(index), std::move(profile));
     tier.load_factor = between(0.8, 2);
     if (one_in(4)) tier.memory_bytes = static_cast<std::int64_t>(1000 + below(9000));

@@ -67,12 +67,15 @@ struct Tier {
   friend bool operator==(const Tier&, const Tier&) = default;
 };
 
-/// What a boundary codec does to f32 tensors; other values travel raw. `raw` has ratio 1.
+/// What a boundary codec does to f32 tensors; other values travel raw. `raw` has ratio 1. One codec may have several
+/// profiles, each for a cut of its own.
 struct CodecProfile {
   std::string name = "raw";
   double ratio = 1;          ///< Encoded bytes over raw bytes, side information included.
   double accuracy_loss = 0;  ///< Share of answers that change, 0 … 1.
   bool only_inputs = false;  ///< For pictures: applies only where nothing but the model's inputs crosses.
+  /// Applies only to the cut behind these layers, for which it was calibrated; absent: to every cut.
+  std::optional<LayerSet> head = {};
   friend bool operator==(const CodecProfile&, const CodecProfile&) = default;
 };
 
@@ -138,7 +141,8 @@ struct Assignment {
 };
 
 /// All terms. Throws invalid_argument: tiers not ascending from 0, no link between two that follow one another, a
-/// head that does not contain the one before it or is not closed, an unknown codec, counts that do not fit.
+/// head that does not contain the one before it or is not closed, an unknown codec or one that does not apply to the
+/// cut, counts that do not fit.
 Cost cost_of(const PlanningProblem& problem, const Assignment& assignment);
 
 }  // namespace splitnet
