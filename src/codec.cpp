@@ -3,9 +3,14 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <utility>
 
+#include "coded_tensor.hpp"
 #include "float_codec.hpp"
+#include "integer_codec.hpp"
+#include "lossless_codec.hpp"
+#include "picture_codec.hpp"
 #include "pixel_codec.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
@@ -28,12 +33,42 @@ bool occurs_once(const std::vector<const std::byte*>& storages, const Tensor& te
   return end - first == 1;
 }
 
+bool is_taken(const Codec& codec, const Tensor& tensor) {
+  const Tensor elements = detail::without_repeats(tensor);
+  return detail::is_codable(elements) && codec.takes(elements);
+}
+
+[[noreturn]] void corrupt(const std::string& what) {
+  throw Error(ErrorCode::corrupt, "encoded values: " + what);
+}
+
+/// Whether it is encoded, and the value that travelled. Throws corrupt.
+std::pair<bool, const Value&> opened(const Value& value) {
+  const auto* pair = value.get_if<Tuple>();
+  const auto* coded = pair == nullptr || pair->items.size() != 2 ? nullptr : pair->items[0].get_if<bool>();
+  if (coded == nullptr) corrupt("found a " + describe(value) + ", expected (encoded, value)");
+  return {*coded, pair->items[1]};
+}
+
 }  // namespace
 
 CodecRegistry CodecRegistry::with_defaults() {
   CodecRegistry registry;
-  registry.add("f16", detail::make_half_codec);
-  registry.add("u8", detail::make_pixel_codec);
+  const auto add = [&](const std::string& name, Factory factory, std::size_t item_bytes) {
+    registry.add(name, detail::with_lossless_stage(name, std::move(factory), item_bytes));
+  };
+  add("f32", detail::make_single_codec, 4);
+  add("f16", detail::make_half_codec, 2);
+  add("bf16", detail::make_bfloat_codec, 2);
+  add("u8", detail::make_pixel_codec, 1);
+  for (const std::string& format : detail::picture_formats()) {
+    registry.add(format,
+                 [format](const std::string& parameters) { return detail::make_picture_codec(format, parameters); });
+  }
+  for (unsigned bits = 2; bits <= 8; ++bits) {
+    const auto make = [bits](const std::string& parameters) { return detail::make_integer_codec(bits, parameters); };
+    add("int" + std::to_string(bits), make, 1);
+  }
   return registry;
 }
 
@@ -67,52 +102,44 @@ std::shared_ptr<const Codec> CodecRegistry::make(const std::string& name) const 
   return codec;
 }
 
-std::vector<Value> encode_values(const Codec& codec, std::vector<Value> values) {
+EncodedValues encode_values(const Codec& codec, std::vector<Value> values) {
   const auto storages = storages_of(values);
+  EncodedValues result;
   for (Value& value : values) {
     const auto* tensor = value.get_if<Tensor>();
-    const bool coded = tensor != nullptr && codec.takes(*tensor) && occurs_once(storages, *tensor);
-    Value travels = coded ? codec.encode(*tensor) : std::move(value);
-    value = Tuple{{coded, std::move(travels)}};
+    if (tensor == nullptr || !occurs_once(storages, *tensor) || !is_taken(codec, *tensor)) {
+      result.values.emplace_back(Tuple{{false, std::move(value)}});
+      continue;
+    }
+    bool kept_exact = false;
+    Tensor coded = detail::encode_tensor(codec, *tensor, kept_exact);
+    result.kept_exact += kept_exact ? 1 : 0;
+    const bool is_smaller = coded.packed_bytes() < detail::without_repeats(*tensor).packed_bytes();
+    result.values.emplace_back(Tuple{{is_smaller, is_smaller ? Value(std::move(coded)) : std::move(value)}});
   }
-  return values;
+  return result;
 }
-
-namespace {
-
-/// The value that travelled, and whether it is encoded. Throws corrupt.
-std::pair<bool, Value*> opened(Value& value) {
-  auto* pair = std::get_if<Tuple>(&value.variant());
-  const auto* coded = pair == nullptr || pair->items.size() != 2 ? nullptr : pair->items[0].get_if<bool>();
-  if (coded == nullptr) {
-    throw Error(ErrorCode::corrupt, "found a " + describe(value) + ", expected (coded, value) from a codec");
-  }
-  return {*coded, &pair->items[1]};
-}
-
-}  // namespace
 
 std::vector<Value> decode_values(const Codec& codec, std::vector<Value> values, std::size_t max_bytes) {
-  const auto storages = storages_of(values);
+  std::vector<std::optional<detail::CodedTensor>> coded;
   std::size_t bytes = 0;
-  for (Value& value : values) {
-    const auto [is_coded, travelled] = opened(value);
+  for (const Value& value : values) {
+    const auto& [is_coded, travelled] = opened(value);
+    coded.emplace_back();
     if (!is_coded) continue;
-    const std::size_t decoded = codec.decoded_bytes(*travelled);
+    const auto* tensor = travelled.get_if<Tensor>();
+    if (tensor == nullptr) corrupt("an encoded " + describe(travelled) + ", expected a tensor");
+    coded.back() = detail::open_coded_tensor(codec, *tensor);
+    const Tensor& shape = coded.back()->shape;
+    const std::size_t decoded = std::max(shape.span_bytes(), shape.packed_bytes());
     if (decoded > max_bytes - bytes) {
       throw Error(ErrorCode::too_large, "values decode to more than " + std::to_string(max_bytes) + " bytes");
     }
     bytes += decoded;
-    for_each_tensor(*travelled, [&](const Tensor& tensor) {
-      if (tensor.element_count() > 0 && !occurs_once(storages, tensor)) {
-        throw Error(ErrorCode::corrupt, "an encoded " + describe(tensor) + " shares its storage with another value");
-      }
-    });
   }
-  for (Value& value : values) {
-    const auto [is_coded, travelled] = opened(value);
-    Value arrived = is_coded ? Value(codec.decode(*travelled)) : std::move(*travelled);
-    value = std::move(arrived);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    Value arrived = coded[i] ? Value(detail::decode_tensor(codec, *coded[i])) : opened(values[i]).second;
+    values[i] = std::move(arrived);
   }
   return values;
 }

@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// What codecs that keep the shape of a tensor have in common. Private.
+// What travels of a tensor beside what the codec makes of its elements. Private.
 #pragma once
 
 #include <cstddef>
+#include <span>
 
+#include "splitnet/codec.hpp"
 #include "splitnet/tensor.hpp"
 
 namespace splitnet::detail {
 
-/// Of the same sizes and strides, uninitialised.
-inline Tensor tensor_like(const Tensor& tensor, DType dtype) {
-  Tensor result{{}, dtype, tensor.sizes, tensor.strides, 0};
-  result.storage = Storage::allocate(result.span_bytes());
-  return result;
-}
+/// Whether a codec may be offered the tensor: each of its bytes is there once, and gaps take at most three times as
+/// many.
+bool is_codable(const Tensor& tensor);
 
-/// Neither side takes memory for gaps without end: those of a column of a large matrix, say.
-inline bool has_few_gaps(const Tensor& tensor) {
-  constexpr std::size_t most = 4;
-  return tensor.span_bytes() / most <= tensor.packed_bytes();
-}
+/// The same elements, each once: dimensions that repeat (stride 0) have size 1.
+Tensor without_repeats(Tensor tensor);
+
+/// dtype, sizes and strides, and then what the codec writes: a tensor of u8. The tensor is codable without repeats, and
+/// the codec takes it so.
+Tensor encode_tensor(const Codec& codec, const Tensor& tensor, bool& kept_exact);
+
+/// A tensor that has arrived, before it is decoded.
+struct CodedTensor {
+  Tensor shape;                      ///< Without memory.
+  std::span<const std::byte> bytes;  ///< For the codec.
+};
+/// Throws corrupt for what encode_tensor never gives.
+CodedTensor open_coded_tensor(const Codec& codec, const Tensor& coded);
+/// With memory of its own; bytes in gaps are 0. Throws corrupt.
+Tensor decode_tensor(const Codec& codec, const CodedTensor& coded);
 
 }  // namespace splitnet::detail

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "float_codec.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
-#include "coded_tensor.hpp"
-#include "splitnet/error.hpp"
+#include "codec_parameters.hpp"
+#include "elements.hpp"
+#include "exact_form.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -14,76 +17,126 @@ namespace {
 // IEEE 754 binary32 to binary16 and back in integers, and one addition or subtraction of a power of two that rounds as
 // the standard says: the same bits on every machine. No branches, so that compilers use vector instructions.
 
-std::uint16_t half_of(float number) {
-  constexpr std::uint32_t infinity = 255U << 23U;
-  constexpr std::uint32_t too_large = (127U + 16U) << 23U;        // 2^16; what rounds up to it carries into infinity.
-  constexpr std::uint32_t smallest_normal = (127U - 14U) << 23U;  // 2^−14
-  constexpr std::uint32_t subnormal_unit = (127U - 1U) << 23U;    // 0.5: one unit of its last place is 2^−24.
-  const auto bits = std::bit_cast<std::uint32_t>(number);
-  const std::uint32_t sign = bits & 0x80000000U;
-  const std::uint32_t size = bits ^ sign;
-  const std::uint32_t special = size > infinity ? 0x7E00U : 0x7C00U;
-  const float shifted = std::bit_cast<float>(size) + std::bit_cast<float>(subnormal_unit);
-  const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(shifted) - subnormal_unit;
-  const std::uint32_t odd = (size >> 13U) & 1U;
-  const std::uint32_t normal = (size - ((127U - 15U) << 23U) + 0xFFFU + odd) >> 13U;
-  const std::uint32_t finite = size < smallest_normal ? subnormal : normal;
-  return static_cast<std::uint16_t>((size >= too_large ? special : finite) | (sign >> 16U));
-}
+struct Half {
+  static constexpr const char* name = "f16";
+  /// From here on a number rounds to infinity, or is none.
+  static constexpr std::uint32_t too_large = std::bit_cast<std::uint32_t>(65520.0F);
 
-float float_of(std::uint16_t half) {
-  constexpr std::uint32_t exponent = 0x7C00U << 13U;
-  constexpr std::uint32_t smallest_normal = (127U - 14U) << 23U;
-  const std::uint32_t sign = (half & 0x8000U) << 16U;
-  const std::uint32_t size = (half & 0x7FFFU) << 13U;
-  const std::uint32_t normal = size + ((127U - 15U) << 23U);
-  const std::uint32_t special = normal + ((128U - 16U) << 23U);
-  const float subnormal = std::bit_cast<float>(size + smallest_normal) - std::bit_cast<float>(smallest_normal);
-  const std::uint32_t finite = (size & exponent) == 0 ? std::bit_cast<std::uint32_t>(subnormal) : normal;
-  return std::bit_cast<float>(((size & exponent) == exponent ? special : finite) | sign);
-}
-
-/// All elements between the first and the furthest one are converted, those in gaps too, which the message leaves out.
-class HalfCodec final : public Codec {
- public:
-  bool takes(const Tensor& tensor) const noexcept override {
-    return tensor.dtype == DType::f32 && has_few_gaps(tensor);
+  static std::uint16_t of(float number) {
+    constexpr std::uint32_t smallest_normal = (127U - 14U) << 23U;  // 2^−14
+    constexpr std::uint32_t subnormal_unit = (127U - 1U) << 23U;    // 0.5: one unit of its last place is 2^−24.
+    const auto bits = std::bit_cast<std::uint32_t>(number);
+    const std::uint32_t sign = bits & 0x80000000U;
+    const std::uint32_t size = bits ^ sign;
+    const float shifted = std::bit_cast<float>(size) + std::bit_cast<float>(subnormal_unit);
+    const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(shifted) - subnormal_unit;
+    const std::uint32_t odd = (size >> 13U) & 1U;
+    const std::uint32_t normal = (size - ((127U - 15U) << 23U) + 0xFFFU + odd) >> 13U;
+    return static_cast<std::uint16_t>((size < smallest_normal ? subnormal : normal) | (sign >> 16U));
   }
-
-  Value encode(const Tensor& tensor) const override {
-    Tensor coded = tensor_like(tensor, DType::f16);
-    const std::size_t count = tensor.span_bytes() / sizeof(float);
-    const auto* from = reinterpret_cast<const float*>(tensor.data());
-    auto* to = reinterpret_cast<std::uint16_t*>(coded.data());
-    for (std::size_t i = 0; i < count; ++i) to[i] = half_of(from[i]);
-    return coded;
-  }
-
-  std::size_t decoded_bytes(const Value& coded) const override { return 2 * checked(coded).span_bytes(); }
-
-  Tensor decode(const Value& coded) const override {
-    const Tensor& tensor = checked(coded);
-    Tensor decoded = tensor_like(tensor, DType::f32);
-    const std::size_t count = tensor.span_bytes() / sizeof(std::uint16_t);
-    const auto* from = reinterpret_cast<const std::uint16_t*>(tensor.data());
-    auto* to = reinterpret_cast<float*>(decoded.data());
-    for (std::size_t i = 0; i < count; ++i) to[i] = float_of(from[i]);
-    return decoded;
-  }
-
- private:
-  static const Tensor& checked(const Value& coded) {
-    const auto* tensor = coded.get_if<Tensor>();
-    if (tensor != nullptr && tensor->dtype == DType::f16 && has_few_gaps(*tensor)) return *tensor;
-    throw Error(ErrorCode::corrupt, "codec f16: found a " + describe(coded) + ", expected a tensor of f16");
+  static float back(std::uint16_t half) {
+    constexpr std::uint32_t exponent = 0x7C00U << 13U;
+    constexpr std::uint32_t smallest_normal = (127U - 14U) << 23U;
+    const std::uint32_t sign = (half & 0x8000U) << 16U;
+    const std::uint32_t size = (half & 0x7FFFU) << 13U;
+    const std::uint32_t normal = size + ((127U - 15U) << 23U);
+    const std::uint32_t special = normal + ((128U - 16U) << 23U);
+    const float subnormal = std::bit_cast<float>(size + smallest_normal) - std::bit_cast<float>(smallest_normal);
+    const std::uint32_t finite = (size & exponent) == 0 ? std::bit_cast<std::uint32_t>(subnormal) : normal;
+    return std::bit_cast<float>(((size & exponent) == exponent ? special : finite) | sign);
   }
 };
 
+struct Bfloat {
+  static constexpr const char* name = "bf16";
+  static constexpr std::uint32_t too_large = 0x7F7F8000U;
+
+  static std::uint16_t of(float number) {
+    const auto bits = std::bit_cast<std::uint32_t>(number);
+    return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U);
+  }
+  static float back(std::uint16_t number) { return std::bit_cast<float>(static_cast<std::uint32_t>(number) << 16U); }
+};
+
+/// The largest of the bit patterns without their signs: of the element furthest from 0, or of one that is none.
+std::uint32_t largest_bits(std::span<const float> elements) {
+  constexpr std::size_t lanes = 16;
+  std::int32_t largest[lanes] = {};
+  const auto bits = [](float element) {
+    return static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(element) & 0x7FFFFFFFU);
+  };
+  std::size_t i = 0;
+  for (; i + lanes <= elements.size(); i += lanes) {
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      const std::int32_t found = bits(elements[i + lane]);
+      largest[lane] = found > largest[lane] ? found : largest[lane];
+    }
+  }
+  for (; i < elements.size(); ++i) largest[0] = std::max(largest[0], bits(elements[i]));
+  return static_cast<std::uint32_t>(*std::max_element(largest, largest + lanes));
+}
+
+/// Two bytes for each element.
+template <class Format>
+class ShortFloatCodec final : public Codec {
+ public:
+  bool takes(const Tensor& tensor) const noexcept override { return tensor.dtype == DType::f32; }
+  std::size_t max_coded_bytes(const Tensor& tensor) const override { return exact_form_bytes(tensor); }
+
+  EncodedSize encode(const Tensor& tensor, std::span<std::byte> coded) const override {
+    const auto elements = row_major(tensor);
+    if (largest_bits(elements) >= Format::too_large) return encode_exact(elements, coded);
+    auto* const to = reinterpret_cast<std::uint16_t*>(coded.data());
+    for (std::size_t i = 0; i < elements.size(); ++i) to[i] = Format::of(elements[i]);
+    coded[2 * elements.size()] = encoded_form;
+    return {2 * elements.size() + 1};
+  }
+
+  void decode(std::span<const std::byte> coded, Tensor& tensor) const override {
+    if (decode_exact(Format::name, coded, tensor)) return;
+    check_size(Format::name, coded.size() - 1, tensor.packed_bytes() / 2);
+    const auto* const from = reinterpret_cast<const std::uint16_t*>(coded.data());
+    fill_row_major(tensor, [&](std::span<float> to) {
+      for (std::size_t i = 0; i < to.size(); ++i) to[i] = Format::back(from[i]);
+    });
+  }
+};
+
+/// The elements as they are.
+class SingleCodec final : public Codec {
+ public:
+  bool takes(const Tensor& tensor) const noexcept override { return tensor.dtype == DType::f32; }
+  std::size_t max_coded_bytes(const Tensor& tensor) const override { return tensor.packed_bytes(); }
+
+  EncodedSize encode(const Tensor& tensor, std::span<std::byte> coded) const override {
+    const auto elements = row_major(tensor);
+    if (!elements.empty()) std::memcpy(coded.data(), elements.data(), elements.size_bytes());
+    return {elements.size_bytes()};
+  }
+
+  void decode(std::span<const std::byte> coded, Tensor& tensor) const override {
+    check_size("f32", coded.size(), tensor.packed_bytes());
+    if (coded.empty()) return;
+    fill_row_major(tensor, [&](std::span<float> to) { std::memcpy(to.data(), coded.data(), coded.size()); });
+  }
+};
+
+template <class Made>
+std::shared_ptr<const Codec> made_without(const char* name, const std::string& parameters) {
+  CodecParameters(name, parameters).finish();
+  return std::make_shared<Made>();
+}
+
 }  // namespace
 
+std::shared_ptr<const Codec> make_single_codec(const std::string& parameters) {
+  return made_without<SingleCodec>("f32", parameters);
+}
 std::shared_ptr<const Codec> make_half_codec(const std::string& parameters) {
-  if (parameters.empty()) return std::make_shared<HalfCodec>();
-  throw Error(ErrorCode::invalid_argument, "codec f16: found the parameters '" + parameters + "', it takes none");
+  return made_without<ShortFloatCodec<Half>>(Half::name, parameters);
+}
+std::shared_ptr<const Codec> make_bfloat_codec(const std::string& parameters) {
+  return made_without<ShortFloatCodec<Bfloat>>(Bfloat::name, parameters);
 }
 
 }  // namespace splitnet::detail

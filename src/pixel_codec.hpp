@@ -9,8 +9,7 @@
 
 namespace splitnet::detail {
 
-/// `parameters` as "mean=M,…;std=S,…". Throws invalid_argument: numbers that are not finite, a std that is not above 0,
-/// lists of different lengths.
+/// Throws invalid_argument for parameters other than those of PixelScale.
 std::shared_ptr<const Codec> make_pixel_codec(const std::string& parameters);
 
 }  // namespace splitnet::detail

@@ -113,6 +113,7 @@ struct Call {
   std::vector<Value> inputs;    // Of the head.
   std::vector<Value> boundary;  // Of the next hop.
   std::vector<Value> slots;
+  std::size_t kept_exact = 0;
   StepTimes times;
   Deadline deadline;
   std::stop_token stop;
@@ -422,7 +423,9 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
   HopTimes times;
   if (codec_) {
     const auto start = Clock::now();
-    request.values = encode_values(*codec_, std::move(request.values));
+    EncodedValues encoded = encode_values(*codec_, std::move(request.values));
+    request.values = std::move(encoded.values);
+    call->kept_exact += encoded.kept_exact;
     times.encode_s = seconds_between(start, Clock::now());
   }
   times.request_bytes = tensor_bytes(request.values);
@@ -466,7 +469,7 @@ void Session::Impl::note_times(Call& call, const Message& reply) const {
 }
 
 Answer Session::Impl::answer(Call& call) const {
-  Answer result{model_->result_shape().assemble(call.slots), std::move(call.times)};
+  Answer result{model_->result_shape().assemble(call.slots), std::move(call.times), call.kept_exact};
   StepTimes& times = result.times;
   for (const HopTimes& hop : times.hops) {
     times.encode_s += hop.encode_s;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,20 +16,33 @@
 
 namespace splitnet {
 
-/// Encodes single tensors. Implementations are immutable and safe to use from several threads at once.
+/// What `Codec::encode` wrote.
+struct EncodedSize {
+  std::size_t bytes = 0;
+  /// A lossy codec met numbers that it can't stand for (NaN, infinity, too large) and kept every bit instead.
+  bool kept_exact = false;
+};
+
+/// Encodes single tensors. Implementations are immutable and safe to use from several threads at once; they may keep
+/// scratch memory for each thread, as large as the largest tensor, and take no other memory once that is there.
 class Codec {
  public:
   virtual ~Codec() = default;
   /// Meant for the model's inputs: what layers make would be damaged.
   [[nodiscard]] virtual bool only_inputs() const noexcept { return false; }
-  /// Whether this tensor can be encoded; others travel as they are.
+  /// Whether tensors of this dtype, sizes and strides can be encoded; others travel as they are. The bytes are not
+  /// looked at, and may be missing. Tensors that repeat elements (stride 0) or have wide gaps are never offered.
   [[nodiscard]] virtual bool takes(const Tensor& tensor) const noexcept = 0;
-  /// What travels instead of a tensor that it takes.
-  [[nodiscard]] virtual Value encode(const Tensor& tensor) const = 0;
-  /// What decoding this takes, in bytes, without decoding it. Throws corrupt for what `encode` never gives.
-  [[nodiscard]] virtual std::size_t decoded_bytes(const Value& coded) const = 0;
-  /// The tensor again, with dtype, sizes and strides that it had. Throws as decoded_bytes.
-  [[nodiscard]] virtual Tensor decode(const Value& coded) const = 0;
+  /// The most that `encode` writes for a tensor of this dtype and these sizes, which it takes. Does not look at the
+  /// bytes either.
+  [[nodiscard]] virtual std::size_t max_coded_bytes(const Tensor& tensor) const = 0;
+  /// Writes a tensor that it takes to the start of `coded`, which has at least max_coded_bytes(tensor) and begins at a
+  /// multiple of tensor_alignment_bytes.
+  virtual EncodedSize encode(const Tensor& tensor, std::span<std::byte> coded) const = 0;
+  /// Fills `tensor`, which has the dtype, sizes and strides of the one that was encoded, and memory of its own; bytes
+  /// in gaps stay as they are. `coded` begins as for encode. Never reads or writes elsewhere. Throws corrupt for bytes
+  /// that `encode` never gives for such a tensor; its elements may then be anything.
+  virtual void decode(std::span<const std::byte> coded, Tensor& tensor) const = 0;
 
  protected:
   Codec() = default;
@@ -36,13 +50,21 @@ class Codec {
   Codec& operator=(const Codec&) = default;
 };
 
-/// Names of codecs and what makes them. Plans and messages carry the name, `NAME` or `NAME:PARAMETERS`:
-///   raw                     nothing is encoded
-///   f16                     IEEE half precision, rounded to nearest, ties to even; beyond 65504 infinity
-///   u8:mean=M,…;std=S,…     pictures: an f32 tensor […, channels, height, width] of (p / 255 − mean) / std is sent as
-///   the
-///                           bytes p, rounded and clamped to 0 … 255; one mean and std for each channel, or one for all
-/// A plain object, as TransportRegistry: adding is not thread-safe, the rest is.
+/// Names of codecs and what makes them. Plans and messages carry the name, `NAME` or `NAME:KEY=VALUE;…`:
+///   raw       nothing is encoded
+///   f32       every bit is kept; for a lossless stage (below)
+///   f16       IEEE half precision, rounded to nearest, ties to even
+///   bf16      the upper half of an f32, rounded in the same way
+///   int8, int7 … int2
+///             affine integers of so many bits; `per=tensor` (one range for all, the default) or `per=channel`
+///   u8        pictures: an f32 tensor […, channels, height, width] of (p / 255 − mean) / std is sent as the bytes p,
+///             rounded and clamped to 0 … 255; `mean=M,…` and `std=S,…`, one for each channel, or one for all
+///   jpeg, webp
+///             pictures likewise, of one (jpeg only) or three channels, compressed: mean and std as for u8, `quality=N`
+///             of 1 … 100 (85), and of jpeg `subsampling=444` (the default), 422 or 420
+/// All but raw, jpeg and webp take a lossless stage behind them: `lossless=lz4` or `lossless=zstd`, with `level=N` of
+/// zstd (1) and `shuffle=byte` or `shuffle=bit` before it, which puts together what means the same in different
+/// elements. A plain object, as TransportRegistry: adding is not thread-safe, the rest is.
 class CodecRegistry {
  public:
   /// From the parameters behind ':' (empty without). Throws invalid_argument for others than it knows.
@@ -63,11 +85,20 @@ class CodecRegistry {
   std::map<std::string, Factory> factories_;
 };
 
-/// What travels for `values` with this codec: for each the tuple (coded?, value). Tensors that share a storage are not
-/// encoded, so that they still share it on the other side; tensors inside of containers are not either.
-std::vector<Value> encode_values(const Codec& codec, std::vector<Value> values);
-/// Back again. Throws corrupt for what `encode_values` never gives (other values; encoded tensors that share a
-/// storage), before memory is taken, and too_large when decoded tensors would take more than `max_bytes` altogether.
+/// Values on their way through a codec.
+struct EncodedValues {
+  /// For each value the tuple (encoded?, value). Of an encoded tensor the value is one of u8 with its dtype, sizes and
+  /// strides (docs/wire_format.md) before what the codec wrote.
+  std::vector<Value> values;
+  /// Tensors of which a lossy codec kept every bit, for they held NaN, infinity or the like.
+  std::size_t kept_exact = 0;
+};
+
+/// Encodes every tensor that the codec takes. Tensors that share a storage are not encoded, so that they still share
+/// it on the other side; tensors inside of containers are not either.
+EncodedValues encode_values(const Codec& codec, std::vector<Value> values);
+/// Back again. Throws corrupt for what `encode_values` never gives, and too_large when decoded tensors would take more
+/// than `max_bytes` altogether, both before memory is taken for them.
 std::vector<Value> decode_values(const Codec& codec, std::vector<Value> values,
                                  std::size_t max_bytes = std::size_t{1} << 30);
 

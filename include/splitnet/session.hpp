@@ -100,8 +100,10 @@ struct StepTimes {
 };
 
 struct Answer {
-  Value output;  ///< What the uncut model gives.
+  Value output;  ///< What the uncut model gives, up to what the codec changes.
   StepTimes times;
+  /// Tensors that crossed a cut bit by bit, and larger than planned, since they held NaN, infinity or the like.
+  std::size_t kept_exact = 0;
 };
 
 /// One model, cut in one way, on this device and workers. Thread-safe. The destructor closes.

@@ -1,11 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the seeds of message_fuzz: `make_corpus tests/fuzz/corpus/message`.
+// Writes the seeds of the fuzz targets: `make_corpus tests/fuzz/corpus`.
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <span>
+#include <stdexcept>
+#include <string>
 
 #include "../message_samples.hpp"
+#include "codec_targets.hpp"
+
+namespace {
+
+using namespace splitnet;  // NOLINT(google-build-using-namespace)
+
+void write(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (!file.flush()) throw std::runtime_error(path.string() + " can't be written");
+}
+
+void write_messages(const std::filesystem::path& directory) {
+  for (const auto& [name, message] : testing::sample_messages()) {
+    write(directory / name, testing::encoded_bytes(message));
+  }
+}
+
+/// The index of the codec, then an encoded tensor.
+void write_encoded_tensors(const std::filesystem::path& directory) {
+  const auto names = testing::fuzzed_codecs();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto codec = CodecRegistry::with_defaults().make(names[i]);
+    int count = 0;
+    for (const Tensor& tensor : testing::fuzzed_tensors()) {
+      const auto encoded = encode_values(*codec, {tensor}).values;
+      const auto& pair = encoded.front().get_if<Tuple>()->items;
+      if (!*pair[0].get_if<bool>()) continue;  // It would not be smaller.
+      const Tensor& coded = pair[1].tensor();
+      std::vector<std::byte> bytes{static_cast<std::byte>(i)};
+      bytes.insert(bytes.end(), coded.data(), coded.data() + coded.packed_bytes());
+      write(directory /
+                (names[i].substr(0, names[i].find(':')) + "_" + std::to_string(i) + "_" + std::to_string(count++)),
+            bytes);
+    }
+  }
+}
+
+}  // namespace
 
 int main(int argc, char** argv) try {
   if (argc != 2) {
@@ -13,16 +55,10 @@ int main(int argc, char** argv) try {
     return 2;
   }
   const std::filesystem::path directory(argv[1]);
-  std::filesystem::create_directories(directory);
-  for (const auto& [name, message] : splitnet::testing::sample_messages()) {
-    const auto bytes = splitnet::testing::encoded_bytes(message);
-    std::ofstream file(directory / name, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!file.flush()) {
-      std::fprintf(stderr, "%s can't be written\n", name.c_str());
-      return 1;
-    }
-  }
+  std::filesystem::create_directories(directory / "message");
+  std::filesystem::create_directories(directory / "codec");
+  write_messages(directory / "message");
+  write_encoded_tensors(directory / "codec");
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// How fast codecs are on one core, as bytes of f32 per second in each direction, on a boundary of 1.6 MB: 128 maps of
+// 56 × 56, smooth in space, after ReLU (half of the elements are 0). The headline counts both directions together, the
+// lossless one is int8 with zstd.
+
+#include <benchmark/benchmark.h>
+#include <splitnet/codec.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace splitnet;
+
+constexpr std::int64_t channels = 128;
+constexpr std::int64_t side = 56;
+
+Tensor boundary() {
+  Tensor tensor = Tensor::empty(DType::f32, {1, channels, side, side});
+  auto* const items = reinterpret_cast<float*>(tensor.data());
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (std::int64_t c = 0; c < channels; ++c) {
+    float* const map = items + c * side * side;
+    for (std::int64_t i = 0; i < side * side; ++i) {
+      const float left = i % side > 0 ? map[i - 1] : 0;
+      const float above = i >= side ? map[i - side] : 0;
+      map[i] = 0.48F * (left + above) + normal(random);
+    }
+  }
+  for (std::int64_t i = 0; i < tensor.element_count(); ++i) items[i] = std::max(items[i], 0.0F);
+  return tensor;
+}
+
+void encode(benchmark::State& state, const std::string& name) {
+  const auto codec = CodecRegistry::with_defaults().make(name);
+  const Tensor tensor = boundary();
+  const Storage room = Storage::allocate(codec->max_coded_bytes(tensor));
+  std::size_t coded = 0;
+  for (auto _ : state) coded = codec->encode(tensor, {room.data(), room.size_bytes()}).bytes;
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * tensor.packed_bytes()));
+  state.counters["ratio"] = static_cast<double>(tensor.packed_bytes()) / static_cast<double>(coded);
+}
+
+void decode(benchmark::State& state, const std::string& name) {
+  const auto codec = CodecRegistry::with_defaults().make(name);
+  const Tensor tensor = boundary();
+  const Storage room = Storage::allocate(codec->max_coded_bytes(tensor));
+  const std::size_t coded = codec->encode(tensor, {room.data(), room.size_bytes()}).bytes;
+  Tensor decoded = Tensor::empty(DType::f32, tensor.sizes);
+  for (auto _ : state) codec->decode({room.data(), coded}, decoded);
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * tensor.packed_bytes()));
+  state.counters["ratio"] = static_cast<double>(tensor.packed_bytes()) / static_cast<double>(coded);
+}
+
+/// Collects what the headline needs.
+class Reporter : public benchmark::ConsoleReporter {
+ public:
+  void ReportRuns(const std::vector<Run>& runs) override {
+    ConsoleReporter::ReportRuns(runs);
+    for (const Run& run : runs) {
+      if (run.run_type == Run::RT_Aggregate && run.aggregate_name != "median") continue;
+      seconds[run.run_name.function_name] = run.GetAdjustedRealTime() * 1e-6;
+    }
+  }
+  /// Encoded and decoded again, in bytes of f32 per second.
+  [[nodiscard]] double speed_of(const std::string& name) const {
+    const auto found = [&](const std::string& direction) {
+      const auto at = seconds.find(direction + "/" + name);
+      return at == seconds.end() ? 0 : at->second;
+    };
+    const double total = found("encode") + found("decode");
+    return total > 0 ? channels * side * side * 4 / total : 0;
+  }
+
+ private:
+  std::map<std::string, double> seconds;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> codecs{
+      "f32:lossless=lz4;shuffle=byte",
+      "f32:lossless=zstd;shuffle=byte",
+      "f16",
+      "bf16",
+      "int8",
+      "int8:per=channel",
+      "int4",
+      "int4:per=channel",
+      "int2",
+      "int8:lossless=lz4",
+      "int8:lossless=zstd",
+      "int8:lossless=lz4;shuffle=bit",
+      "int8:lossless=zstd;shuffle=bit",
+      "int4:per=channel;lossless=zstd",
+  };
+  for (const std::string& name : codecs) {
+    benchmark::RegisterBenchmark(("encode/" + name).c_str(), [name](benchmark::State& state) {
+      encode(state, name);
+    })->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(("decode/" + name).c_str(), [name](benchmark::State& state) {
+      decode(state, name);
+    })->Unit(benchmark::kMicrosecond);
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  Reporter reporter;
+  benchmark::RunSpecifiedBenchmarks(&reporter);
+  benchmark::Shutdown();
+  std::printf("codecs: int8_GBps=%.2f lossless_MBps=%.0f\n", reporter.speed_of("int8") * 1e-9,
+              reporter.speed_of("int8:lossless=zstd") * 1e-6);
+  return 0;
+}

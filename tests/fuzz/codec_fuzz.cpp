@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// libFuzzer target: whatever the bytes of an encoded tensor are, each codec gives a tensor or an Error, and what it
+// gave can be encoded and decoded again.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "codec_targets.hpp"
+#include "splitnet/error.hpp"
+
+namespace {
+
+using namespace splitnet;  // NOLINT(google-build-using-namespace)
+
+void require(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "codec_fuzz: %s\n", what);
+  std::abort();
+}
+
+const std::vector<std::shared_ptr<const Codec>>& codecs() {
+  static const auto made = [] {
+    const auto registry = CodecRegistry::with_defaults();
+    std::vector<std::shared_ptr<const Codec>> list;
+    for (const std::string& name : testing::fuzzed_codecs()) list.push_back(registry.make(name));
+    return list;
+  }();
+  return made;
+}
+
+Value encoded_value(std::span<const std::byte> bytes) {
+  Tensor tensor = Tensor::empty(DType::u8, {static_cast<std::int64_t>(bytes.size())});
+  if (!bytes.empty()) std::memcpy(tensor.data(), bytes.data(), bytes.size());
+  return Tuple{{true, std::move(tensor)}};
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const Codec& codec = *codecs()[data[0] % codecs().size()];
+  constexpr std::size_t max_bytes = std::size_t{1} << 20;
+  std::vector<Value> values;
+  try {
+    values = decode_values(codec, {encoded_value({reinterpret_cast<const std::byte*>(data) + 1, size - 1})}, max_bytes);
+  } catch (const Error& error) {
+    require(error.code() == ErrorCode::corrupt || error.code() == ErrorCode::too_large,
+            "refused with a code that decode_values does not promise");
+    return 0;
+  }
+  const Tensor decoded = values.front().tensor();
+  decoded.validate();
+  const Tensor again = decode_values(codec, encode_values(codec, {decoded}).values, 4 * max_bytes).front().tensor();
+  require(again.sizes == decoded.sizes && again.strides == decoded.strides && again.dtype == decoded.dtype,
+          "the shape changed on the second way");
+  return 0;
+}
