@@ -15,6 +15,12 @@ bool is_float(const GraphValue& value) {
 
 }  // namespace
 
+std::vector<bool> marks_of(const LayerSet& head, std::size_t layers) {
+  std::vector<bool> marks(layers, false);
+  for (const std::size_t layer : head) marks[layer] = true;
+  return marks;
+}
+
 Boundary boundary_of(const LayerGraph& graph, const std::vector<bool>& in_head) {
   Boundary boundary;
   for (const GraphValue& value : graph.values) {

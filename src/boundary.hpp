@@ -21,6 +21,9 @@ struct Boundary {
   }
 };
 
+/// True for the layers of `head`, one entry for each of `layers`.
+std::vector<bool> marks_of(const LayerSet& head, std::size_t layers);
+
 /// For the head that `in_head` marks, one entry a layer.
 Boundary boundary_of(const LayerGraph& graph, const std::vector<bool>& in_head);
 

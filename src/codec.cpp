@@ -11,6 +11,7 @@
 #include "integer_codec.hpp"
 #include "lossless_codec.hpp"
 #include "picture_codec.hpp"
+#include "picture_format.hpp"
 #include "pixel_codec.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
@@ -61,7 +62,7 @@ CodecRegistry CodecRegistry::with_defaults() {
   add("f16", detail::make_half_codec, 2);
   add("bf16", detail::make_bfloat_codec, 2);
   add("u8", detail::make_pixel_codec, 1);
-  for (const std::string& format : detail::picture_formats()) {
+  for (const std::string& format : detail::picture_format_names()) {
     registry.add(format,
                  [format](const std::string& parameters) { return detail::make_picture_codec(format, parameters); });
   }

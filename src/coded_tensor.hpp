@@ -17,7 +17,7 @@ bool is_codable(const Tensor& tensor);
 /// The same elements, each once: dimensions that repeat (stride 0) have size 1.
 Tensor without_repeats(Tensor tensor);
 
-/// dtype, sizes and strides, and then what the codec writes: a tensor of u8. The tensor is codable without repeats, and
+/// What the codec writes, and then dtype, sizes and strides: a tensor of u8. The tensor is codable without repeats, and
 /// the codec takes it so.
 Tensor encode_tensor(const Codec& codec, const Tensor& tensor, bool& kept_exact);
 

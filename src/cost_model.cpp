@@ -127,12 +127,6 @@ void check_assignment(const PlanningProblem& problem, const Assignment& assignme
   }
 }
 
-std::vector<bool> marks_of(const LayerSet& head, std::size_t layers) {
-  std::vector<bool> marks(layers, false);
-  for (const std::size_t layer : head) marks[layer] = true;
-  return marks;
-}
-
 /// `before` and `after` mark the layers done up to this stage without and with it.
 detail::StageWork work_of(const PlanningProblem& problem, std::size_t tier, const std::vector<bool>& before,
                           const std::vector<bool>& after) {
@@ -172,7 +166,7 @@ Cost cost_of(const PlanningProblem& problem, const Assignment& assignment) {
   std::vector<bool> done(layers, false);
   for (std::size_t i = 0; i < assignment.tiers.size(); ++i) {
     const bool is_last = i == assignment.heads.size();
-    const auto after = is_last ? std::vector<bool>(layers, true) : marks_of(assignment.heads[i], layers);
+    const auto after = is_last ? std::vector<bool>(layers, true) : detail::marks_of(assignment.heads[i], layers);
     sum.add_stage(assignment.tiers[i], work_of(problem, assignment.tiers[i], done, after));
     if (is_last) break;
     const CodecProfile& codec = find_codec(problem, assignment.codecs[i], assignment.heads[i]);

@@ -124,7 +124,7 @@ class DagSearch {
     consider(Marks(layers(), true), problem_.codecs.front());
     for (const CodecProfile& codec : problem_.codecs) {
       if (codec.only_inputs || codec.head) {  // One cut at most.
-        if (consider(marks_of(codec.head.value_or(LayerSet{})), codec)) {
+        if (consider(detail::marks_of(codec.head.value_or(LayerSet{}), layers()), codec)) {
           bound_ = std::min(bound_, value_of(candidates_.back().cost, objective_));
         }
         continue;
@@ -152,12 +152,6 @@ class DagSearch {
   [[nodiscard]] bool is_additive() const {
     const bool sums = objective_ == Objective::latency || objective_ == Objective::energy;
     return sums && constraints_ == Constraints{} && !has_memory_limit();
-  }
-
-  [[nodiscard]] Marks marks_of(const LayerSet& head) const {
-    Marks marks(layers(), false);
-    for (const std::size_t layer : head) marks[layer] = true;
-    return marks;
   }
 
   /// Whether it is a new candidate.

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <span>
-#include <vector>
+#include <utility>
 
 #include "scratch.hpp"
 #include "splitnet/tensor.hpp"
@@ -17,12 +17,7 @@ namespace splitnet::detail {
 template <class Visit>
 void for_each_row_major_run(const Tensor& tensor, Visit&& visit) {
   const std::size_t item_bytes = size_bytes(tensor.dtype);
-  const auto dense = contiguous_strides(tensor.sizes);
-  std::vector<PairedDim> dims(tensor.sizes.size());
-  for (std::size_t i = 0; i < dims.size(); ++i) {
-    dims[i] = {static_cast<std::size_t>(tensor.sizes[i]), static_cast<std::size_t>(tensor.strides[i]) * item_bytes,
-               static_cast<std::size_t>(dense[i]) * item_bytes};
-  }
+  auto dims = paired(tensor.sizes, tensor.strides, contiguous_strides(tensor.sizes), item_bytes);
   for_each_run(std::move(dims), item_bytes, [&](std::size_t at, std::size_t dense_at, std::size_t bytes) {
     visit(at, dense_at, bytes);
     return true;

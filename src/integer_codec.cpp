@@ -161,7 +161,9 @@ class IntegerCodec final : public Codec {
       ranges.low[c] = 1 / affine.scale;
       ranges.high[c] = affine.zero;
     }
-    quantise_all(elements.data(), symbols, shape, ranges.low, ranges.high);
+    for_each_stretch(shape, [&](std::size_t begin, std::size_t count, std::size_t c) {
+      quantise(elements.data() + begin, symbols + begin, count, ranges.low[c], ranges.high[c], most);
+    });
     const std::size_t rounded = packed_bytes(elements.size(), 8);
     std::fill(symbols + elements.size(), symbols + rounded, std::uint8_t{0});
     if (bits < 8) pack<bits>(symbols, elements.size(), coded.data());
@@ -193,7 +195,11 @@ class IntegerCodec final : public Codec {
       unpack<bits>(coded.data(), count, room.data());
       symbols = room.data();
     }
-    fill_row_major(tensor, [&](std::span<float> to) { restore_all(symbols, to.data(), shape, affines); });
+    fill_row_major(tensor, [&](std::span<float> to) {
+      for_each_stretch(shape, [&](std::size_t begin, std::size_t length, std::size_t c) {
+        restore(symbols + begin, to.data() + begin, length, affines[c]);
+      });
+    });
   }
 
  private:
@@ -229,43 +235,26 @@ class IntegerCodec final : public Codec {
     }
     const Ranges ranges = empty_ranges(shape.channels + lanes);
     const Ranges side_by_side{ranges.low.last(lanes), ranges.high.last(lanes), ranges.probe.last(lanes)};
-    for (std::size_t run = 0; run < shape.outer * shape.channels; ++run, from += shape.inner) {
+    for_each_stretch(shape, [&](std::size_t begin, std::size_t count, std::size_t c) {
       std::fill(side_by_side.low.begin(), side_by_side.low.end(), 0.0F);
       std::fill(side_by_side.high.begin(), side_by_side.high.end(), 0.0F);
       std::fill(side_by_side.probe.begin(), side_by_side.probe.end(), 0.0F);
-      for (std::size_t i = 0; i < shape.inner; i += lanes)
-        widen(side_by_side, from + i, std::min(lanes, shape.inner - i));
-      const std::size_t c = run % shape.channels;
+      for (std::size_t i = 0; i < count; i += lanes) {
+        widen(side_by_side, from + begin + i, std::min(lanes, count - i));
+      }
       ranges.low[c] = std::min(ranges.low[c], *std::min_element(side_by_side.low.begin(), side_by_side.low.end()));
       ranges.high[c] = std::max(ranges.high[c], *std::max_element(side_by_side.high.begin(), side_by_side.high.end()));
       for (const float probe : side_by_side.probe) ranges.probe[c] += probe;
-    }
+    });
     return {ranges.low.first(shape.channels), ranges.high.first(shape.channels), ranges.probe.first(shape.channels)};
   }
 
-  static void quantise_all(const float* from, std::uint8_t* to, const Channels& shape, std::span<const float> per_scale,
-                           std::span<const float> zero) {
-    if (shape.inner > 1) {
-      for (std::size_t run = 0; run < shape.outer * shape.channels; ++run) {
-        const std::size_t c = run % shape.channels;
-        quantise(from + run * shape.inner, to + run * shape.inner, shape.inner, per_scale[c], zero[c], most);
-      }
-      return;
-    }
-    for (std::size_t o = 0; o < shape.outer; ++o, from += shape.channels, to += shape.channels) {
-      for (std::size_t c = 0; c < shape.channels; ++c) quantise(from + c, to + c, 1, per_scale[c], zero[c], most);
-    }
-  }
-
-  static void restore_all(const std::uint8_t* from, float* to, const Channels& shape, std::span<const Affine> affines) {
-    if (shape.inner > 1) {
-      for (std::size_t run = 0; run < shape.outer * shape.channels; ++run) {
-        restore(from + run * shape.inner, to + run * shape.inner, shape.inner, affines[run % shape.channels]);
-      }
-      return;
-    }
-    for (std::size_t o = 0; o < shape.outer; ++o, from += shape.channels, to += shape.channels) {
-      for (std::size_t c = 0; c < shape.channels; ++c) restore(from + c, to + c, 1, affines[c]);
+  /// Calls visit(first element, elements, channel) for each stretch of one channel.
+  template <class Visit>
+  static void for_each_stretch(const Channels& shape, Visit&& visit) {
+    std::size_t begin = 0;
+    for (std::size_t o = 0; o < shape.outer; ++o) {
+      for (std::size_t c = 0; c < shape.channels; ++c, begin += shape.inner) visit(begin, shape.inner, c);
     }
   }
 

@@ -12,6 +12,7 @@
 #include "picture_format.hpp"
 #include "pixel_scale.hpp"
 #include "scratch.hpp"
+#include "shuffle.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -34,6 +35,7 @@ class PictureCodec final : public Codec {
     const auto elements = row_major(tensor);
     const PictureSize size = size_of(tensor);
     const std::size_t pictures = count_of(tensor);
+    // One plane for each channel, as the tensor has it; the channels of each pixel together, as the format wants it.
     const auto planes = scratch<std::byte, ScratchUse::symbols>(size.bytes());
     const auto pixels = scratch<std::byte, ScratchUse::shuffled>(size.bytes());
     const auto lengths = scratch<std::uint32_t, ScratchUse::ranges>(pictures);
@@ -42,7 +44,7 @@ class PictureCodec final : public Codec {
       if (!scale_.to_pixels(elements.subspan(i * size.bytes(), size.bytes()), size.channels, size.plane(), planes)) {
         return encode_exact(elements, coded);
       }
-      interleave(planes, size.channels, pixels);
+      unshuffle_bytes(planes, size.channels, pixels);
       const std::size_t length = format_->compress(pixels, size, coded.subspan(written, coded.size() - written));
       lengths[i] = static_cast<std::uint32_t>(length);
       written += length;
@@ -70,7 +72,7 @@ class PictureCodec final : public Codec {
         if (length > rest.size()) wrong("a picture of " + std::to_string(length) + " bytes, and there are less");
         format_->decompress(rest.first(length), size, pixels);
         rest = rest.subspan(length);
-        separate(pixels, size.channels, planes);
+        shuffle_bytes(pixels, size.channels, planes);
         scale_.to_elements(planes, size.channels, size.plane(), to.subspan(i * size.bytes(), size.bytes()));
       }
       if (!rest.empty()) wrong(std::to_string(rest.size()) + " bytes behind the last picture");
@@ -92,30 +94,12 @@ class PictureCodec final : public Codec {
     return static_cast<std::size_t>(tensor.element_count()) / size_of(tensor).bytes();
   }
 
-  /// From one plane for each channel to the channels of each pixel together, and back.
-  static void interleave(std::span<const std::byte> planes, std::size_t channels, std::span<std::byte> pixels) {
-    const std::size_t count = planes.size() / channels;
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t i = 0; i < count; ++i) pixels[i * channels + c] = planes[c * count + i];
-    }
-  }
-  static void separate(std::span<const std::byte> pixels, std::size_t channels, std::span<std::byte> planes) {
-    const std::size_t count = planes.size() / channels;
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t i = 0; i < count; ++i) planes[c * count + i] = pixels[i * channels + c];
-    }
-  }
-
   const std::string name_;
   const PixelScale scale_;
   const std::unique_ptr<const PictureFormat> format_;
 };
 
 }  // namespace
-
-std::vector<std::string> picture_formats() {
-  return picture_format_names();
-}
 
 std::shared_ptr<const Codec> make_picture_codec(const std::string& format, const std::string& parameters) {
   CodecParameters asked(format, parameters);

@@ -4,16 +4,13 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "splitnet/codec.hpp"
 
 namespace splitnet::detail {
 
-/// Of this build: "jpeg", "webp".
-std::vector<std::string> picture_formats();
-/// `format` is one of them; parameters: mean, std as of u8, quality, and of jpeg subsampling. Throws invalid_argument
-/// for others.
+/// `format` is one of picture_format_names(); parameters: mean, std as of u8, quality, and of jpeg subsampling. Throws
+/// invalid_argument for others.
 std::shared_ptr<const Codec> make_picture_codec(const std::string& format, const std::string& parameters);
 
 }  // namespace splitnet::detail

@@ -16,6 +16,17 @@ struct PairedDim {
   std::size_t stride_b = 0;
 };
 
+/// Of sizes with strides in elements of `item_bytes` bytes.
+inline std::vector<PairedDim> paired(const std::vector<std::int64_t>& sizes, const std::vector<std::int64_t>& strides_a,
+                                     const std::vector<std::int64_t>& strides_b, std::size_t item_bytes) {
+  std::vector<PairedDim> dims(sizes.size());
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    dims[i] = {static_cast<std::size_t>(sizes[i]), static_cast<std::size_t>(strides_a[i]) * item_bytes,
+               static_cast<std::size_t>(strides_b[i]) * item_bytes};
+  }
+  return dims;
+}
+
 /// Drops dimensions of one element, orders the rest by descending strides and joins those that are dense
 /// in both tensors.
 inline std::vector<PairedDim> joined(std::vector<PairedDim> dims) {

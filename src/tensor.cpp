@@ -184,11 +184,7 @@ bool bit_identical(const Tensor& a, const Tensor& b) {
   if (a.dtype != b.dtype || a.sizes != b.sizes) return false;
   if (has_no_elements(a)) return true;
   const auto item_bytes = size_bytes(a.dtype);
-  std::vector<detail::PairedDim> dims(a.sizes.size());
-  for (std::size_t i = 0; i < dims.size(); ++i) {
-    dims[i] = {static_cast<std::size_t>(a.sizes[i]), static_cast<std::size_t>(a.strides[i]) * item_bytes,
-               static_cast<std::size_t>(b.strides[i]) * item_bytes};
-  }
+  auto dims = detail::paired(a.sizes, a.strides, b.strides, item_bytes);
   const auto* data_a = a.data();
   const auto* data_b = b.data();
   return detail::for_each_run(std::move(dims), item_bytes, [&](std::size_t at_a, std::size_t at_b, std::size_t bytes) {

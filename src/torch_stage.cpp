@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <functional>
+
 #include "graph_archive.hpp"
 #include "private_inputs.hpp"
 #include "splitnet/error.hpp"
@@ -111,6 +113,15 @@ StageInput unpack_input(const c10::IValue& archive) {
   return input;
 }
 
+/// On the executor's threads, or, without one, here.
+void run_work(TorchExecutor* executor, const std::function<void()>& work) {
+  if (executor != nullptr) {
+    executor->run(work);
+  } else {
+    work();
+  }
+}
+
 /// A stage that only passes values on needs no thread of its own.
 bool is_empty(const torch::jit::Graph& graph) {
   return graph.nodes().begin() == graph.nodes().end();
@@ -146,14 +157,6 @@ void TorchStage::check(const std::vector<Value>& inputs) const {
   }
 }
 
-void TorchStage::on_executor(const std::function<void()>& work) const {
-  if (executor_) {
-    executor_->run(work);
-  } else {
-    work();
-  }
-}
-
 torch::jit::Stack TorchStage::stack_of(std::vector<Value> inputs) const {
   std::vector<bool> written;
   for (const auto& input : inputs_) written.push_back(input.written);
@@ -186,7 +189,7 @@ void TorchStage::run_on(torch::jit::Stack& stack) const {
 std::vector<Value> TorchStage::run(std::vector<Value> inputs) const {
   check(inputs);
   std::vector<Value> outputs;
-  on_executor([&] {
+  run_work(executor_.get(), [&] {
     // The stack holds the only handles, so that memory is freed as the pass goes on.
     torch::jit::Stack stack = stack_of(std::move(inputs));
     const at::NoGradGuard no_grad;
@@ -238,21 +241,16 @@ class TorchPass final : public DifferentiablePass {
       if (leaf.defined()) asked.push_back(leaf);
     }
     if (sums.empty() || asked.empty()) return found;
-    const auto work = [&] {
-      const auto gradients = torch::autograd::grad(sums, asked, factors, true, false, true);
-      std::size_t next = 0;
-      for (std::size_t i = 0; i < leaves_.size(); ++i) {
-        if (!leaves_[i].defined()) continue;
-        const auto& gradient = gradients[next++];
-        if (gradient.defined()) found[i] = to_value(c10::IValue(gradient.contiguous()));
-      }
-    };
     try {
-      if (executor_) {
-        executor_->run(work);
-      } else {
-        work();
-      }
+      run_work(executor_.get(), [&] {
+        const auto gradients = torch::autograd::grad(sums, asked, factors, true, false, true);
+        std::size_t next = 0;
+        for (std::size_t i = 0; i < leaves_.size(); ++i) {
+          if (!leaves_[i].defined()) continue;
+          const auto& gradient = gradients[next++];
+          if (gradient.defined()) found[i] = to_value(c10::IValue(gradient.contiguous()));
+        }
+      });
     } catch (const Error&) {
       throw;
     } catch (const std::exception& error) {
@@ -275,7 +273,7 @@ std::unique_ptr<DifferentiablePass> TorchStage::differentiate(std::vector<Value>
   std::vector<at::Tensor> leaves;
   std::vector<at::Tensor> outputs;
   std::vector<Value> values;
-  on_executor([&] {
+  run_work(executor_.get(), [&] {
     torch::jit::Stack stack = stack_of(std::move(inputs));
     const at::AutoGradMode with_gradients(true);
     for (auto& value : stack) {

@@ -5,7 +5,6 @@
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/interpreter.h>
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,7 +42,6 @@ class TorchStage final : public Stage {
 
  private:
   void check(const std::vector<Value>& inputs) const;
-  void on_executor(const std::function<void()>& work) const;
   /// On the interpreter, from inputs that were checked; the stack is then that of the outputs.
   [[nodiscard]] torch::jit::Stack stack_of(std::vector<Value> inputs) const;
   void run_on(torch::jit::Stack& stack) const;

@@ -64,7 +64,9 @@ class Codec {
 ///             of 1 … 100 (85), and of jpeg `subsampling=444` (the default), 422 or 420
 /// All but raw, jpeg and webp take a lossless stage behind them: `lossless=lz4` or `lossless=zstd`, with `level=N` of
 /// zstd (1) and `shuffle=byte` or `shuffle=bit` before it, which puts together what means the same in different
-/// elements. A plain object, as TransportRegistry: adding is not thread-safe, the rest is.
+/// elements.
+///
+/// A plain object, as TransportRegistry: adding is not thread-safe, the rest is.
 class CodecRegistry {
  public:
   /// From the parameters behind ':' (empty without). Throws invalid_argument for others than it knows.
@@ -87,8 +89,8 @@ class CodecRegistry {
 
 /// Values on their way through a codec.
 struct EncodedValues {
-  /// For each value the tuple (encoded?, value). Of an encoded tensor the value is one of u8 with its dtype, sizes and
-  /// strides (docs/wire_format.md) before what the codec wrote.
+  /// For each value the tuple (encoded?, value). Of an encoded tensor the value is one of u8: what the codec wrote, and
+  /// behind it dtype, sizes and strides (docs/wire_format.md).
   std::vector<Value> values;
   /// Tensors of which a lossy codec kept every bit, for they held NaN, infinity or the like.
   std::size_t kept_exact = 0;
