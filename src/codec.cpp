@@ -15,6 +15,7 @@
 #include "pixel_codec.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
+#include "transform_codec.hpp"
 
 namespace splitnet {
 namespace {
@@ -55,21 +56,27 @@ std::pair<bool, const Value&> opened(const Value& value) {
 
 CodecRegistry CodecRegistry::with_defaults() {
   CodecRegistry registry;
-  const auto add = [&](const std::string& name, Factory factory, std::size_t item_bytes) {
-    registry.add(name, detail::with_lossless_stage(name, std::move(factory), item_bytes));
+  using Make = std::function<std::shared_ptr<const Codec>(const std::string& parameters)>;
+  const auto without_tables = [](Make make) -> Factory {
+    return [make = std::move(make)](const std::string& parameters, const CodecTables&) { return make(parameters); };
+  };
+  const auto add = [&](const std::string& name, Make make, std::size_t item_bytes) {
+    registry.add(name, without_tables(detail::with_lossless_stage(name, std::move(make), item_bytes)));
   };
   add("f32", detail::make_single_codec, 4);
   add("f16", detail::make_half_codec, 2);
   add("bf16", detail::make_bfloat_codec, 2);
   add("u8", detail::make_pixel_codec, 1);
   for (const std::string& format : detail::picture_format_names()) {
-    registry.add(format,
-                 [format](const std::string& parameters) { return detail::make_picture_codec(format, parameters); });
+    registry.add(format, without_tables([format](const std::string& parameters) {
+                   return detail::make_picture_codec(format, parameters);
+                 }));
   }
   for (unsigned bits = 2; bits <= 8; ++bits) {
     const auto make = [bits](const std::string& parameters) { return detail::make_integer_codec(bits, parameters); };
     add("int" + std::to_string(bits), make, 1);
   }
+  registry.add("transform", detail::make_named_transform_codec);
   return registry;
 }
 
@@ -89,7 +96,7 @@ std::vector<std::string> CodecRegistry::names() const {
   return names;
 }
 
-std::shared_ptr<const Codec> CodecRegistry::make(const std::string& name) const {
+std::shared_ptr<const Codec> CodecRegistry::make(const std::string& name, const CodecTables& tables) const {
   if (name == "raw") return nullptr;
   const auto colon = name.find(':');
   const std::string base = name.substr(0, colon);
@@ -98,7 +105,7 @@ std::shared_ptr<const Codec> CodecRegistry::make(const std::string& name) const 
     throw Error(ErrorCode::invalid_argument,
                 "unknown codec '" + base.substr(0, 80) + "'; expected one of: " + detail::joined(names()));
   }
-  auto codec = found->second(colon == std::string::npos ? "" : name.substr(colon + 1));
+  auto codec = found->second(colon == std::string::npos ? "" : name.substr(colon + 1), tables);
   if (!codec) throw Error(ErrorCode::internal, "the factory of codec '" + base + "' gave none");
   return codec;
 }

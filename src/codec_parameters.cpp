@@ -46,6 +46,12 @@ std::string CodecParameters::word(const std::string& key, const std::vector<std:
   wrong(key + " is '" + found.substr(0, 40) + "', expected one of: " + joined(choices));
 }
 
+std::string CodecParameters::text(const std::string& key) {
+  std::string found = take(key);
+  if (found.empty()) wrong("found no " + key + "=");
+  return found;
+}
+
 int CodecParameters::integer(const std::string& key, int least, int most, int fallback) {
   const std::string found = take(key);
   if (found.empty()) return fallback;

@@ -16,6 +16,8 @@ class CodecParameters {
   // Each throws invalid_argument for a value that is not as said, and for a key that is missing without a fallback.
   /// One of `choices`.
   std::string word(const std::string& key, const std::vector<std::string>& choices, const std::string& fallback);
+  /// Any; without a fallback.
+  std::string text(const std::string& key);
   int integer(const std::string& key, int least, int most, int fallback);
   /// Finite numbers with ',' between them, whatever the locale. At least one.
   std::vector<float> numbers(const std::string& key);

@@ -218,23 +218,43 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
 
 CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, const LayerGraph& graph) {
   const auto tensor = sample_for(codec, graph);
-  if (!tensor) {
-    throw Error(ErrorCode::invalid_argument, "codec " + name + " takes no value of this model");
+  if (!tensor) throw Error(ErrorCode::invalid_argument, "codec " + name + " takes no value of this model");
+  return measure_codec_speed(name, codec, std::vector<Value>{*tensor});
+}
+
+CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, const std::vector<Value>& values) {
+  double bytes = 0;
+  for (const Value& value : values) {
+    const auto* tensor = value.get_if<Tensor>();
+    if (tensor != nullptr && codec.takes(*tensor)) bytes += static_cast<double>(tensor->packed_bytes());
   }
-  const auto bytes = static_cast<double>(tensor->packed_bytes());
+  if (bytes == 0) throw Error(ErrorCode::invalid_argument, "codec " + name + " takes no value of the boundary");
   std::vector<double> encode_s;
   std::vector<double> decode_s;
   for (std::size_t i = 0; i < kCodecRuns; ++i) {
     std::this_thread::sleep_for(kCodecPause);
     const auto start = Clock::now();
-    auto coded = encode_values(codec, {*tensor}).values;
+    auto encoded = encode_values(codec, values).values;
     const auto middle = Clock::now();
-    const auto decoded = decode_values(codec, std::move(coded));
+    const auto decoded = decode_values(codec, std::move(encoded));
     encode_s.push_back(std::chrono::duration<double>(middle - start).count());
     decode_s.push_back(std::chrono::duration<double>(Clock::now() - middle).count());
   }
   constexpr double tick_s = 1e-9;
   return {name, bytes / std::max(detail::median(encode_s), tick_s), bytes / std::max(detail::median(decode_s), tick_s)};
+}
+
+std::vector<Value> example_boundary(const Model& model, const StageKey& key, const StageOptions& options) {
+  std::vector<Value> values = model.example_inputs();
+  if (values.empty()) {
+    throw Error(ErrorCode::invalid_argument, "a model without example inputs has no example of its boundaries");
+  }
+  for (StageKey before{key.cuts, 0}; before.index < key.index; ++before.index) {
+    const auto stage = model.make_stage(before, options);
+    values = stage->run(std::move(values));
+    values.resize(stage->info().boundary_count);
+  }
+  return values;
 }
 
 std::int64_t stage_memory_bytes(const DeviceProfile& profile, const StageInfo& info, const StageKey& key) {

@@ -93,14 +93,14 @@ class LosslessCodec final : public Codec {
 
 }  // namespace
 
-CodecRegistry::Factory with_lossless_stage(std::string codec, CodecRegistry::Factory factory, std::size_t item_bytes) {
-  return [codec = std::move(codec), factory = std::move(factory),
+MakeCodec with_lossless_stage(std::string codec, MakeCodec make, std::size_t item_bytes) {
+  return [codec = std::move(codec), make = std::move(make),
           item_bytes](const std::string& text) -> std::shared_ptr<const Codec> {
     CodecParameters parameters(codec, text);
     const std::string method = parameters.word("lossless", compressor_names(), "");
     const std::string shuffle = parameters.word("shuffle", {"byte", "bit"}, "");
     const int level = parameters.integer("level", 1, 19, 0);
-    auto inner = factory(parameters.rest());
+    auto inner = make(parameters.rest());
     if (method.empty()) {
       if (!shuffle.empty() || level != 0)
         parameters.wrong("shuffle and level are of the lossless stage, and lossless= is missing");

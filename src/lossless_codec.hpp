@@ -3,14 +3,17 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "splitnet/codec.hpp"
 
 namespace splitnet::detail {
 
-/// The same factory, taking `lossless=lz4|zstd`, `level=N` and `shuffle=byte|bit` as well; what it makes writes items
+/// The same maker, taking `lossless=lz4|zstd`, `level=N` and `shuffle=byte|bit` as well; what it makes writes items
 /// of `item_bytes` bytes.
-CodecRegistry::Factory with_lossless_stage(std::string codec, CodecRegistry::Factory factory, std::size_t item_bytes);
+using MakeCodec = std::function<std::shared_ptr<const Codec>(const std::string& parameters)>;
+MakeCodec with_lossless_stage(std::string codec, MakeCodec make, std::size_t item_bytes);
 
 }  // namespace splitnet::detail

@@ -14,6 +14,7 @@
 #include <utility>
 #include <variant>
 
+#include "byte_tensor.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
@@ -174,6 +175,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   PlanningProblem problem_;  // With an objective.
   std::optional<Plan> plan_;
   std::string codec_name_ = "raw";
+  CodecTables codec_tables_;
   std::shared_ptr<const Codec> codec_;  // None for raw.
   std::map<std::string, std::shared_ptr<Connection>> connections_;
   std::unique_ptr<Stage> head_;
@@ -200,8 +202,9 @@ void Session::Impl::open() {
   check(options_);
   Route route = route_of(options_);
   codec_name_ = options_.codec;
+  codec_tables_ = options_.codec_tables;
   if (options_.objective) choose(route);
-  codec_ = options_.codec_registry.make(codec_name_);
+  codec_ = options_.codec_registry.make(codec_name_, codec_tables_);
   const bool only_input =
       route.cuts.size() <= 1 && std::all_of(route.cuts.begin(), route.cuts.end(),
                                             [&](const Cut& cut) { return model_->layers().resolve(cut).empty(); });
@@ -264,11 +267,15 @@ void Session::Impl::choose(Route& route) {
   }
   route.cuts = {Cut::of(assignment.heads.front())};
   codec_name_ = assignment.codecs.front();
+  for (const CodecProfile& codec : problem_.codecs) {
+    if (codec.name == codec_name_) codec_tables_ = codec.tables;  // The name says which: all have the same.
+  }
 }
 
 void Session::Impl::prepare(const Hop& hop) {
   Message request;
   request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec_name_};
+  if (codec_tables_) request.values.emplace_back(detail::to_byte_tensor(*codec_tables_));
   try {
     call_and_wait(*hop.connection, std::move(request), Clock::now() + options_.prepare_timeout);
   } catch (const Error& error) {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "byte_tensor.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
@@ -34,7 +35,7 @@ void check_given(const Model& model, const TwoTierOptions& options) {
   }
   if (options.link) options.link->validate();
   for (const CodecProfile& codec : options.codecs) {
-    const auto made = options.codec_registry.make(codec.name);
+    const auto made = options.codec_registry.make(codec.name, codec.tables);
     if (made && made->only_inputs() && !codec.only_inputs) {
       throw Error(ErrorCode::invalid_argument,
                   "codec " + codec.name + " is for inputs only, its CodecProfile::only_inputs does not say so");
@@ -48,33 +49,34 @@ DeviceProfile device_profile_of(const Model& model, const TwoTierOptions& option
                      : profile_device(model, model.example_inputs(), options.device_options);
   for (const CodecProfile& codec : options.codecs) {
     if (knows(profile, codec.name)) continue;
-    profile.codecs.push_back(measure_codec_speed(codec.name, *options.codec_registry.make(codec.name), model.layers()));
+    const auto made = options.codec_registry.make(codec.name, codec.tables);
+    profile.codecs.push_back(
+        codec.head ? measure_codec_speed(codec.name, *made,
+                                         example_boundary(model, {{*codec.head}, 1}, options.device_options.stage))
+                   : measure_codec_speed(codec.name, *made, model.layers()));
   }
   return profile;
 }
 
 DeviceProfile worker_profile_of(Connection& connection, const Model& model, const TwoTierOptions& options) {
-  const auto ask = [&](const std::string& codec) {
-    return request_worker_profile(connection, model,
-                                  {.model_name = options.model_name, .codec = codec, .timeout = options.worker_timeout})
-        .profile;
+  const auto ask = [&](const CodecProfile& codec) {
+    WorkerProfileRequest request{.model_name = options.model_name, .codec = codec.name, .codec_tables = codec.tables};
+    request.timeout = options.worker_timeout;
+    if (codec.head) request.stage = {{*codec.head}, 1};
+    return request_worker_profile(connection, model, request).profile;
   };
-  auto profile = is_given(options.worker.profile) ? options.worker.profile : ask("raw");
+  auto profile = is_given(options.worker.profile) ? options.worker.profile : ask(CodecProfile{});
   for (const CodecProfile& codec : options.codecs) {
     if (knows(profile, codec.name)) continue;
-    for (CodecSpeed& speed : ask(codec.name).codecs) profile.codecs.push_back(std::move(speed));
+    for (CodecSpeed& speed : ask(codec).codecs) profile.codecs.push_back(std::move(speed));
   }
   return profile;
 }
 
 /// The profile as the worker sent it. Throws corrupt.
 DeviceProfile profile_in(const Value& value) {
-  const auto* text = value.get_if<Tensor>();
-  if (text == nullptr || text->dtype != DType::u8 || text->sizes.size() != 1 || !text->is_contiguous()) {
-    throw Error(ErrorCode::corrupt, "found a " + describe(value) + ", expected a profile as bytes");
-  }
   try {
-    return device_profile_from_json({reinterpret_cast<const char*>(text->data()), text->packed_bytes()});
+    return device_profile_from_json(std::string(detail::bytes_in(value, "a profile", ErrorCode::corrupt)));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::invalid_argument) throw;
     throw Error(ErrorCode::corrupt, error.what());
@@ -98,6 +100,7 @@ auto at_worker(const std::string& name, Ask&& ask) {
 WorkerProfile request_worker_profile(Connection& connection, const Model& model, const WorkerProfileRequest& request) {
   Message message;
   message.request = {request.model_name, model.fingerprint(), request.stage, Operation::profile, request.codec};
+  if (request.codec_tables) message.values.emplace_back(detail::to_byte_tensor(*request.codec_tables));
   const Message reply =
       call_and_wait(connection, std::move(message), std::chrono::steady_clock::now() + request.timeout);
   const auto* bytes = reply.values.size() == 2 ? reply.values[1].get_if<std::int64_t>() : nullptr;

@@ -15,6 +15,8 @@
 #include <thread>
 #include <utility>
 
+#include "byte_tensor.hpp"
+#include "codec_cache.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
@@ -118,7 +120,8 @@ void WorkerOptions::validate() const {
 
 class Worker::Impl {
  public:
-  explicit Impl(WorkerOptions options) : options_(std::move(options)), cache_(options_.cache) {
+  explicit Impl(WorkerOptions options)
+      : options_(std::move(options)), cache_(options_.cache), codecs_(options_.codecs, options_.max_codec_table_bytes) {
     try {
       for (std::size_t i = 0; i < options_.executor_threads; ++i) threads_.emplace_back([this] { execute_jobs(); });
     } catch (const std::system_error& error) {
@@ -151,6 +154,7 @@ class Worker::Impl {
   void probe(const Job& job, Message& reply);
   void profile(const Job& job, const Stage& stage, const Codec* codec, Message& reply);
   void run(Job& job, const Stage& stage, const Codec* codec, Message& reply);
+  CodecSpeed speed_of(const Model& model, const StageRequest& asked, const Codec& codec);
   void throw_if_unwanted(const Job& job) const;
   void respond(const Job& job, Message message);
   void refuse(const Job& job, ErrorCode code, std::string_view text);
@@ -160,6 +164,7 @@ class Worker::Impl {
 
   const WorkerOptions options_;
   StageCache cache_;
+  detail::CodecCache codecs_;
 
   mutable std::mutex mutex_;  // Guards everything below.
   std::condition_variable work_or_end_;
@@ -368,12 +373,24 @@ void Worker::Impl::execute(Job& job) {
   }
 }
 
+namespace {
+
+/// Of the codec, when a stage is prepared or profiled.
+CodecTables tables_in(const Message& request) {
+  const Operation operation = request.request.operation;
+  if (request.values.empty() || (operation != Operation::prepare && operation != Operation::profile)) return nullptr;
+  return std::make_shared<const std::string>(
+      detail::bytes_in(request.values.front(), "the tables of a codec", ErrorCode::invalid_argument));
+}
+
+}  // namespace
+
 void Worker::Impl::answer(Job& job, Message& reply) {
   if (const auto error = expired(job.context)) throw *error;
   const StageRequest& asked = job.request.request;
   if (asked.operation == Operation::probe) return probe(job, reply);
 
-  const auto codec = options_.codecs.make(asked.codec);
+  const auto codec = codecs_.get(asked.codec, tables_in(job.request));
   const auto slicing = Clock::now();
   const StageKey& key = asked.stage;
   check_form(key);
@@ -418,17 +435,19 @@ void Worker::Impl::profile(const Job& job, const Stage& stage, const Codec* code
     auto speed = served.codec_speeds.find(asked.codec);
     if (speed == served.codec_speeds.end()) {
       if (served.codec_speeds.size() >= max_codec_speeds) served.codec_speeds.clear();
-      speed = served.codec_speeds.emplace(asked.codec, measure_codec_speed(asked.codec, *codec, served.model->layers()))
-                  .first;
+      speed = served.codec_speeds.emplace(asked.codec, speed_of(*served.model, asked, *codec)).first;
     }
     profile.codecs.push_back(speed->second);
   }
   // As a tensor: metadata is too small for the profile of a large model.
-  const std::string json = to_json(profile);
-  Tensor text = Tensor::empty(DType::u8, {static_cast<std::int64_t>(json.size())});
-  std::memcpy(text.data(), json.data(), json.size());
-  reply.values.emplace_back(std::move(text));
+  reply.values.emplace_back(detail::to_byte_tensor(to_json(profile)));
   reply.values.emplace_back(stage_memory_bytes(profile, stage.info(), asked.stage));
+}
+
+/// With the boundary before the stage, when one is named.
+CodecSpeed Worker::Impl::speed_of(const Model& model, const StageRequest& asked, const Codec& codec) {
+  if (asked.stage.index == 0) return measure_codec_speed(asked.codec, codec, model.layers());
+  return measure_codec_speed(asked.codec, codec, example_boundary(model, asked.stage, options_.stage));
 }
 
 /// Ends work that nobody waits for, or that the end of this worker waits for.

@@ -146,15 +146,15 @@ TEST(CodecRegistry, NamesWhatItKnows) {
   auto registry = CodecRegistry::with_defaults();
   EXPECT_EQ(registry.make("raw"), nullptr);
   EXPECT_EQ(registry.names(), (std::vector<std::string>{"bf16", "f16", "f32", "int2", "int3", "int4", "int5", "int6",
-                                                        "int7", "int8", "jpeg", "raw", "u8", "webp"}));
+                                                        "int7", "int8", "jpeg", "raw", "transform", "u8", "webp"}));
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "unknown codec 'zip'; expected one of: bf16, f16,",
                      [&] { (void)registry.make("zip:9"); }));
-  registry.add("zip", [&](const std::string& parameters) {
+  registry.add("zip", [&](const std::string& parameters, const CodecTables&) {
     EXPECT_EQ(parameters, "9");
     return registry.make("f16");
   });
   EXPECT_NE(registry.make("zip:9"), nullptr);
-  const auto none = [](const std::string&) { return nullptr; };
+  const auto none = [](const std::string&, const CodecTables&) { return nullptr; };
   for (const char* wrong : {"", "raw", "a:b"}) {
     EXPECT_TRUE(throws(ErrorCode::invalid_argument, "name", [&] { registry.add(wrong, none); }));
   }

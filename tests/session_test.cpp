@@ -16,6 +16,7 @@
 #include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "served_model.hpp"
+#include "splitnet/calibration.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/worker.hpp"
@@ -155,6 +156,36 @@ TEST_P(SessionTest, EncodesTheBoundary) {
     EXPECT_NEAR(items(rounded)[i], items(exact)[i], 0.01 * (1 + std::abs(items(exact)[i])));
   }
   EXPECT_FALSE(bit_identical(rounded.output, exact.output));
+}
+
+/// The tables travel when the stage is prepared; each run names them only.
+TEST_P(SessionTest, GivesTheWorkerTheTablesOfACalibratedCodec) {
+  const ModelPtr model = testing::branch_model();
+  const std::string address = serve(model);
+  std::vector<std::vector<Value>> examples;
+  for (std::size_t i = 0; i < 40; ++i) examples.push_back({testing::arithmetic_input({16, 24}, i + 1)});
+  CalibrationOptions calibration;
+  calibration.output = OutputKind::numbers;
+  calibration.cuts = {Cut::after_index(4)};
+  calibration.codecs = {};
+  calibration.coarsenesses = {-16};
+  const auto calibrated = calibrate(*model, examples, calibration);
+  ASSERT_EQ(calibrated.size(), 1U);
+  auto coded = options(address, Cut::after_index(4));
+  coded.codec = calibrated.front().profile.name;
+  EXPECT_TRUE(throws(ErrorCode::incompatible, "are not here", [&] { (void)Session::open(model, coded); }));
+  coded.codec_tables = calibrated.front().profile.tables;
+  const auto session = Session::open(model, coded);
+  const Answer answer = session->run(examples.front());
+  EXPECT_LT(answer.times.boundary_bytes, 16 * 24 * 4);
+  EXPECT_GT(answer.times.decode_s, 0);
+  const auto exact = Session::open(model, options(address, Cut::after_index(4)))->run(examples.front());
+  const auto items = [](const Answer& given) {
+    return testing::arithmetic::items_of(given.output.get_if<Tuple>()->items[0].tensor());
+  };
+  for (std::size_t i = 0; i < items(exact).size(); ++i) {
+    EXPECT_NEAR(items(answer)[i], items(exact)[i], 0.2 * (1 + std::abs(items(exact)[i])));
+  }
 }
 
 TEST_P(SessionTest, RefusesCodecsThatItOrTheWorkerDoesNotKnow) {

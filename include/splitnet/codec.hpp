@@ -50,6 +50,10 @@ class Codec {
   Codec& operator=(const Codec&) = default;
 };
 
+/// What calibration learned for a codec: bytes that only the codec understands. They travel once, when a stage is
+/// prepared; the codec's name holds their digest, so that it says which ones are meant.
+using CodecTables = std::shared_ptr<const std::string>;
+
 /// Names of codecs and what makes them. Plans and messages carry the name, `NAME` or `NAME:KEY=VALUE;…`:
 ///   raw       nothing is encoded
 ///   f32       every bit is kept; for a lossless stage (below)
@@ -62,15 +66,19 @@ class Codec {
 ///   jpeg, webp
 ///             pictures likewise, of one (jpeg only) or three channels, compressed: mean and std as for u8, `quality=N`
 ///             of 1 … 100 (85), and of jpeg `subsampling=444` (the default), 422 or 420
-/// All but raw, jpeg and webp take a lossless stage behind them: `lossless=lz4` or `lossless=zstd`, with `level=N` of
-/// zstd (1) and `shuffle=byte` or `shuffle=bit` before it, which puts together what means the same in different
-/// elements.
+///   transform calibrated for one boundary: `tables=DIGEST`, `coarseness=N` (steps of the quantiser in eighths of
+///   octaves,
+///             −64 … 64, by default 0)
+/// All but raw, jpeg, webp and transform take a lossless stage behind them: `lossless=lz4` or `lossless=zstd`, with
+/// `level=N` of zstd (1) and `shuffle=byte` or `shuffle=bit` before it, which puts together what means the same in
+/// different elements.
 ///
 /// A plain object, as TransportRegistry: adding is not thread-safe, the rest is.
 class CodecRegistry {
  public:
-  /// From the parameters behind ':' (empty without). Throws invalid_argument for others than it knows.
-  using Factory = std::function<std::shared_ptr<const Codec>(const std::string& parameters)>;
+  /// From the parameters behind ':' (empty without) and the tables, if there are any. Throws invalid_argument for other
+  /// parameters than it knows, corrupt or incompatible for tables that are none of its own or are missing.
+  using Factory = std::function<std::shared_ptr<const Codec>(const std::string& parameters, const CodecTables& tables)>;
 
   CodecRegistry() = default;
   /// With every codec that this build of the library has.
@@ -80,8 +88,8 @@ class CodecRegistry {
   /// In alphabetical order, raw among them.
   [[nodiscard]] std::vector<std::string> names() const;
   /// Nothing for "raw". Throws invalid_argument for an unknown name (naming the known ones) or parameters, internal
-  /// when the factory gives nothing.
-  [[nodiscard]] std::shared_ptr<const Codec> make(const std::string& name) const;
+  /// when the factory gives nothing, and what the factory throws.
+  [[nodiscard]] std::shared_ptr<const Codec> make(const std::string& name, const CodecTables& tables = nullptr) const;
 
  private:
   std::map<std::string, Factory> factories_;

@@ -30,6 +30,7 @@
 #include <string>
 #include <vector>
 
+#include "splitnet/codec.hpp"
 #include "splitnet/device_profile.hpp"
 #include "splitnet/layer_graph.hpp"
 #include "splitnet/link_profile.hpp"
@@ -76,6 +77,7 @@ struct CodecProfile {
   bool only_inputs = false;  ///< For pictures: applies only where nothing but the model's inputs crosses.
   /// Applies only to the cut behind these layers, for which it was calibrated; absent: to every cut.
   std::optional<LayerSet> head = {};
+  CodecTables tables = {};  ///< What the codec needs beside its name.
   friend bool operator==(const CodecProfile&, const CodecProfile&) = default;
 };
 

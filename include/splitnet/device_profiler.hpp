@@ -47,6 +47,12 @@ DeviceProfile profile_device(const Model& model, const std::vector<Value>& input
 /// How fast this machine is with a codec, on an f32 tensor as it crosses cuts of this model: of those that the codec
 /// takes the one nearest to 256 KiB. Throws invalid_argument when it takes none.
 CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, const LayerGraph& graph);
+/// The same with these values. Throws invalid_argument when the codec takes none of them.
+CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, const std::vector<Value>& values);
+
+/// What the stage gets when the stages before it run on the model's example inputs. Throws as Model::make_stage and
+/// Stage::run, invalid_argument for a model without example inputs.
+std::vector<Value> example_boundary(const Model& model, const StageKey& key, const StageOptions& options = {});
 
 /// The memory in bytes that a stage takes: its parameters, and the most tensor memory in use by one of its layers.
 std::int64_t stage_memory_bytes(const DeviceProfile& profile, const StageInfo& info, const StageKey& key);

@@ -23,13 +23,15 @@ enum class MessageKind : std::uint8_t { request = 1, reply = 2, error = 3, cance
 
 /// What a request wants done. Travels: never renumber.
 enum class Operation : std::uint8_t {
-  run = 0,      ///< One pass of the stage: values are its inputs, the reply's its outputs.
-  prepare = 1,  ///< Check name, fingerprint and cut, slice the stage and keep it. No values either way.
+  run = 0,  ///< One pass of the stage: values are its inputs, the reply's its outputs.
+  /// Check name, fingerprint, cut and codec, slice the stage and keep it. values = [the codec's tables as a u8 tensor],
+  /// when it has some, which are kept as well; the reply has none.
+  prepare = 1,
   /// Measure the road alone; model and stage are not looked at. values = [how many bytes the reply shall carry,
   /// anything …]; the reply has one u8 tensor of that many bytes.
   probe = 2,
   /// Values of the reply: the worker's DeviceProfile of this model as JSON, with its speed at StageRequest::codec, and
-  /// the memory in bytes that the stage takes there. No values in the request.
+  /// the memory in bytes that the stage takes there. Values of the request as for prepare.
   profile = 3,
 };
 

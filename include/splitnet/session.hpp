@@ -39,6 +39,7 @@ struct SessionOptions {
 
   /// Of every boundary; see CodecRegistry. With an objective the plan says.
   std::string codec = "raw";
+  CodecTables codec_tables = {};  ///< Those that the name means, for a codec that was calibrated.
 
   /// The session measures device, worker and link when it opens, and chooses cut and codec, or not to split: takes some
   /// 20 passes on either machine (the worker's only once) and seconds on the link, but for what `planning` gives.

@@ -28,7 +28,8 @@ struct WorkerProfile {
 struct WorkerProfileRequest {
   std::string model_name = {};  ///< What the worker calls the model; empty: the one with this fingerprint.
   StageKey stage = {};          ///< Whose memory; the default is the whole model.
-  std::string codec = "raw";    ///< Whose speed.
+  std::string codec = "raw";    ///< Whose speed, with the boundary before the stage.
+  CodecTables codec_tables = {};
   /// The worker may have to measure first.
   std::chrono::nanoseconds timeout = std::chrono::minutes(5);
 };

@@ -26,6 +26,9 @@ struct WorkerOptions {
   std::size_t executor_threads = 1;
   StageCacheLimits cache = {};
   CodecRegistry codecs = CodecRegistry::with_defaults();
+  /// Of the tables of calibrated codecs, which arrive when a stage is prepared; those used longest ago are forgotten
+  /// first, and must then be prepared again.
+  std::size_t max_codec_table_bytes = std::size_t{64} << 20;
   /// Requests that wait for an executor thread; one more is answered `overloaded`.
   std::size_t max_queued_requests = 256;
   /// Tensor bytes of the requests that wait or run; a request that would exceed it is answered `overloaded`.

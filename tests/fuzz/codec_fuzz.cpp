@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -21,13 +20,8 @@ void require(bool holds, const char* what) {
   std::abort();
 }
 
-const std::vector<std::shared_ptr<const Codec>>& codecs() {
-  static const auto made = [] {
-    const auto registry = CodecRegistry::with_defaults();
-    std::vector<std::shared_ptr<const Codec>> list;
-    for (const std::string& name : testing::fuzzed_codecs()) list.push_back(registry.make(name));
-    return list;
-  }();
+const std::vector<testing::FuzzedCodec>& codecs() {
+  static const auto made = testing::fuzzed_codecs();
   return made;
 }
 
@@ -41,7 +35,7 @@ Value encoded_value(std::span<const std::byte> bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  const Codec& codec = *codecs()[data[0] % codecs().size()];
+  const Codec& codec = *codecs()[data[0] % codecs().size()].codec;
   constexpr std::size_t max_bytes = std::size_t{1} << 20;
   std::vector<Value> values;
   try {

@@ -7,6 +7,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "../message_samples.hpp"
 #include "codec_targets.hpp"
@@ -29,9 +30,9 @@ void write_messages(const std::filesystem::path& directory) {
 
 /// The index of the codec, then an encoded tensor.
 void write_encoded_tensors(const std::filesystem::path& directory) {
-  const auto names = testing::fuzzed_codecs();
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto codec = CodecRegistry::with_defaults().make(names[i]);
+  const auto codecs = testing::fuzzed_codecs();
+  for (std::size_t i = 0; i < codecs.size(); ++i) {
+    const auto& [name, codec] = codecs[i];
     int count = 0;
     for (const Tensor& tensor : testing::fuzzed_tensors()) {
       const auto encoded = encode_values(*codec, {tensor}).values;
@@ -40,11 +41,21 @@ void write_encoded_tensors(const std::filesystem::path& directory) {
       const Tensor& coded = pair[1].tensor();
       std::vector<std::byte> bytes{static_cast<std::byte>(i)};
       bytes.insert(bytes.end(), coded.data(), coded.data() + coded.packed_bytes());
-      write(directory /
-                (names[i].substr(0, names[i].find(':')) + "_" + std::to_string(i) + "_" + std::to_string(count++)),
+      write(directory / (name.substr(0, name.find(':')) + "_" + std::to_string(i) + "_" + std::to_string(count++)),
             bytes);
     }
   }
+}
+
+void write_tables(const std::filesystem::path& directory) {
+  const auto write_these = [&](const char* name, const std::vector<detail::TransformTables>& tables) {
+    const std::string bytes = detail::to_bytes(tables);
+    write(directory / name, std::as_bytes(std::span(bytes)));
+  };
+  write_these("none", {});
+  write_these("maps", {testing::tables_for(2, 4, 3)});
+  write_these("bands", {testing::tables_for(2, 6, 6)});
+  write_these("two", {testing::tables_for(2, 1, 1), testing::tables_for(3, 2, 2)});
 }
 
 }  // namespace
@@ -57,8 +68,10 @@ int main(int argc, char** argv) try {
   const std::filesystem::path directory(argv[1]);
   std::filesystem::create_directories(directory / "message");
   std::filesystem::create_directories(directory / "codec");
+  std::filesystem::create_directories(directory / "tables");
   write_messages(directory / "message");
   write_encoded_tensors(directory / "codec");
+  write_tables(directory / "tables");
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transform_codec.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "codec_samples.hpp"
+#include "error_of.hpp"
+#include "splitnet/error.hpp"
+#include "transform_samples.hpp"
+
+namespace splitnet::detail {
+namespace {
+
+using namespace splitnet::testing;  // NOLINT(google-build-using-namespace)
+
+double error_of_codec(const Codec& codec, const Tensor& tensor) {
+  const auto expected = elements_of(tensor);
+  const auto found = elements_of(decoded_from(codec, coded_bytes(codec, tensor), tensor));
+  double error = 0;
+  double square = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    error += std::pow(static_cast<double>(found[i]) - static_cast<double>(expected[i]), 2);
+    square += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return error / square;
+}
+
+TEST(TransformCodec, TradesBytesForError) {
+  const auto tables = tables_for(16, 14, 14);
+  const Tensor tensor = smooth_maps(1, 16, 14, 14, 7);
+  double last_error = 0;
+  std::size_t last_bytes = tensor.packed_bytes();
+  for (const int coarseness : {-16, -8, 0, 8, 16}) {
+    const auto codec = make_transform_codec({tables}, coarseness);
+    const std::size_t bytes = coded_bytes(*codec, tensor).size();
+    const double error = error_of_codec(*codec, tensor);
+    EXPECT_LT(bytes, last_bytes) << coarseness;
+    EXPECT_GT(error, last_error) << coarseness;
+    last_bytes = bytes;
+    last_error = error;
+  }
+  const auto codec = make_transform_codec({tables}, 0);
+  EXPECT_LT(error_of_codec(*codec, tensor), 0.02);
+  EXPECT_LT(coded_bytes(*codec, tensor).size(), tensor.packed_bytes() / 12);
+}
+
+TEST(TransformCodec, WorksOnBatchesTilesTokensAndVectors) {
+  const auto tables = tables_for(8, 12, 10);
+  const auto codec = make_transform_codec({tables}, -8);
+  for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{1, 8, 12, 10}, {3, 8, 12, 10}, {2, 8, 24, 30}}) {
+    const Tensor tensor = smooth_maps(sizes[0], sizes[1], sizes[2], sizes[3], 8);
+    ASSERT_TRUE(codec->takes(tensor));
+    EXPECT_LT(error_of_codec(*codec, tensor), 0.01);
+  }
+  const Tensor last = tensor_of(elements_of(smooth_maps(1, 8, 12, 10, 9)), {1, 8, 12, 10}, {960, 1, 80, 8});
+  EXPECT_LT(error_of_codec(*codec, last), 0.6);  // Other numbers than calibration saw.
+  EXPECT_EQ(decoded_from(*codec, coded_bytes(*codec, last), last).strides, last.strides);
+
+  std::vector<TransformExample> examples;
+  for (unsigned i = 0; i < 12; ++i) examples.push_back({tokens(9, 50 + i), {}});
+  const auto words = make_transform_codec({train_transform(examples).value()}, -8);
+  const Tensor sentence = tokens(31, 7);
+  ASSERT_TRUE(words->takes(sentence));
+  EXPECT_LT(error_of_codec(*words, sentence), 0.01);
+  EXPECT_TRUE(words->takes(Tensor::empty(DType::f32, {5, 24})));
+}
+
+TEST(TransformCodec, TakesOnlyWhatItsTablesAreFor) {
+  const auto codec = make_transform_codec({tables_for(8, 12, 10)}, 0);
+  EXPECT_TRUE(codec->takes(Tensor::empty(DType::f32, {1, 8, 12, 10})));
+  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {1, 9, 12, 10})));
+  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {1, 8, 13, 10})));
+  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {8, 12, 10})));
+  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f64, {1, 8, 12, 10})));
+  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {0, 8, 12, 10})));
+}
+
+TEST(TransformCodec, KeepsWhatIsNoNumberAndSurvivesNumbersFarOut) {
+  const auto codec = make_transform_codec({tables_for(8, 12, 10)}, 0);
+  auto items = elements_of(smooth_maps(1, 8, 12, 10, 3));
+  items[500] = not_a_number;
+  const Tensor odd = tensor_of(items, {1, 8, 12, 10});
+  EXPECT_TRUE(bit_identical(decoded_from(*codec, coded_bytes(*codec, odd), odd), odd));
+  std::fill(items.begin(), items.end(), 1e30F);
+  const Tensor far = tensor_of(items, {1, 8, 12, 10});
+  for (const float item : elements_of(decoded_from(*codec, coded_bytes(*codec, far), far)))
+    EXPECT_TRUE(std::isfinite(item));
+}
+
+TEST(TransformCodec, SurvivesDamagedBytes) {
+  std::mt19937 random(3);
+  const auto codec = make_transform_codec({tables_for(8, 12, 10)}, 0);
+  const Tensor tensor = smooth_maps(1, 8, 12, 10, 3);
+  const auto good = coded_bytes(*codec, tensor);
+  int refused = 0;
+  for (int round = 0; round < 1000; ++round) {
+    auto bad = good;
+    if (round % 2 == 0) bad[random() % bad.size()] ^= std::byte{1} << (random() % 8);
+    if (round % 2 == 1) bad.resize(random() % bad.size());
+    try {
+      (void)decoded_from(*codec, bad, tensor);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::corrupt);
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 500);
+}
+
+/// Gradients that see only the first channel: the others may be as wrong as they like.
+TEST(TransformCodec, SpendsBytesWhereTheOutputIsSensitive) {
+  std::vector<TransformExample> examples;
+  for (unsigned i = 0; i < 12; ++i) {
+    TransformExample example{smooth_maps(1, 8, 12, 10, 100 + i), {}};
+    Tensor gradient = Tensor::empty(DType::f32, {1, 8, 12, 10});
+    auto* const items = reinterpret_cast<float*>(gradient.data());
+    const auto noise = random_floats(960, 1, i);
+    for (std::size_t j = 0; j < 960; ++j) items[j] = j < 120 ? noise[j] : 0.001F * noise[j];
+    example.gradients.push_back(gradient);
+    examples.push_back(std::move(example));
+  }
+  const auto codec = make_transform_codec({train_transform(examples).value()}, 0);
+  const Tensor tensor = smooth_maps(1, 8, 12, 10, 3);
+  const auto expected = elements_of(tensor);
+  const auto found = elements_of(decoded_from(*codec, coded_bytes(*codec, tensor), tensor));
+  double first = 0;
+  double others = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    (i < 120 ? first : others) += std::pow(static_cast<double>(found[i] - expected[i]), 2) / (i < 120 ? 1 : 7);
+  }
+  EXPECT_LT(4 * first, others);
+}
+
+TEST(TransformTables, ComeBackFromBytes) {
+  const auto tables = tables_for(8, 12, 10);
+  const std::string bytes = to_bytes({tables, tables});
+  const auto as_bytes = [](const std::string& text) {
+    return std::span(reinterpret_cast<const std::byte*>(text.data()), text.size());
+  };
+  EXPECT_EQ(to_bytes(tables_from_bytes(as_bytes(bytes))), bytes);
+  for (std::size_t size = 0; size < bytes.size(); size += 97) {
+    EXPECT_TRUE(throws(ErrorCode::corrupt, "tables of codec transform",
+                       [&] { (void)tables_from_bytes(as_bytes(bytes.substr(0, size))); }));
+  }
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "1 bytes behind", [&] { (void)tables_from_bytes(as_bytes(bytes + "x")); }));
+  EXPECT_TRUE(throws(ErrorCode::incompatible, "version 7", [&] {
+    std::string other = bytes;
+    other[0] = 7;
+    (void)tables_from_bytes(as_bytes(other));
+  }));
+}
+
+TEST(TransformTables, AreChecked) {
+  const auto tables = tables_for(8, 12, 10);
+  const auto refused = [&](const char* message, auto&& damage) {
+    auto bad = tables;
+    damage(bad);
+    EXPECT_TRUE(throws(ErrorCode::corrupt, message, [&] { bad.validate(); })) << message;
+  };
+  refused("0 channels", [](auto& t) { t.channels = 0; });
+  refused("9 components of 8", [](auto& t) { t.components = 9; });
+  refused("maps of 0", [](auto& t) { t.height = 0; });
+  refused("mean has 7 items, expected 8", [](auto& t) { t.mean.pop_back(); });
+  refused("unit has something that is not finite", [](auto& t) { t.unit[3] = infinity; });
+  refused("could overflow",
+          [](auto& t) { std::fill(t.cosine_width.begin(), t.cosine_width.end(), std::int16_t{32767}); });
+  refused("band_of has 200", [](auto& t) { t.band_of[5] = 200; });
+  refused("a shift of 0", [](auto& t) { t.bands[0].analysis_shift = 0; });
+  refused("a step of 0", [](auto& t) { t.steps[9] = 0; });
+  refused("never comes", [](auto& t) { t.frequencies[4][2] = 0; });
+  refused("spread has", [](auto& t) { t.spread.clear(); });
+}
+
+}  // namespace
+}  // namespace splitnet::detail
