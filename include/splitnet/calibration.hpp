@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// What codecs do to a model's answers, measured on examples of its inputs; and the tables of the codec transform,
+/// learned from them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "splitnet/codec.hpp"
+#include "splitnet/cost_model.hpp"
+#include "splitnet/cut.hpp"
+#include "splitnet/device_profile.hpp"
+#include "splitnet/model.hpp"
+
+namespace splitnet {
+
+/// What the model's output means, and so what a change of it costs.
+enum class OutputKind : unsigned char {
+  logits,         ///< Scores of classes before soft-max, in the last dimension.
+  probabilities,  ///< After soft-max.
+  embedding,      ///< Vectors in the last dimension whose direction counts.
+  numbers,        ///< Anything else: errors are relative to the output's size.
+};
+
+struct CalibrationOptions {
+  OutputKind output = OutputKind::logits;
+  std::size_t output_slot = 0;  ///< Which of the results, in the order of ResultShape's slots.
+  /// Where to cut. None: near 25, 50 and 75 % of the FLOPs (at most 10 % of them away) the legal sequential cut with
+  /// the fewest bytes.
+  std::vector<Cut> cuts = {};
+  /// To try on every cut; those for inputs only where nothing but inputs crosses.
+  std::vector<std::string> codecs = {"f16", "int8", "int8:per=channel;lossless=zstd", "int4:per=channel;lossless=zstd"};
+  /// Of the codec transform, each a profile of its own, where it takes the boundary; none: it is not tried.
+  std::vector<int> coarsenesses = {-16, -8, -4, 0, 4, 8};
+  /// Share of the examples, the last ones, on which effects are measured; the tables come from the others. In (0, 1).
+  double held_out = 0.5;
+  std::size_t gradients = 8;  ///< Of each example, with answers drawn from the model.
+  std::uint64_t seed = 1;
+  StageOptions stage = {};
+  /// Called with passes done and passes to do, on the calling thread. Empty: silence.
+  std::function<void(std::size_t done, std::size_t total)> progress = {};
+
+  /// Throws invalid_argument naming the field.
+  void validate() const;
+};
+
+/// What a codec does to the answers to the held-out examples. A plain value.
+struct CodecEffect {
+  std::size_t examples = 0;
+  /// Share of answers (rows of the output) whose class stays the same; of embeddings the mean cosine, of numbers 1 −
+  /// the mean relative error |difference| / |output| (Euclidean norms), each at least 0.
+  double agreement = 1;
+  double agreement_low = 1;  ///< Wilson's interval of 95 % for shares; for means two standard errors.
+  double agreement_high = 1;
+  double divergence_nat = 0;  ///< Mean Kullback–Leibler divergence from the exact answers; 0 for other than classes.
+  double largest_error = 0;   ///< Of any element of the output.
+  friend bool operator==(const CodecEffect&, const CodecEffect&) = default;
+};
+
+/// One codec on one cut.
+struct CalibratedCodec {
+  CodecProfile profile;  ///< With `head`, ratio, and accuracy_loss = 1 − agreement.
+  CodecEffect effect;
+  CodecSpeed speed;            ///< Of this machine, on the held-out boundaries.
+  std::size_t kept_exact = 0;  ///< Held-out examples in which a tensor could not be encoded with loss.
+};
+
+/// Runs heads and tails on the examples (each the model's inputs). At least 4 of them; few examples give wide
+/// intervals. Throws as CalibrationOptions::validate, Model::make_stage, Stage::run; invalid_argument (too few
+/// examples, an output that is no tensor of f32, unknown codecs). A cut whose stage can't be differentiated is
+/// calibrated without gradients: all directions of an error then count alike.
+std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std::vector<Value>>& examples,
+                                       const CalibrationOptions& options = {});
+
+}  // namespace splitnet

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/calibration.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "arithmetic_model.hpp"
+#include "error_of.hpp"
+#include "served_model.hpp"
+#include "splitnet/error.hpp"
+
+namespace splitnet {
+namespace {
+
+using testing::throws;
+
+std::vector<std::vector<Value>> examples(std::size_t count) {
+  std::vector<std::vector<Value>> result;
+  for (std::size_t i = 0; i < count; ++i) result.push_back({testing::arithmetic_input({16, 24}, i + 1)});
+  return result;
+}
+
+CalibrationOptions options_for(OutputKind kind) {
+  CalibrationOptions options;
+  options.output = kind;
+  options.cuts = {Cut::after_index(3)};
+  return options;
+}
+
+const CalibratedCodec* find(const std::vector<CalibratedCodec>& found, const std::string& name) {
+  const auto at = std::find_if(found.begin(), found.end(),
+                               [&](const auto& codec) { return codec.profile.name.substr(0, name.size()) == name; });
+  return at == found.end() ? nullptr : &*at;
+}
+
+TEST(Calibration, SaysWhatCodecsDoToAnswers) {
+  const auto model = testing::branch_model();
+  const auto found = calibrate(*model, examples(12), options_for(OutputKind::numbers));
+  const auto* half = find(found, "f16");
+  const auto* rough = find(found, "int4");
+  ASSERT_NE(half, nullptr);
+  ASSERT_NE(rough, nullptr);
+  EXPECT_EQ(half->effect.examples, 6U);
+  EXPECT_NEAR(half->profile.ratio, 0.5, 0.03);
+  EXPECT_GT(half->effect.agreement, 0.999);
+  EXPECT_LT(rough->effect.agreement, half->effect.agreement);
+  EXPECT_LE(rough->effect.agreement_low, rough->effect.agreement);
+  EXPECT_GE(rough->effect.agreement_high, rough->effect.agreement);
+  EXPECT_GT(rough->effect.largest_error, half->effect.largest_error);
+  EXPECT_NEAR(rough->profile.accuracy_loss, 1 - rough->effect.agreement, 1e-12);
+  EXPECT_EQ(rough->profile.head, (LayerSet{0, 1, 2, 3}));
+  EXPECT_GT(half->speed.encode_bytes_per_s, 0);
+  EXPECT_EQ(half->kept_exact, 0U);
+}
+
+TEST(Calibration, CountsClassesThatStayTheSame) {
+  const auto model = testing::branch_model();
+  for (const OutputKind kind : {OutputKind::logits, OutputKind::embedding}) {
+    const auto found = calibrate(*model, examples(12), options_for(kind));
+    const auto* half = find(found, "f16");
+    const auto* rough = find(found, "int4");
+    ASSERT_NE(half, nullptr);
+    ASSERT_NE(rough, nullptr);
+    EXPECT_GT(half->effect.agreement, 0.98);
+    EXPECT_LE(rough->effect.agreement, half->effect.agreement);
+    if (kind == OutputKind::logits) {
+      EXPECT_GT(rough->effect.divergence_nat, half->effect.divergence_nat);
+    }
+  }
+}
+
+/// The arithmetic model has no gradients: all directions count alike.
+TEST(Calibration, LearnsTablesThatAnyoneCanMakeTheCodecFrom) {
+  const auto model = testing::branch_model();
+  auto options = options_for(OutputKind::numbers);
+  options.coarsenesses = {-16, 8};
+  const auto found = calibrate(*model, examples(40), options);
+  std::vector<const CalibratedCodec*> transforms;
+  for (const auto& codec : found) {
+    if (codec.profile.tables) transforms.push_back(&codec);
+  }
+  ASSERT_EQ(transforms.size(), 2U);
+  EXPECT_EQ(transforms[0]->profile.tables, transforms[1]->profile.tables);
+  EXPECT_GT(transforms[0]->profile.ratio, transforms[1]->profile.ratio);
+  EXPECT_GT(transforms[0]->effect.agreement, transforms[1]->effect.agreement);
+  const auto registry = CodecRegistry::with_defaults();
+  EXPECT_NE(registry.make(transforms[0]->profile.name, transforms[0]->profile.tables), nullptr);
+  EXPECT_TRUE(
+      throws(ErrorCode::incompatible, "are not here", [&] { (void)registry.make(transforms[0]->profile.name); }));
+  EXPECT_TRUE(throws(ErrorCode::incompatible, "expected", [&] {
+    (void)registry.make(transforms[0]->profile.name, std::make_shared<const std::string>("other"));
+  }));
+}
+
+TEST(Calibration, ChecksWhatItIsGiven) {
+  const auto model = testing::branch_model();
+  const auto refused = [&](const char* message, auto&& change) {
+    auto options = options_for(OutputKind::numbers);
+    change(options);
+    EXPECT_TRUE(throws(ErrorCode::invalid_argument, message, [&] { (void)calibrate(*model, examples(6), options); }))
+        << message;
+  };
+  refused("held_out is 1", [](auto& o) { o.held_out = 1; });
+  refused("coarsenesses is 65", [](auto& o) { o.coarsenesses = {65}; });
+  refused("unknown codec 'zip'", [](auto& o) { o.codecs = {"zip"}; });
+  refused("output_slot 9 of 2 results", [](auto& o) { o.output_slot = 9; });
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "number of examples is 3, expected at least 4",
+                     [&] { (void)calibrate(*model, examples(3), options_for(OutputKind::numbers)); }));
+}
+
+}  // namespace
+}  // namespace splitnet
