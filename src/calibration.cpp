@@ -6,8 +6,10 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "boundary.hpp"
@@ -24,20 +26,29 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t min_examples = 4;
+constexpr std::int64_t smallest_transformed = 256;  ///< Elements; what is smaller travels raw.
 constexpr std::size_t max_gradient_bytes = std::size_t{512} << 20;
 
-/// Of a tensor of f32, row by row of its last dimension.
-struct Rows {
-  std::vector<float> items;
-  std::size_t width = 1;
-
-  explicit Rows(const Tensor& tensor)
-      : width(tensor.sizes.empty() ? 1 : static_cast<std::size_t>(tensor.sizes.back())) {
-    const auto elements = detail::row_major(tensor);
-    items.assign(elements.begin(), elements.end());
+/// Of tensors of f32, row by row of their last dimensions.
+class Rows {
+ public:
+  explicit Rows(const std::vector<Tensor>& tensors) {
+    for (const Tensor& tensor : tensors) {
+      const auto elements = detail::row_major(tensor);
+      const std::size_t width = tensor.sizes.empty() ? 1 : static_cast<std::size_t>(tensor.sizes.back());
+      for (std::size_t at = 0; at < elements.size(); at += width) rows_.emplace_back(items_.size() + at, width);
+      items_.insert(items_.end(), elements.begin(), elements.end());
+    }
   }
-  [[nodiscard]] std::size_t count() const { return width == 0 ? 0 : items.size() / width; }
-  [[nodiscard]] std::span<const float> row(std::size_t i) const { return {items.data() + i * width, width}; }
+  [[nodiscard]] std::span<const float> items() const { return items_; }
+  [[nodiscard]] std::size_t count() const { return rows_.size(); }
+  [[nodiscard]] std::span<const float> row(std::size_t i) const {
+    return items().subspan(rows_[i].first, rows_[i].second);
+  }
+
+ private:
+  std::vector<float> items_;
+  std::vector<std::pair<std::size_t, std::size_t>> rows_;  ///< Where each begins, and its width.
 };
 
 double dot(std::span<const float> a, std::span<const float> b) {
@@ -67,26 +78,32 @@ class LossGradient {
  public:
   LossGradient(OutputKind kind, std::uint64_t seed) : kind_(kind), random_(seed) {}
 
-  Tensor draw(const Tensor& output) {
-    const Rows rows(output);
-    Tensor weights = Tensor::empty(DType::f32, output.sizes);
-    auto* to = reinterpret_cast<float*>(weights.data());
-    if (kind_ == OutputKind::numbers) {
-      const double norm = std::sqrt(std::max(dot(rows.items, rows.items), 1e-30));
-      for (std::size_t i = 0; i < rows.items.size(); ++i) to[i] = static_cast<float>(normal_(random_) / norm);
-      return weights;
-    }
-    for (std::size_t i = 0; i < rows.count(); ++i, to += rows.width) {
-      if (kind_ == OutputKind::embedding) {
-        draw_across(rows.row(i), to);
-      } else {
-        draw_class(rows.row(i), to);
-      }
+  std::vector<Tensor> draw(const std::vector<Tensor>& outputs) {
+    const Rows rows(outputs);
+    const double norm = std::sqrt(std::max(dot(rows.items(), rows.items()), 1e-30));
+    std::vector<Tensor> weights;
+    std::size_t row = 0;
+    for (const Tensor& output : outputs) {
+      weights.push_back(Tensor::empty(DType::f32, output.sizes));
+      auto* to = reinterpret_cast<float*>(weights.back().data());
+      const float* const end = to + output.element_count();
+      for (; to < end; to += rows.row(row).size(), ++row) draw_row(rows.row(row), norm, to);
     }
     return weights;
   }
 
  private:
+  void draw_row(std::span<const float> row, double norm, float* to) {
+    switch (kind_) {
+      case OutputKind::numbers:
+        for (std::size_t j = 0; j < row.size(); ++j) to[j] = static_cast<float>(normal_(random_) / norm);
+        break;
+      case OutputKind::embedding: draw_across(row, to); break;
+      case OutputKind::logits:
+      case OutputKind::probabilities: draw_class(row, to); break;
+    }
+  }
+
   /// Of log p(y) for an answer y drawn from the model.
   void draw_class(std::span<const float> row, float* to) {
     const auto probabilities = probabilities_of(row, kind_);
@@ -123,24 +140,23 @@ class EffectMeter {
  public:
   explicit EffectMeter(OutputKind kind) : kind_(kind) {}
 
-  void add(const Tensor& exact_output, const Tensor& other_output) {
+  void add(const std::vector<Tensor>& exact_outputs, const std::vector<Tensor>& other_outputs, std::size_t group) {
     ++examples_;
-    const Rows exact(exact_output);
-    const Rows other(other_output);
-    for (std::size_t i = 0; i < exact.items.size(); ++i) {
-      const double error = std::abs(static_cast<double>(exact.items[i]) - static_cast<double>(other.items[i]));
+    const Rows exact(exact_outputs);
+    const Rows other(other_outputs);
+    double square = 0;
+    for (std::size_t i = 0; i < exact.items().size(); ++i) {
+      const double error = std::abs(static_cast<double>(exact.items()[i]) - static_cast<double>(other.items()[i]));
       largest_error_ = std::max(largest_error_, error);
+      square += error * error;
     }
     if (kind_ == OutputKind::numbers) {
-      double square = 0;
-      for (std::size_t i = 0; i < exact.items.size(); ++i) {
-        square += std::pow(static_cast<double>(exact.items[i]) - static_cast<double>(other.items[i]), 2);
-      }
-      const double size = std::max(dot(exact.items, exact.items), 1e-30);
+      const double size = std::max(dot(exact.items(), exact.items()), 1e-30);
       agreements_.push_back(std::max(0.0, 1 - std::sqrt(square / size)));
-      return;
+    } else {
+      for (std::size_t i = 0; i < exact.count(); ++i) add_row(exact.row(i), other.row(i));
     }
-    for (std::size_t i = 0; i < exact.count(); ++i) add_row(exact.row(i), other.row(i));
+    groups_.resize(agreements_.size(), group);
   }
 
   [[nodiscard]] CodecEffect finish() const {
@@ -157,22 +173,35 @@ class EffectMeter {
     effect.agreement = agreements_.empty() ? 1 : sum / count;
     effect.divergence_nat = divergence_ / count;
     const double mean = effect.agreement;
+    double below = 2 * std::sqrt(std::max(0.0, squares / count - mean * mean) / count);
+    double above = below;
     if (kind_ == OutputKind::logits || kind_ == OutputKind::probabilities) {
       // Wilson, "Probable inference, the law of succession, and statistical inference" (JASA 1927).
       constexpr double z = 1.96;
       const double center = (mean + z * z / (2 * count)) / (1 + z * z / count);
       const double half = z / (1 + z * z / count) * std::sqrt(mean * (1 - mean) / count + z * z / (4 * count * count));
-      effect.agreement_low = std::max(0.0, center - half);
-      effect.agreement_high = std::min(1.0, center + half);
-    } else {
-      const double error = std::sqrt(std::max(0.0, squares / count - mean * mean) / count);
-      effect.agreement_low = std::max(0.0, mean - 2 * error);
-      effect.agreement_high = std::min(1.0, mean + 2 * error);
+      below = mean - (center - half);
+      above = center + half - mean;
     }
+    const double between = 2 * error_between_groups(mean);
+    effect.agreement_low = std::max(0.0, mean - std::max(below, between));
+    effect.agreement_high = std::min(1.0, mean + std::max(above, between));
     return effect;
   }
 
  private:
+  /// Standard error of the mean when only groups are independent: Liang, Zeger, "Longitudinal data analysis using
+  /// generalized linear models" (Biometrika 1986), for a mean.
+  [[nodiscard]] double error_between_groups(double mean) const {
+    std::map<std::size_t, double> sums;
+    for (std::size_t i = 0; i < agreements_.size(); ++i) sums[groups_[i]] += agreements_[i] - mean;
+    if (sums.size() < 2) return 0;
+    double squares = 0;
+    for (const auto& [group, sum] : sums) squares += sum * sum;
+    const auto groups = static_cast<double>(sums.size());
+    return std::sqrt(squares * groups / (groups - 1)) / static_cast<double>(agreements_.size());
+  }
+
   void add_row(std::span<const float> exact, std::span<const float> other) {
     if (kind_ == OutputKind::embedding) {
       const double size = std::sqrt(std::max(dot(exact, exact) * dot(other, other), 1e-30));
@@ -190,6 +219,7 @@ class EffectMeter {
   const OutputKind kind_;
   std::size_t examples_ = 0;
   std::vector<double> agreements_;
+  std::vector<std::size_t> groups_;  ///< Of each of them.
   double divergence_ = 0;
   double largest_error_ = 0;
 };
@@ -213,14 +243,15 @@ class CutCalibration {
     only_inputs_ = head_layers_.empty();
   }
 
-  void add_example(const std::vector<Value>& inputs) {
+  void add_example(const std::vector<Value>& inputs, std::size_t group) {
     Example example;
+    example.group = group;
     auto outputs = head_->run(inputs);
     const std::size_t count = head_->info().boundary_count;
     example.results.resize(result_slots_);
     put(head_->info(), outputs, example.results);
     example.boundary.assign(outputs.begin(), outputs.begin() + static_cast<std::ptrdiff_t>(count));
-    example.output = run_tail(example, example.boundary);
+    example.outputs = run_tail(example, example.boundary);
     examples_.push_back(std::move(example));
   }
 
@@ -233,6 +264,7 @@ class CutCalibration {
       for (std::size_t v = 0; v < examples_[e].boundary.size(); ++v) {
         const auto* tensor = examples_[e].boundary[v].get_if<Tensor>();
         if (tensor == nullptr || tensor->dtype != DType::f32 || tensor->sizes.size() < 2) continue;
+        if (tensor->element_count() < smallest_transformed) continue;
         detail::TransformExample example{*tensor, {}};
         for (const auto& gradient : gradients[e]) {
           if (const auto* found = gradient[v].get_if<Tensor>()) example.gradients.push_back(*found);
@@ -283,7 +315,7 @@ class CutCalibration {
       const auto decoded = decode_values(*codec, std::move(encoded.values));
       decode_s.push_back(std::chrono::duration<double>(Clock::now() - decoding).count());
       encode_s.push_back(std::chrono::duration<double>(middle - start).count());
-      meter.add(example.output, run_tail(example, decoded));
+      meter.add(example.outputs, run_tail(example, decoded), example.group);
     }
     if (!takes_some) return std::nullopt;
     result.effect = meter.finish();
@@ -299,7 +331,8 @@ class CutCalibration {
   struct Example {
     std::vector<Value> boundary;
     std::vector<Value> results;  ///< Those that the head gave.
-    Tensor output;
+    std::vector<Tensor> outputs;
+    std::size_t group = 0;
   };
 
   static std::vector<std::int64_t> shape_of(const Tensor& tensor) {
@@ -315,27 +348,35 @@ class CutCalibration {
     }
   }
 
-  [[nodiscard]] Tensor output_in(const std::vector<Value>& slots) const {
-    const auto* tensor = options_.output_slot < slots.size() ? slots[options_.output_slot].get_if<Tensor>() : nullptr;
-    if (tensor != nullptr && tensor->dtype == DType::f32) return *tensor;
-    throw Error(ErrorCode::invalid_argument, "CalibrationOptions::output_slot " + std::to_string(options_.output_slot) +
-                                                 " of " + std::to_string(slots.size()) +
-                                                 " results is no tensor of f32");
+  [[nodiscard]] std::vector<Tensor> outputs_in(const std::vector<Value>& slots) const {
+    std::vector<Tensor> outputs;
+    for (const std::size_t slot : options_.output_slots) {
+      const auto* tensor = slot < slots.size() ? slots[slot].get_if<Tensor>() : nullptr;
+      if (tensor == nullptr || tensor->dtype != DType::f32 || tensor->element_count() == 0) {
+        throw Error(ErrorCode::invalid_argument, "CalibrationOptions::output_slots: " + std::to_string(slot) + " of " +
+                                                     std::to_string(slots.size()) + " results is no tensor of f32");
+      }
+      outputs.push_back(*tensor);
+    }
+    return outputs;
   }
 
-  [[nodiscard]] Tensor run_tail(const Example& example, const std::vector<Value>& boundary) const {
+  [[nodiscard]] std::vector<Tensor> run_tail(const Example& example, const std::vector<Value>& boundary) const {
     auto slots = example.results;
     put(tail_->info(), tail_->run(boundary), slots);
-    return output_in(slots);
+    return outputs_in(slots);
   }
 
-  /// [example][draw][value of the boundary]; no draws when the tail can't be differentiated or has not the output.
+  /// [example][draw][value of the boundary]; no draws when the tail can't be differentiated or has not all outputs.
   [[nodiscard]] std::vector<std::vector<std::vector<Value>>> gradients_of(std::size_t training) const {
     std::vector<std::vector<std::vector<Value>>> gradients(training);
     const StageInfo& info = tail_->info();
-    const auto slot = std::find(info.result_slots.begin(), info.result_slots.end(), options_.output_slot);
-    if (slot == info.result_slots.end()) return gradients;
-    const std::size_t at = info.boundary_count + static_cast<std::size_t>(slot - info.result_slots.begin());
+    std::vector<std::size_t> at;  // Where the tail gives them.
+    for (const std::size_t slot : options_.output_slots) {
+      const auto found = std::find(info.result_slots.begin(), info.result_slots.end(), slot);
+      if (found == info.result_slots.end()) return gradients;
+      at.push_back(info.boundary_count + static_cast<std::size_t>(found - info.result_slots.begin()));
+    }
     const std::size_t bytes = std::max<std::size_t>(float_bytes(examples_.front().boundary) * training, 1);
     const std::size_t draws = std::clamp<std::size_t>(max_gradient_bytes / bytes, 1, options_.gradients);
     LossGradient loss(options_.output, options_.seed);
@@ -343,8 +384,11 @@ class CutCalibration {
       for (std::size_t e = 0; e < training && options_.gradients > 0; ++e) {
         const auto pass = tail_->differentiate(examples_[e].boundary);
         std::vector<Value> weights(pass->outputs().size());
+        std::vector<Tensor> outputs;
+        for (const std::size_t i : at) outputs.push_back(pass->outputs()[i].tensor());
         for (std::size_t draw = 0; draw < draws; ++draw) {
-          weights[at] = loss.draw(pass->outputs()[at].tensor());
+          const auto drawn = loss.draw(outputs);
+          for (std::size_t i = 0; i < at.size(); ++i) weights[at[i]] = drawn[i];
           gradients[e].push_back(pass->gradients(weights));
         }
       }
@@ -388,6 +432,28 @@ std::vector<Cut> default_cuts(const Model& model) {
   return cuts;
 }
 
+/// Examples in the order of use, and how many of them are for training: whole groups from the last one on are held out.
+std::pair<std::vector<std::size_t>, std::size_t> split(std::size_t count, const CalibrationOptions& options) {
+  detail::check_number(options.groups.empty() || options.groups.size() == count,
+                       "CalibrationOptions::groups: the number of items", static_cast<double>(options.groups.size()),
+                       ("none or " + std::to_string(count) + ", one for each example").c_str());
+  const auto group_of = [&](std::size_t i) { return options.groups.empty() ? i : options.groups[i]; };
+  const auto wanted = std::max(1.0, std::round(options.held_out * static_cast<double>(count)));
+  std::set<std::size_t> held_out;
+  std::size_t taken = 0;
+  for (std::size_t i = count; i-- > 0 && static_cast<double>(taken) < wanted;) {
+    if (!held_out.insert(group_of(i)).second) continue;
+    for (std::size_t j = 0; j < count; ++j) taken += group_of(j) == group_of(i) ? 1 : 0;
+  }
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto middle =
+      std::stable_partition(order.begin(), order.end(), [&](std::size_t i) { return !held_out.contains(group_of(i)); });
+  const auto training = static_cast<std::size_t>(middle - order.begin());
+  detail::check_at_least("calibrate: the number of examples that are not held out", training, 2);
+  return {std::move(order), training};
+}
+
 }  // namespace
 
 void CalibrationOptions::validate() const {
@@ -404,10 +470,8 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
   options.validate();
   detail::check_at_least("calibrate: the number of examples", examples.size(), min_examples);
   const auto cuts = options.cuts.empty() ? default_cuts(model) : options.cuts;
-  const auto held_out = std::clamp<std::size_t>(
-      static_cast<std::size_t>(std::lround(options.held_out * static_cast<double>(examples.size()))), 1,
-      examples.size() - 2);
-  const std::size_t training = examples.size() - held_out;
+  const auto [order, training] = split(examples.size(), options);
+  const std::size_t held_out = examples.size() - training;
   const std::size_t rungs = options.codecs.size() + options.coarsenesses.size();
   const std::size_t total = cuts.size() * (examples.size() + rungs * held_out);
   std::size_t done = 0;
@@ -418,8 +482,8 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
   std::vector<CalibratedCodec> result;
   for (const Cut& cut : cuts) {
     CutCalibration calibration(model, model.layers().resolve(cut), options);
-    for (const auto& example : examples) {
-      calibration.add_example(example);
+    for (const std::size_t i : order) {
+      calibration.add_example(examples[i], options.groups.empty() ? i : options.groups[i]);
       progress(1);
     }
     const auto keep = [&](std::optional<CalibratedCodec> found) {

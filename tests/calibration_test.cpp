@@ -72,6 +72,33 @@ TEST(Calibration, CountsClassesThatStayTheSame) {
   }
 }
 
+TEST(Calibration, KeepsGroupsTogetherAndCountsThem) {
+  const auto model = testing::branch_model();
+  auto options = options_for(OutputKind::numbers);
+  options.codecs = {"int4"};
+  const auto given = examples(12);
+  const auto alone = calibrate(*model, given, options);
+  EXPECT_EQ(alone.front().effect.examples, 6U);
+
+  options.groups = {1, 2, 3, 1, 2, 3, 1, 2, 3, 4, 4, 3};  // Groups 3 and 4 come last: 6 examples.
+  const auto together = calibrate(*model, given, options);
+  EXPECT_EQ(together.front().effect.examples, 6U);
+  EXPECT_NE(together.front().effect.agreement, alone.front().effect.agreement);
+
+  // The same examples again and again say no more than once.
+  std::vector<std::vector<Value>> repeated;
+  options.groups.clear();
+  for (std::size_t i = 0; i < 120; ++i) {
+    repeated.push_back(given[i % 12]);
+    options.groups.push_back(i % 12);
+  }
+  const auto width = [](const CodecEffect& effect) { return effect.agreement_high - effect.agreement_low; };
+  const auto grouped = calibrate(*model, repeated, options);
+  options.groups.clear();
+  const auto mistaken = calibrate(*model, repeated, options);
+  EXPECT_GT(width(grouped.front().effect), 2 * width(mistaken.front().effect));
+}
+
 /// The arithmetic model has no gradients: all directions count alike.
 TEST(Calibration, LearnsTablesThatAnyoneCanMakeTheCodecFrom) {
   const auto model = testing::branch_model();
@@ -106,7 +133,9 @@ TEST(Calibration, ChecksWhatItIsGiven) {
   refused("held_out is 1", [](auto& o) { o.held_out = 1; });
   refused("coarsenesses is 65", [](auto& o) { o.coarsenesses = {65}; });
   refused("unknown codec 'zip'", [](auto& o) { o.codecs = {"zip"}; });
-  refused("output_slot 9 of 2 results", [](auto& o) { o.output_slot = 9; });
+  refused("output_slots: 9 of 2 results", [](auto& o) { o.output_slots = {9}; });
+  refused("groups: the number of items is 2", [](auto& o) { o.groups = {1, 2}; });
+  refused("that are not held out is 0, expected at least 2", [](auto& o) { o.groups.assign(6, 1); });
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "number of examples is 3, expected at least 4",
                      [&] { (void)calibrate(*model, examples(3), options_for(OutputKind::numbers)); }));
 }

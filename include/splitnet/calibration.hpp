@@ -28,7 +28,8 @@ enum class OutputKind : unsigned char {
 
 struct CalibrationOptions {
   OutputKind output = OutputKind::logits;
-  std::size_t output_slot = 0;  ///< Which of the results, in the order of ResultShape's slots.
+  /// Which of the results, in the order of ResultShape's slots; numbers are measured over all of them together.
+  std::vector<std::size_t> output_slots = {0};
   /// Where to cut. None: near 25, 50 and 75 % of the FLOPs (at most 10 % of them away) the legal sequential cut with
   /// the fewest bytes.
   std::vector<Cut> cuts = {};
@@ -38,6 +39,9 @@ struct CalibrationOptions {
   std::vector<int> coarsenesses = {-16, -8, -4, 0, 4, 8};
   /// Share of the examples, the last ones, on which effects are measured; the tables come from the others. In (0, 1).
   double held_out = 0.5;
+  /// A number for each example, the same for those that belong together, as crops of one photo do: they stay on the
+  /// same side of that split, and intervals count groups and not examples. Empty: each example for itself.
+  std::vector<std::size_t> groups = {};
   std::size_t gradients = 8;  ///< Of each example, with answers drawn from the model.
   std::uint64_t seed = 1;
   StageOptions stage = {};
