@@ -135,15 +135,54 @@ class LossGradient {
   std::normal_distribution<double> normal_;
 };
 
+/// A mean whose error is that between groups: Liang, Zeger, "Longitudinal data analysis using generalized linear
+/// models" (Biometrika 1986), for a mean.
+class GroupedMean {
+ public:
+  void add(double number, std::size_t group) {
+    Sum& sum = groups_[group];
+    sum.total += number;
+    ++sum.count;
+    total_ += number;
+    ++count_;
+  }
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] double mean() const { return total_ / static_cast<double>(std::max<std::size_t>(count_, 1)); }
+  [[nodiscard]] double standard_error() const {
+    if (groups_.size() < 2) return 0;
+    double squares = 0;
+    for (const auto& [group, sum] : groups_) squares += std::pow(sum.total - sum.count * mean(), 2);
+    const auto groups = static_cast<double>(groups_.size());
+    return std::sqrt(squares * groups / (groups - 1)) / static_cast<double>(count_);
+  }
+
+ private:
+  struct Sum {
+    double total = 0;
+    double count = 0;
+  };
+  std::map<std::size_t, Sum> groups_;
+  double total_ = 0;
+  std::size_t count_ = 0;
+};
+
 /// Collects what one codec does to answers.
 class EffectMeter {
  public:
   explicit EffectMeter(OutputKind kind) : kind_(kind) {}
 
-  void add(const std::vector<Tensor>& exact_outputs, const std::vector<Tensor>& other_outputs, std::size_t group) {
+  void add(const std::vector<Tensor>& exact_outputs, const std::vector<Tensor>& other_outputs, std::size_t group,
+           std::optional<std::size_t> label) {
     ++examples_;
     const Rows exact(exact_outputs);
     const Rows other(other_outputs);
+    if (label) {
+      detail::check_number(exact.count() == 1, "calibrate with labels: the number of rows of an output",
+                           static_cast<double>(exact.count()), "1");
+      const double was_right = best_of(exact.row(0)) == *label ? 1 : 0;
+      right_ += was_right;
+      losses_.add(was_right - (best_of(other.row(0)) == *label ? 1 : 0), group);
+    }
     double square = 0;
     for (std::size_t i = 0; i < exact.items().size(); ++i) {
       const double error = std::abs(static_cast<double>(exact.items()[i]) - static_cast<double>(other.items()[i]));
@@ -152,63 +191,49 @@ class EffectMeter {
     }
     if (kind_ == OutputKind::numbers) {
       const double size = std::max(dot(exact.items(), exact.items()), 1e-30);
-      agreements_.push_back(std::max(0.0, 1 - std::sqrt(square / size)));
+      agreements_.add(std::max(0.0, 1 - std::sqrt(square / size)), group);
     } else {
-      for (std::size_t i = 0; i < exact.count(); ++i) add_row(exact.row(i), other.row(i));
+      for (std::size_t i = 0; i < exact.count(); ++i) add_row(exact.row(i), other.row(i), group);
     }
-    groups_.resize(agreements_.size(), group);
   }
 
   [[nodiscard]] CodecEffect finish() const {
     CodecEffect effect;
     effect.examples = examples_;
     effect.largest_error = largest_error_;
-    const auto count = static_cast<double>(std::max<std::size_t>(agreements_.size(), 1));
-    double sum = 0;
-    double squares = 0;
-    for (const double agreement : agreements_) {
-      sum += agreement;
-      squares += agreement * agreement;
-    }
-    effect.agreement = agreements_.empty() ? 1 : sum / count;
+    const auto count = static_cast<double>(agreements_.count());
+    const double mean = agreements_.mean();
+    const double error = 2 * agreements_.standard_error();
+    effect.agreement = mean;
     effect.divergence_nat = divergence_ / count;
-    const double mean = effect.agreement;
-    double below = 2 * std::sqrt(std::max(0.0, squares / count - mean * mean) / count);
-    double above = below;
+    double below = error;
+    double above = error;
     if (kind_ == OutputKind::logits || kind_ == OutputKind::probabilities) {
       // Wilson, "Probable inference, the law of succession, and statistical inference" (JASA 1927).
       constexpr double z = 1.96;
       const double center = (mean + z * z / (2 * count)) / (1 + z * z / count);
       const double half = z / (1 + z * z / count) * std::sqrt(mean * (1 - mean) / count + z * z / (4 * count * count));
-      below = mean - (center - half);
-      above = center + half - mean;
+      below = std::max(error, mean - (center - half));
+      above = std::max(error, center + half - mean);
     }
-    const double between = 2 * error_between_groups(mean);
-    effect.agreement_low = std::max(0.0, mean - std::max(below, between));
-    effect.agreement_high = std::min(1.0, mean + std::max(above, between));
+    effect.agreement_low = std::max(0.0, mean - below);
+    effect.agreement_high = std::min(1.0, mean + above);
+    if (losses_.count() > 0) {
+      const double lost = losses_.mean();
+      const double lost_error = 2 * losses_.standard_error();
+      effect.accuracy = {right_ / static_cast<double>(losses_.count()), lost, lost - lost_error, lost + lost_error};
+    }
     return effect;
   }
 
  private:
-  /// Standard error of the mean when only groups are independent: Liang, Zeger, "Longitudinal data analysis using
-  /// generalized linear models" (Biometrika 1986), for a mean.
-  [[nodiscard]] double error_between_groups(double mean) const {
-    std::map<std::size_t, double> sums;
-    for (std::size_t i = 0; i < agreements_.size(); ++i) sums[groups_[i]] += agreements_[i] - mean;
-    if (sums.size() < 2) return 0;
-    double squares = 0;
-    for (const auto& [group, sum] : sums) squares += sum * sum;
-    const auto groups = static_cast<double>(sums.size());
-    return std::sqrt(squares * groups / (groups - 1)) / static_cast<double>(agreements_.size());
-  }
-
-  void add_row(std::span<const float> exact, std::span<const float> other) {
+  void add_row(std::span<const float> exact, std::span<const float> other, std::size_t group) {
     if (kind_ == OutputKind::embedding) {
       const double size = std::sqrt(std::max(dot(exact, exact) * dot(other, other), 1e-30));
-      agreements_.push_back(std::max(0.0, dot(exact, other) / size));
+      agreements_.add(std::max(0.0, dot(exact, other) / size), group);
       return;
     }
-    agreements_.push_back(best_of(exact) == best_of(other) ? 1 : 0);
+    agreements_.add(best_of(exact) == best_of(other) ? 1 : 0, group);
     const auto p = probabilities_of(exact, kind_);
     const auto q = probabilities_of(other, kind_);
     for (std::size_t j = 0; j < p.size(); ++j) {
@@ -218,8 +243,9 @@ class EffectMeter {
 
   const OutputKind kind_;
   std::size_t examples_ = 0;
-  std::vector<double> agreements_;
-  std::vector<std::size_t> groups_;  ///< Of each of them.
+  GroupedMean agreements_;
+  GroupedMean losses_;  ///< Of right answers.
+  double right_ = 0;
   double divergence_ = 0;
   double largest_error_ = 0;
 };
@@ -243,9 +269,10 @@ class CutCalibration {
     only_inputs_ = head_layers_.empty();
   }
 
-  void add_example(const std::vector<Value>& inputs, std::size_t group) {
+  void add_example(const std::vector<Value>& inputs, std::size_t group, std::optional<std::size_t> label) {
     Example example;
     example.group = group;
+    example.label = label;
     auto outputs = head_->run(inputs);
     const std::size_t count = head_->info().boundary_count;
     example.results.resize(result_slots_);
@@ -315,12 +342,13 @@ class CutCalibration {
       const auto decoded = decode_values(*codec, std::move(encoded.values));
       decode_s.push_back(std::chrono::duration<double>(Clock::now() - decoding).count());
       encode_s.push_back(std::chrono::duration<double>(middle - start).count());
-      meter.add(example.outputs, run_tail(example, decoded), example.group);
+      meter.add(example.outputs, run_tail(example, decoded), example.group, example.label);
     }
     if (!takes_some) return std::nullopt;
     result.effect = meter.finish();
-    result.profile = {name,  coded_bytes / raw_bytes, 1 - result.effect.agreement, codec->only_inputs(), head_layers_,
-                      tables};
+    const auto& accuracy = result.effect.accuracy;
+    const double loss = accuracy ? std::max(0.0, accuracy->lost) : 1 - result.effect.agreement;
+    result.profile = {name, coded_bytes / raw_bytes, loss, codec->only_inputs(), head_layers_, tables};
     const auto bytes = static_cast<double>(float_bytes(examples_[first].boundary));
     result.speed = {name, bytes / std::max(detail::median(encode_s), 1e-9),
                     bytes / std::max(detail::median(decode_s), 1e-9)};
@@ -333,6 +361,7 @@ class CutCalibration {
     std::vector<Value> results;  ///< Those that the head gave.
     std::vector<Tensor> outputs;
     std::size_t group = 0;
+    std::optional<std::size_t> label;
   };
 
   static std::vector<std::int64_t> shape_of(const Tensor& tensor) {
@@ -432,11 +461,15 @@ std::vector<Cut> default_cuts(const Model& model) {
   return cuts;
 }
 
+void check_one_each(const std::string& field, std::size_t found, std::size_t examples) {
+  if (found == 0 || found == examples) return;
+  throw Error(ErrorCode::invalid_argument, "CalibrationOptions::" + field + " has " + std::to_string(found) +
+                                               " items, expected none or one for each of the " +
+                                               std::to_string(examples) + " examples");
+}
+
 /// Examples in the order of use, and how many of them are for training: whole groups from the last one on are held out.
 std::pair<std::vector<std::size_t>, std::size_t> split(std::size_t count, const CalibrationOptions& options) {
-  detail::check_number(options.groups.empty() || options.groups.size() == count,
-                       "CalibrationOptions::groups: the number of items", static_cast<double>(options.groups.size()),
-                       ("none or " + std::to_string(count) + ", one for each example").c_str());
   const auto group_of = [&](std::size_t i) { return options.groups.empty() ? i : options.groups[i]; };
   const auto wanted = std::max(1.0, std::round(options.held_out * static_cast<double>(count)));
   std::set<std::size_t> held_out;
@@ -459,6 +492,10 @@ std::pair<std::vector<std::size_t>, std::size_t> split(std::size_t count, const 
 void CalibrationOptions::validate() const {
   detail::check_number(held_out > 0 && held_out < 1, "CalibrationOptions::held_out", held_out,
                        "a number between 0 and 1");
+  if (!labels.empty() && output != OutputKind::logits && output != OutputKind::probabilities) {
+    throw Error(ErrorCode::invalid_argument,
+                "CalibrationOptions::labels are there, expected logits or probabilities as output");
+  }
   for (const int coarseness : coarsenesses) {
     detail::check_number(coarseness >= -64 && coarseness <= 64, "CalibrationOptions::coarsenesses", coarseness,
                          "whole numbers from −64 to 64");
@@ -469,6 +506,8 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
                                        const CalibrationOptions& options) {
   options.validate();
   detail::check_at_least("calibrate: the number of examples", examples.size(), min_examples);
+  check_one_each("groups", options.groups.size(), examples.size());
+  check_one_each("labels", options.labels.size(), examples.size());
   const auto cuts = options.cuts.empty() ? default_cuts(model) : options.cuts;
   const auto [order, training] = split(examples.size(), options);
   const std::size_t held_out = examples.size() - training;
@@ -483,7 +522,8 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
   for (const Cut& cut : cuts) {
     CutCalibration calibration(model, model.layers().resolve(cut), options);
     for (const std::size_t i : order) {
-      calibration.add_example(examples[i], options.groups.empty() ? i : options.groups[i]);
+      const auto label = options.labels.empty() ? std::nullopt : std::optional(options.labels[i]);
+      calibration.add_example(examples[i], options.groups.empty() ? i : options.groups[i], label);
       progress(1);
     }
     const auto keep = [&](std::optional<CalibratedCodec> found) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,27 @@ TEST(Calibration, CountsClassesThatStayTheSame) {
   }
 }
 
+TEST(Calibration, CountsRightAnswersWhereTheyAreKnown) {
+  const auto model = testing::branch_model();
+  auto options = options_for(OutputKind::logits);
+  options.codecs = {"f16", "int2"};
+  std::vector<std::vector<Value>> given;
+  for (std::size_t i = 0; i < 60; ++i) {
+    given.push_back({testing::arithmetic_input({1, 24}, i + 1)});
+    options.labels.push_back(i % 24);
+  }
+  const auto found = calibrate(*model, given, options);
+  ASSERT_EQ(found.size(), 2U);
+  const auto& fine = found[0].effect;
+  const auto& rough = found[1].effect;
+  ASSERT_TRUE(fine.accuracy && rough.accuracy);
+  EXPECT_LE(std::abs(fine.accuracy->lost), 1 - fine.agreement);
+  EXPECT_EQ(fine.accuracy->exact, rough.accuracy->exact);
+  EXPECT_LE(rough.accuracy->lost_low, rough.accuracy->lost);
+  EXPECT_LE(std::abs(rough.accuracy->lost), 1 - rough.agreement);
+  EXPECT_EQ(found[1].profile.accuracy_loss, std::max(0.0, rough.accuracy->lost));
+}
+
 TEST(Calibration, KeepsGroupsTogetherAndCountsThem) {
   const auto model = testing::branch_model();
   auto options = options_for(OutputKind::numbers);
@@ -134,7 +156,12 @@ TEST(Calibration, ChecksWhatItIsGiven) {
   refused("coarsenesses is 65", [](auto& o) { o.coarsenesses = {65}; });
   refused("unknown codec 'zip'", [](auto& o) { o.codecs = {"zip"}; });
   refused("output_slots: 9 of 2 results", [](auto& o) { o.output_slots = {9}; });
-  refused("groups: the number of items is 2", [](auto& o) { o.groups = {1, 2}; });
+  refused("groups has 2 items, expected none or one for each of the 6 examples", [](auto& o) { o.groups = {1, 2}; });
+  refused("labels are there, expected logits", [](auto& o) { o.labels.assign(6, 0); });
+  refused("number of rows of an output is 16, expected 1", [](auto& o) {
+    o.output = OutputKind::logits;
+    o.labels.assign(6, 0);
+  });
   refused("that are not held out is 0, expected at least 2", [](auto& o) { o.groups.assign(6, 1); });
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "number of examples is 3, expected at least 4",
                      [&] { (void)calibrate(*model, examples(3), options_for(OutputKind::numbers)); }));

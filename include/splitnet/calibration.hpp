@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct CalibrationOptions {
   /// A number for each example, the same for those that belong together, as crops of one photo do: they stay on the
   /// same side of that split, and intervals count groups and not examples. Empty: each example for itself.
   std::vector<std::size_t> groups = {};
+  /// The right class of each example, where it is known: codecs are then also judged by right answers. Each example has
+  /// one row of output then. Empty: they are not known.
+  std::vector<std::size_t> labels = {};
   std::size_t gradients = 8;  ///< Of each example, with answers drawn from the model.
   std::uint64_t seed = 1;
   StageOptions stage = {};
@@ -50,6 +54,15 @@ struct CalibrationOptions {
 
   /// Throws invalid_argument naming the field.
   void validate() const;
+};
+
+/// Of answers whose labels are known.
+struct AccuracyEffect {
+  double exact = 0;     ///< Share of right answers without a codec.
+  double lost = 0;      ///< That share minus the codec's; below 0 when the codec happens to do better.
+  double lost_low = 0;  ///< Two standard errors, between groups where there are any.
+  double lost_high = 0;
+  friend bool operator==(const AccuracyEffect&, const AccuracyEffect&) = default;
 };
 
 /// What a codec does to the answers to the held-out examples. A plain value.
@@ -62,12 +75,13 @@ struct CodecEffect {
   double agreement_high = 1;
   double divergence_nat = 0;  ///< Mean Kullback–Leibler divergence from the exact answers; 0 for other than classes.
   double largest_error = 0;   ///< Of any element of the output.
+  std::optional<AccuracyEffect> accuracy = {};  ///< With CalibrationOptions::labels.
   friend bool operator==(const CodecEffect&, const CodecEffect&) = default;
 };
 
 /// One codec on one cut.
 struct CalibratedCodec {
-  CodecProfile profile;  ///< With `head`, ratio, and accuracy_loss = 1 − agreement.
+  CodecProfile profile;  ///< With `head`, ratio, and accuracy_loss: with labels what is lost, else 1 − agreement.
   CodecEffect effect;
   CodecSpeed speed;            ///< Of this machine, on the held-out boundaries.
   std::size_t kept_exact = 0;  ///< Held-out examples in which a tensor could not be encoded with loss.
