@@ -34,6 +34,23 @@ help_if_asked() {
 is_done() { [ -f "$venv/.stamp-$1" ] && [ "$(cat "$venv/.stamp-$1")" = "$2" ]; }
 mark_done() { printf '%s' "$2" >"$venv/.stamp-$1"; }
 
+# Installs requirements/NAME.txt into .venv, for each name given, unless it was installed as it is now.
+install_requirements() {
+  local file key
+  for file in "$@"; do
+    key=$(sha256sum "requirements/$file.txt" | cut -d' ' -f1)
+    is_done "$file" "$key" && continue
+    say "install requirements/$file.txt into .venv"
+    "$venv/bin/python" -m pip install -q --no-deps --disable-pip-version-check -r "requirements/$file.txt" ||
+      die "requirements/$file.txt can't be installed; is there a network?"
+    if [ "$file" = base ]; then
+      "$venv/bin/python" -c 'import torch' ||
+        die "torch is installed and can't be imported; a build for CPUs is meant, with the version of requirements/base.txt"
+    fi
+    mark_done "$file" "$key"
+  done
+}
+
 torch_prefix() { "$venv/bin/python" -c 'import torch; print(torch.utils.cmake_prefix_path)'; }
 
 # Configures the preset: once, and again when the presets or the place of torch have changed.
