@@ -111,14 +111,22 @@ Tensor without_repeats(Tensor tensor) {
 Tensor encode_tensor(const Codec& codec, const Tensor& tensor, bool& kept_exact) {
   const Tensor elements = without_repeats(tensor);
   const std::size_t most = codec.max_coded_bytes(elements);
-  Tensor coded = Tensor::empty(DType::u8, {static_cast<std::int64_t>(most + max_shape_bytes + 1)});
+  Tensor coded = room_for_coded(most);
   const EncodedSize written = codec.encode(elements, {coded.data(), most});
   kept_exact = written.kept_exact;
-  std::byte* const shape = coded.data() + written.bytes;
-  std::byte* const end = write_shape(shape, tensor);
-  *end = static_cast<std::byte>(end - shape);
-  coded.sizes = {end + 1 - coded.data()};
+  close_coded(coded, written.bytes, tensor);
   return coded;
+}
+
+Tensor room_for_coded(std::size_t max_bytes) {
+  return Tensor::empty(DType::u8, {static_cast<std::int64_t>(max_bytes + max_shape_bytes + 1)});
+}
+
+void close_coded(Tensor& coded, std::size_t written_bytes, const Tensor& shape) {
+  std::byte* const begin = coded.data() + written_bytes;
+  std::byte* const end = write_shape(begin, shape);
+  *end = static_cast<std::byte>(end - begin);
+  coded.sizes = {end + 1 - coded.data()};
 }
 
 CodedTensor open_coded_tensor(const Codec& codec, const Tensor& coded) {

@@ -21,6 +21,11 @@ Tensor without_repeats(Tensor tensor);
 /// the codec takes it so.
 Tensor encode_tensor(const Codec& codec, const Tensor& tensor, bool& kept_exact);
 
+/// The same by hand: room for what is written in place of the codec, at most so many bytes; and behind what was written
+/// the shape, of a tensor as above.
+Tensor room_for_coded(std::size_t max_bytes);
+void close_coded(Tensor& coded, std::size_t written_bytes, const Tensor& shape);
+
 /// A tensor that has arrived, before it is decoded.
 struct CodedTensor {
   Tensor shape;                      ///< Without memory.

@@ -109,4 +109,11 @@ std::shared_ptr<const Codec> make_picture_codec(const std::string& format, const
   return std::make_shared<PictureCodec>(format, std::move(scale), std::move(made));
 }
 
+void write_coded_file(std::span<const std::byte> file, std::span<std::byte> coded) {
+  const auto length = static_cast<std::uint32_t>(file.size());
+  if (!file.empty()) std::memcpy(coded.data(), file.data(), file.size());
+  std::memcpy(coded.data() + file.size(), &length, sizeof length);
+  coded.back() = encoded_form;
+}
+
 }  // namespace splitnet::detail

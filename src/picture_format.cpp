@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <string_view>
 
 #include "splitnet/error.hpp"
 
@@ -24,6 +25,14 @@ namespace {
 [[maybe_unused]] std::string text_of(const PictureSize& size) {
   return std::to_string(size.width) + "×" + std::to_string(size.height) + " in " + std::to_string(size.channels) +
          " channels";
+}
+/// Throws corrupt unless a picture of this size can be had from a file with this header; a grey one also in colour.
+[[maybe_unused]] void check_header(const char* format, const PictureHeader& header, const PictureSize& expected) {
+  if (!header.unsupported.empty()) corrupt(std::string(format) + ": found " + header.unsupported);
+  PictureSize found = header.size;
+  found.channels = expected.channels;
+  if (found == expected) return;
+  corrupt(std::string(format) + ": found a picture of " + text_of(found) + ", expected " + text_of(expected));
 }
 
 #ifdef SPLITNET_WITH_JPEG
@@ -68,24 +77,37 @@ class Jpeg final : public PictureFormat {
     return count;
   }
 
+  PictureHeader header_of(std::span<const std::byte> from) const override {
+    return read_header(JpegHandle(tjInitDecompress()), from);
+  }
+
   void decompress(std::span<const std::byte> from, const PictureSize& size,
                   std::span<std::byte> pixels) const override {
     const JpegHandle handle(tjInitDecompress());
-    const auto* bytes = reinterpret_cast<const unsigned char*>(from.data());
-    int width = 0;
-    int height = 0;
-    int subsampling = 0;
-    int colours = 0;
-    if (tjDecompressHeader3(handle, bytes, from.size(), &width, &height, &subsampling, &colours) != 0) fail(handle);
-    const PictureSize found{static_cast<std::size_t>(width), static_cast<std::size_t>(height), size.channels};
-    if (found != size) corrupt("jpeg: found a picture of " + text_of(found) + ", expected " + text_of(size));
-    if (tjDecompress2(handle, bytes, from.size(), reinterpret_cast<unsigned char*>(pixels.data()), width, 0, height,
-                      format_of(size), TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0) {
+    check_header("jpeg", read_header(handle, from), size);
+    if (tjDecompress2(handle, reinterpret_cast<const unsigned char*>(from.data()), from.size(),
+                      reinterpret_cast<unsigned char*>(pixels.data()), static_cast<int>(size.width), 0,
+                      static_cast<int>(size.height), format_of(size), TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0) {
       fail(handle);
     }
   }
 
  private:
+  static PictureHeader read_header(const JpegHandle& handle, std::span<const std::byte> from) {
+    int width = 0;
+    int height = 0;
+    int subsampling = 0;
+    int colours = 0;
+    if (tjDecompressHeader3(handle, reinterpret_cast<const unsigned char*>(from.data()), from.size(), &width, &height,
+                            &subsampling, &colours) != 0) {
+      fail(handle);
+    }
+    if (width < 1 || height < 1) corrupt("jpeg: found no picture");  // Tables alone are no error to the library.
+    const std::size_t channels = colours == TJCS_GRAY ? 1 : 3;
+    const bool is_print = colours == TJCS_CMYK || colours == TJCS_YCCK;
+    return {{static_cast<std::size_t>(width), static_cast<std::size_t>(height), channels},
+            is_print ? "CMYK colours" : ""};
+  }
   [[noreturn]] static void fail(tjhandle handle) { corrupt(std::string("jpeg: ") + tjGetErrorStr2(handle)); }
   static int format_of(const PictureSize& size) { return size.channels == 1 ? TJPF_GRAY : TJPF_RGB; }
   [[nodiscard]] int subsampling_of(const PictureSize& size) const {
@@ -130,16 +152,21 @@ class WebP final : public PictureFormat {
     return room.written;
   }
 
+  PictureHeader header_of(std::span<const std::byte> from) const override {
+    WebPBitstreamFeatures features;
+    if (WebPGetFeatures(reinterpret_cast<const std::uint8_t*>(from.data()), from.size(), &features) != VP8_STATUS_OK) {
+      corrupt("webp: found no picture");
+    }
+    return {{static_cast<std::size_t>(features.width), static_cast<std::size_t>(features.height), 3},
+            features.has_animation != 0 ? "an animation" : ""};
+  }
+
   void decompress(std::span<const std::byte> from, const PictureSize& size,
                   std::span<std::byte> pixels) const override {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(from.data());
-    int width = 0;
-    int height = 0;
-    if (WebPGetInfo(bytes, from.size(), &width, &height) == 0) corrupt("webp: found no picture");
-    const PictureSize found{static_cast<std::size_t>(width), static_cast<std::size_t>(height), size.channels};
-    if (found != size) corrupt("webp: found a picture of " + text_of(found) + ", expected " + text_of(size));
-    if (WebPDecodeRGBInto(bytes, from.size(), reinterpret_cast<std::uint8_t*>(pixels.data()), pixels.size(),
-                          3 * width) == nullptr) {
+    check_header("webp", header_of(from), size);
+    if (WebPDecodeRGBInto(reinterpret_cast<const std::uint8_t*>(from.data()), from.size(),
+                          reinterpret_cast<std::uint8_t*>(pixels.data()), pixels.size(),
+                          3 * static_cast<int>(size.width)) == nullptr) {
       corrupt("webp: the picture is damaged");
     }
   }
@@ -181,6 +208,13 @@ std::vector<std::string> picture_format_names() {
       "webp",
 #endif
   };
+}
+
+std::string picture_format_of(std::span<const std::byte> file) {
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  if (bytes.starts_with("\xff\xd8\xff")) return "jpeg";
+  if (bytes.size() >= 12 && bytes.starts_with("RIFF") && bytes.substr(8, 4) == "WEBP") return "webp";
+  return {};
 }
 
 std::unique_ptr<const PictureFormat> make_picture_format(const std::string& name,

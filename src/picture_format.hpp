@@ -23,6 +23,12 @@ struct PictureSize {
   [[nodiscard]] std::size_t bytes() const { return plane() * channels; }
 };
 
+/// What the first bytes of a file say.
+struct PictureHeader {
+  PictureSize size;
+  std::string unsupported;  ///< Why it can't be decoded: "CMYK colours", "an animation"; empty: it can.
+};
+
 class PictureFormat {
  public:
   virtual ~PictureFormat() = default;
@@ -32,6 +38,8 @@ class PictureFormat {
   /// The size of what is written to the start of `to`, which has max_compressed_bytes.
   virtual std::size_t compress(std::span<const std::byte> pixels, const PictureSize& size,
                                std::span<std::byte> to) const = 0;
+  /// Reads no further than the header. Throws corrupt for what has none.
+  [[nodiscard]] virtual PictureHeader header_of(std::span<const std::byte> from) const = 0;
   /// Throws corrupt for what is no whole picture of this size.
   virtual void decompress(std::span<const std::byte> from, const PictureSize& size,
                           std::span<std::byte> pixels) const = 0;
@@ -44,6 +52,8 @@ class PictureFormat {
 
 /// Of this build: "jpeg", "webp".
 std::vector<std::string> picture_format_names();
+/// Which format a file has, by its first bytes, whether this build has it or not; empty: neither.
+std::string picture_format_of(std::span<const std::byte> file);
 /// `name` is one of them. Takes its parameters: quality, and of jpeg subsampling.
 std::unique_ptr<const PictureFormat> make_picture_format(const std::string& name, CodecParameters& parameters);
 

@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "byte_tensor.hpp"
+#include "picture_inputs.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
@@ -108,11 +109,24 @@ double reported_s(const Message& reply, const char* step, double at_most_s) {
   return found->second < at_most_s ? found->second : at_most_s;
 }
 
+/// Which input each output of a stage without layers is; nothing when there are others among them.
+std::optional<std::vector<std::size_t>> passed_inputs(const StageInfo& info) {
+  if (!info.result_slots.empty()) return std::nullopt;
+  std::vector<std::size_t> passed;
+  for (const StageValue& output : info.outputs) {
+    const auto found = std::find(info.inputs.begin(), info.inputs.end(), output);
+    if (found == info.inputs.end()) return std::nullopt;
+    passed.push_back(static_cast<std::size_t>(found - info.inputs.begin()));
+  }
+  return passed;
+}
+
 /// One inference on its way.
 struct Call {
   std::promise<Answer> promise;
   std::vector<Value> inputs;    // Of the head.
   std::vector<Value> boundary;  // Of the next hop.
+  std::string framed_for;       // The codec that the boundary is encoded with already; empty: it is not.
   std::vector<Value> slots;
   std::size_t kept_exact = 0;
   StepTimes times;
@@ -160,6 +174,8 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 
   void run_heads();
   void run_head(const CallPtr& call);
+  void pass_on(Call& call, std::string codec) const;
+  void decode_pictures(Call& call, const std::string& codec) const;
   void take(Call& call, const StageInfo& info, std::vector<Value> outputs) const;
   void send(const CallPtr& call, std::size_t index);
   void receive(const CallPtr& call, std::size_t index, CallResult result);
@@ -179,6 +195,8 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   std::shared_ptr<const Codec> codec_;  // None for raw.
   std::map<std::string, std::shared_ptr<Connection>> connections_;
   std::unique_ptr<Stage> head_;
+  /// For each value of the first boundary the input that it is, when a worker gets inputs and nothing else.
+  std::optional<std::vector<std::size_t>> passed_inputs_;
   std::vector<Hop> hops_;
 
   std::mutex head_mutex_;  // Heads run one at a time.
@@ -228,6 +246,7 @@ void Session::Impl::cut_stages(const Route& route) {
   StageKey key;
   for (const Cut& cut : route.cuts) key.cuts.push_back(model_->layers().resolve(cut));
   head_ = model_->make_stage(key, {.threads = options_.threads});
+  if (!key.cuts.empty() && key.cuts.front().empty()) passed_inputs_ = passed_inputs(head_->info());
   for (std::size_t i = 0; i < route.workers.size(); ++i) {
     key.index = i + 1;
     const std::size_t layers_before = key.cuts[i].size();
@@ -389,17 +408,36 @@ void Session::Impl::run_head(const CallPtr& call) {
     throw Error(ErrorCode::invalid_argument, "the model takes " + std::to_string(info.inputs.size()) + " inputs, " +
                                                  std::to_string(call->inputs.size()) + " were given");
   }
+  std::string pictures = detail::frame_pictures(*model_, info, call->inputs);
   {
     const std::lock_guard one_at_a_time(head_mutex_);
-    const auto start = Clock::now();
-    call->times.wait_s = seconds_between(call->begun, start);
+    call->times.wait_s = seconds_between(call->begun, Clock::now());
     call->throw_if_expired();
-    auto outputs = head_->run(std::move(call->inputs));
-    call->times.head_s = seconds_between(start, Clock::now());
-    take(*call, info, std::move(outputs));
+    if (!pictures.empty() && passed_inputs_) {
+      pass_on(*call, std::move(pictures));
+    } else {
+      if (!pictures.empty()) decode_pictures(*call, pictures);
+      const auto start = Clock::now();
+      auto outputs = head_->run(std::move(call->inputs));
+      call->times.head_s = seconds_between(start, Clock::now());
+      take(*call, info, std::move(outputs));
+    }
   }
   call->throw_if_expired();
   send(call, 0);
+}
+
+/// Picture files go to the worker as they are.
+void Session::Impl::pass_on(Call& call, std::string codec) const {
+  for (const std::size_t input : *passed_inputs_) call.boundary.push_back(std::move(call.inputs[input]));
+  call.framed_for = std::move(codec);
+}
+
+/// The head needs the tensors.
+void Session::Impl::decode_pictures(Call& call, const std::string& codec) const {
+  const auto start = Clock::now();
+  call.inputs = decode_values(*options_.codec_registry.make(codec), std::move(call.inputs));
+  call.times.input_decode_s = seconds_between(start, Clock::now());
 }
 
 /// Puts what a stage gave where it belongs: results into their slots, the boundary on to the next stage.
@@ -428,7 +466,9 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
   request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run, codec_name_};
   request.values = std::move(call->boundary);
   HopTimes times;
-  if (codec_) {
+  if (!call->framed_for.empty()) {
+    request.request.codec = std::exchange(call->framed_for, {});
+  } else if (codec_) {
     const auto start = Clock::now();
     EncodedValues encoded = encode_values(*codec_, std::move(request.values));
     request.values = std::move(encoded.values);

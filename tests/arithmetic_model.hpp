@@ -36,6 +36,7 @@ struct ArithmeticOptions {
   std::string name_prefix = {};  ///< Of every layer.
   bool in_place = false;         ///< chain.2 writes into its input; an order edge from branch to it.
   std::map<std::size_t, std::chrono::nanoseconds> sleep = {};  ///< By layer: how long it sleeps.
+  std::vector<std::int64_t> sizes = {2, 8};                    ///< Of its example input, and so of all tensors.
   std::set<std::size_t> refused = {};  ///< A cut whose head has one of these numbers of layers is refused.
 };
 
@@ -79,13 +80,14 @@ struct Network {
   }
 };
 
-inline GraphValue tensor_value(std::ptrdiff_t producer) {
+inline GraphValue tensor_value(std::ptrdiff_t producer, const std::vector<std::int64_t>& sizes) {
   GraphValue value;
   value.producer = producer;
   value.type = "Tensor";
   value.dtype = "f32";
-  value.sizes = {2, 8};
-  value.bytes = 64;
+  value.sizes = sizes;
+  value.bytes = sizeof(float);
+  for (const std::int64_t size : sizes) value.bytes *= size;
   return value;
 }
 
@@ -98,7 +100,7 @@ inline std::shared_ptr<const Network> make_network(const ArithmeticOptions& opti
   auto& graph = network->graph;
   graph.fingerprint = "a11ce000" + std::to_string(options.layers) + "00" + std::to_string(options.seed) +
                       (options.in_place ? "1" : "0");
-  graph.values.push_back(tensor_value(GraphValue::from_input));
+  graph.values.push_back(tensor_value(GraphValue::from_input, options.sizes));
   for (std::size_t i = 0; i < options.layers; ++i) {
     Layer layer;
     layer.name = options.name_prefix;
@@ -108,7 +110,7 @@ inline std::shared_ptr<const Network> make_network(const ArithmeticOptions& opti
     layer.parameter_bytes = 2 * sizeof(float);
     layer.flops = 32;
     graph.layers.push_back(layer);
-    graph.values.push_back(tensor_value(static_cast<std::ptrdiff_t>(i)));
+    graph.values.push_back(tensor_value(static_cast<std::ptrdiff_t>(i), options.sizes));
   }
   GraphValue integer;
   integer.producer = 0;
@@ -268,7 +270,7 @@ class ArithmeticModel : public Model {
     return std::make_shared<const ArithmeticModel>(options);
   }
   explicit ArithmeticModel(const ArithmeticOptions& options = {})
-      : network_(arithmetic::make_network(options)), example_inputs_{arithmetic_input({2, 8})} {}
+      : network_(arithmetic::make_network(options)), example_inputs_{arithmetic_input(options.sizes)} {}
 
   const LayerGraph& layers() const noexcept override { return network_->graph; }
   std::string framework() const override { return "arithmetic 1"; }

@@ -15,9 +15,11 @@
 
 #include "error_of.hpp"
 #include "hooked_model.hpp"
+#include "picture_samples.hpp"
 #include "served_model.hpp"
 #include "splitnet/calibration.hpp"
 #include "splitnet/device_profiler.hpp"
+#include "splitnet/encoded_picture.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/worker.hpp"
 #include "tsan_suppressions.hpp"
@@ -198,6 +200,100 @@ TEST_P(SessionTest, RefusesCodecsThatItOrTheWorkerDoesNotKnow) {
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, address, [&] { (void)Session::open(model, coded); }));
   coded.codec = "zip";
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "unknown codec 'zip'", [&] { (void)Session::open(model, coded); }));
+}
+
+// ---- Inputs that come as picture files.
+
+/// Takes a colour picture of 40 × 24.
+ModelPtr picture_model() {
+  return testing::ArithmeticModel::make({.seed = 3, .sizes = {1, 3, 24, 40}});
+}
+
+/// Of another quality than the codec's own, so that a second encoding would show.
+EncodedPicture some_picture(int seed, const std::string& format = "jpeg") {
+  return EncodedPicture::of(testing::file_of(format + ":quality=30", testing::smooth_picture(3, 24, 40, seed)),
+                            "mean=0.5;std=0.25");
+}
+
+void expect_same(const Model& model, const EncodedPicture& picture, const Answer& answer) {
+  EXPECT_TRUE(bit_identical(answer.output, run_stages(model, model.split({}), {picture.decode(3)})));
+}
+
+TEST_P(SessionTest, SendsPictureFilesAsTheyAre) {
+  const ModelPtr model = picture_model();
+  auto whole = options(serve(model), Cut::at_input());
+  for (const char* codec : {"raw", "int4", "u8:mean=0;std=1", "jpeg:mean=0;std=1"}) {
+    SCOPED_TRACE(codec);
+    whole.codec = codec;
+    const auto session = Session::open(model, whole);
+    for (const char* format : {"jpeg", "webp"}) {
+      const auto picture = some_picture(1, format);
+      const Answer answer = session->run({picture});
+      expect_same(*model, picture, answer);
+      const auto file_bytes = static_cast<std::int64_t>(picture.file.packed_bytes());
+      EXPECT_GE(answer.times.boundary_bytes, file_bytes);
+      EXPECT_LE(answer.times.boundary_bytes, file_bytes + 16);
+      EXPECT_EQ(answer.times.encode_s + answer.times.input_decode_s + answer.times.head_s, 0);
+      EXPECT_GT(answer.times.decode_s, 0);
+    }
+  }
+}
+
+TEST_P(SessionTest, DecodesPictureFilesForAHead) {
+  const ModelPtr model = picture_model();
+  const auto picture = some_picture(1);
+  const auto split = Session::open(model, options(serve(model), Cut::after_index(3)));
+  const auto device = Session::open(model);
+  for (Session* session : {split.get(), device.get()}) {
+    const Answer answer = session->run({picture});
+    expect_same(*model, picture, answer);
+    EXPECT_GT(answer.times.input_decode_s, 0);
+    EXPECT_EQ(answer.times.decode_s, 0);
+    EXPECT_GE(answer.times.total_s, answer.times.input_decode_s + answer.times.head_s);
+  }
+}
+
+TEST_P(SessionTest, PipelinesPictureFilesAmongTensors) {
+  const ModelPtr model = picture_model();
+  SessionOptions three;
+  three.workers = {serve(model), serve(model)};
+  three.cuts = {Cut::at_input(), Cut::after_index(4)};
+  three.registry = registry_;
+  const auto session = Session::open(model, three);
+  std::vector<std::future<Answer>> answers;
+  for (int seed = 0; seed < 20; ++seed) {
+    const auto picture = some_picture(seed, seed % 3 == 0 ? "webp" : "jpeg");
+    answers.push_back(session->submit({seed % 2 == 0 ? Value(picture) : Value(picture.decode(3))}));
+  }
+  for (int seed = 0; seed < 20; ++seed) {
+    const auto picture = some_picture(seed, seed % 3 == 0 ? "webp" : "jpeg");
+    expect_same(*model, picture, answers[static_cast<std::size_t>(seed)].get());
+  }
+}
+
+TEST_P(SessionTest, RefusesPictureFilesThatTheModelDoesNotTake) {
+  const ModelPtr model = picture_model();
+  const ModelPtr numbers = testing::branch_model();
+  const auto whole = Session::open(model, options(serve(model), Cut::at_input()));
+  const auto split = Session::open(model, options(serve(model), Cut::after_index(3)));
+  const auto refused = [](Session& session, ErrorCode code, const char* words, const Value& input) {
+    EXPECT_TRUE(throws(code, words, [&] { session.run({input}); })) << words;
+  };
+  const auto turned = EncodedPicture::of(testing::file_of("jpeg", testing::smooth_picture(3, 40, 24)), "mean=0;std=1");
+  auto cut_short = some_picture(1);
+  cut_short.file.sizes = {cut_short.file.sizes[0] / 2};
+  for (Session* session : {whole.get(), split.get()}) {
+    refused(*session, ErrorCode::invalid_argument,
+            "input 0: found a picture of 24×40 in 3 channels, the model takes 40×24 in 3 channels", turned);
+    refused(*session, ErrorCode::corrupt, "jpeg", cut_short);
+    refused(*session, ErrorCode::invalid_argument, "input 0: a picture file of 3 bytes: found neither",
+            Tuple{{"jpeg:mean=0;std=1", Tensor::empty(DType::u8, {3})}});
+    expect_same(*model, some_picture(2), session->run({some_picture(2)}));
+  }
+  refused(*Session::open(numbers), ErrorCode::invalid_argument,
+          "found a picture, expected a value as in the model's example, tensor f32[2, 8]", some_picture(1));
+  const auto bare = std::make_shared<testing::HookedModel>(model, Hooks{.has_examples = false});
+  refused(*Session::open(bare), ErrorCode::invalid_argument, "without example inputs", some_picture(1));
 }
 
 // ---- With an objective.

@@ -9,6 +9,7 @@
 #include "splitnet/cut.hpp"
 #include "splitnet/device_profile.hpp"
 #include "splitnet/device_profiler.hpp"
+#include "splitnet/encoded_picture.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/layer_graph.hpp"
 #include "splitnet/layer_time_predictor.hpp"

@@ -85,9 +85,11 @@ struct HopTimes {
 };
 
 /// Where the time of one inference went, on the monotonic clock of the device.
-/// total_s = wait_s + head_s + encode_s + transport_s + queue_s + decode_s + tail_s + what splitnet itself took.
+/// total_s = wait_s + input_decode_s + head_s + encode_s + transport_s + queue_s + decode_s + tail_s + what splitnet
+/// itself took.
 struct StepTimes {
   double wait_s = 0;                ///< For a place in flight and for the heads of earlier inferences.
+  double input_decode_s = 0;        ///< From picture files to tensors, where the device needs those.
   double head_s = 0;                ///< Stage::run of the head.
   double encode_s = 0;              ///< Sum over hops.
   double transport_s = 0;           ///< Sum over hops.
@@ -109,10 +111,15 @@ struct Answer {
 
 /// One model, cut in one way, on this device and workers. Thread-safe. The destructor closes.
 ///
-/// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a shape that an
-/// operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
-/// message names its endpoint), overloaded, too_large, incompatible, corrupt, internal. The session stays
-/// usable after each of them, but a connection that is lost stays lost: open another session.
+/// An input that the model takes as a tensor of f32 may come as an EncodedPicture (encoded_picture.hpp), of the size of
+/// the model's example input; all pictures of one inference with one codec. Where the inputs go to a worker whole, its
+/// file travels as it is, whatever the session's codec, and the worker decodes it; otherwise the device does. Either
+/// way the model gets the bits of EncodedPicture::decode.
+///
+/// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a picture of another size; a shape
+/// that an operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
+/// message names its endpoint), overloaded, too_large, incompatible, corrupt (a damaged picture too), internal. The
+/// session stays usable after each of them, but a connection that is lost stays lost: open another session.
 class Session {
  public:
   /// Plans if asked to, cuts the model, connects, and has every worker check the fingerprint and slice its stage, so

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/encoded_picture.hpp"
+
+#include <gtest/gtest.h>
+#include <turbojpeg.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "error_of.hpp"
+#include "picture_samples.hpp"
+
+namespace splitnet {
+namespace {
+
+using testing::file_of;
+using testing::smooth_picture;
+using testing::throws;
+using Bytes = std::vector<std::byte>;
+
+const std::string plain = "mean=0;std=1";
+const std::string scaled = "mean=0.485,0.456,0.406;std=0.229,0.224,0.225";
+
+/// 24 × 16 pixels of one colour, as only the library itself writes them.
+Bytes jpeg_of(TJPF format, TJSAMP subsampling, int flags) {
+  const std::vector<unsigned char> pixels(24 * 16 * static_cast<std::size_t>(tjPixelSize[format]), 77);
+  const tjhandle handle = tjInitCompress();
+  unsigned char* file = nullptr;
+  unsigned long size = 0;  // NOLINT(google-runtime-int): as the library has it.
+  EXPECT_EQ(tjCompress2(handle, pixels.data(), 24, 0, 16, format, &file, &size, subsampling, 90, flags), 0);
+  const Bytes bytes(reinterpret_cast<std::byte*>(file), reinterpret_cast<std::byte*>(file) + size);
+  tjFree(file);
+  tjDestroy(handle);
+  return bytes;
+}
+
+TEST(EncodedPicture, SaysWhatTheFileSays) {
+  const auto jpeg = EncodedPicture::of(file_of("jpeg", smooth_picture(3, 24, 40)), scaled);
+  EXPECT_EQ(jpeg.codec, "jpeg:" + scaled);
+  EXPECT_EQ(jpeg.width, 40U);
+  EXPECT_EQ(jpeg.height, 24U);
+  EXPECT_EQ(jpeg.channels, 3U);
+  EXPECT_EQ(EncodedPicture::of(file_of("jpeg", smooth_picture(1, 8, 16)), plain).channels, 1U);
+  const auto webp = EncodedPicture::of(file_of("webp", smooth_picture(3, 24, 40)), plain);
+  EXPECT_EQ(webp.codec, "webp:" + plain);
+  EXPECT_EQ(webp.height, 24U);
+}
+
+/// The file's own quality does not matter: nothing is encoded.
+TEST(EncodedPicture, DecodesAsTheCodecDoes) {
+  const Tensor picture = smooth_picture(3, 24, 40);
+  for (const std::string format : {"jpeg", "webp"}) {
+    const std::string coder = format + ":" + plain + ";quality=20";
+    const Tensor expected = testing::through(coder, picture);
+    const Tensor found = EncodedPicture::of(file_of(format + ":quality=20", picture), plain).decode(3);
+    EXPECT_TRUE(bit_identical(found, expected)) << format;
+    EXPECT_TRUE(found.is_contiguous());
+    EXPECT_FALSE(bit_identical(testing::through(format + ":" + plain, picture), expected)) << "too easy";
+  }
+}
+
+TEST(EncodedPicture, KnowsMeanAndScale) {
+  const Bytes file = file_of("jpeg", smooth_picture(3, 8, 8));
+  const auto numbers = testing::elements_of(EncodedPicture::of(file, plain).decode(3));
+  const auto shifted = testing::elements_of(EncodedPicture::of(file, scaled).decode(3));
+  for (std::size_t i = 0; i < 64; ++i) EXPECT_EQ(shifted[i], (numbers[i] - 0.485F) / 0.229F);
+}
+
+TEST(EncodedPicture, GreyStandsForThreeEqualChannelsButColoursForNoGrey) {
+  const auto grey = EncodedPicture::of(file_of("jpeg", smooth_picture(1, 8, 16)), plain);
+  const auto one = testing::elements_of(grey.decode(1));
+  const auto three = testing::elements_of(grey.decode(3));
+  ASSERT_EQ(three.size(), 3 * one.size());
+  for (std::size_t i = 0; i < three.size(); ++i) EXPECT_EQ(three[i], one[i % one.size()]);
+  const auto colour = EncodedPicture::of(file_of("jpeg", smooth_picture(3, 8, 16)), plain);
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "found a picture of 16×8 in 3 channels, decoding takes 16×8 in 1",
+                     [&] { (void)colour.decode(1); }));
+  const auto other = EncodedPicture::of(file_of("jpeg", smooth_picture(1, 8, 16)), scaled);
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "does not take tensor f32[1, 1, 8, 16]", [&] { (void)other.decode(1); }));
+}
+
+TEST(EncodedPicture, TakesProgressiveFilesAndRefusesCmyk) {
+  const auto progressive = EncodedPicture::of(jpeg_of(TJPF_RGB, TJSAMP_420, TJFLAG_PROGRESSIVE), plain);
+  for (const float level : testing::elements_of(progressive.decode(3))) EXPECT_NEAR(level, 77.0 / 255, 0.02);
+  const Bytes print = jpeg_of(TJPF_CMYK, TJSAMP_444, 0);
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "jpeg: found CMYK colours", [&] { (void)EncodedPicture::of(print, plain); }));
+}
+
+TEST(EncodedPicture, RefusesAnimations) {
+  // RIFF, a VP8X chunk whose flags say animation, 8 × 8 pixels.
+  const unsigned char header[] = {'R', 'I', 'F', 'F', 22, 0, 0, 0, 'W', 'E', 'B', 'P', 'V', 'P', '8',
+                                  'X', 10,  0,   0,   0,  2, 0, 0, 0,   7,   0,   0,   7,   0,   0};
+  Bytes file(sizeof header);
+  std::memcpy(file.data(), header, sizeof header);
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "webp: found an animation", [&] { (void)EncodedPicture::of(file, plain); }));
+}
+
+TEST(EncodedPicture, RefusesWhatIsNoPicture) {
+  const auto refused = [](ErrorCode code, const char* words, const Bytes& file, const std::string& pixels = plain) {
+    EXPECT_TRUE(throws(code, words, [&] { (void)EncodedPicture::of(file, pixels); })) << words;
+  };
+  refused(ErrorCode::invalid_argument, "of 0 bytes: found neither JPEG nor WebP", {});
+  refused(ErrorCode::invalid_argument, "of 9 bytes: found neither", Bytes(9));
+  const Bytes file = file_of("jpeg", smooth_picture(3, 8, 8));
+  refused(ErrorCode::corrupt, "jpeg: ", Bytes(file.begin(), file.begin() + 40));
+  refused(ErrorCode::invalid_argument, "no mean=", file, "");
+  refused(ErrorCode::invalid_argument, "unknown parameter quality", file, plain + ";quality=3");
+  const Bytes webp = file_of("webp", smooth_picture(3, 8, 8));
+  refused(ErrorCode::corrupt, "webp: ", Bytes(webp.begin(), webp.begin() + 14));
+}
+
+/// The header is believed by nobody: sizes are compared with what is expected before memory is taken.
+TEST(EncodedPicture, TakesNoMemoryForWhatAHeaderClaims) {
+  Bytes file = file_of("jpeg", smooth_picture(3, 8, 8));
+  const std::byte frame[] = {std::byte{0xff}, std::byte{0xc0}};
+  const auto at = std::search(file.begin(), file.end(), std::begin(frame), std::end(frame));
+  ASSERT_NE(at, file.end());
+  for (const std::ptrdiff_t place : {5, 7}) at[place] = std::byte{0x7f};  // Height and width: 32,520.
+  const auto huge = EncodedPicture::of(file, plain);
+  EXPECT_GT(huge.width, 32'000U);
+  EXPECT_TRUE(throws(ErrorCode::too_large, "decode to more than", [&] { (void)huge.decode(3); }));
+}
+
+TEST(EncodedPicture, SurvivesDamagedFiles) {
+  std::mt19937 random(3);
+  std::size_t refused = 0;
+  for (const char* format : {"jpeg", "webp"}) {
+    const Bytes good = file_of(format, smooth_picture(3, 24, 40));
+    for (int round = 0; round < 300; ++round) {
+      Bytes bad = good;
+      if (round % 2 == 0) bad[random() % bad.size()] ^= std::byte{1} << (random() % 8);
+      if (round % 2 == 1) bad.resize(random() % bad.size());
+      try {
+        const auto picture = EncodedPicture::of(bad, plain);
+        if (picture.width * picture.height > 100'000) continue;
+        (void)picture.decode(3);
+      } catch (const Error& error) {
+        ++refused;
+        EXPECT_TRUE(error.code() == ErrorCode::corrupt || error.code() == ErrorCode::invalid_argument) << error.what();
+      }
+    }
+  }
+  EXPECT_GT(refused, 200U);
+}
+
+TEST(EncodedPicture, GoesThroughAValue) {
+  const auto picture = EncodedPicture::of(file_of("jpeg", smooth_picture(3, 8, 16)), scaled);
+  const Value value = picture;
+  const auto back = EncodedPicture::in(value);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->codec, picture.codec);
+  EXPECT_EQ(back->file.storage, picture.file.storage) << "shared";
+  EXPECT_EQ(back->width, 16U);
+  for (const Value& other : {Value(1), Value(picture.file), Value(Tuple{{"jpeg:", 1}}), Value(Tuple{{picture.file}})}) {
+    EXPECT_FALSE(EncodedPicture::in(other).has_value());
+  }
+  const Value wrong = Tuple{{"webp:" + scaled, picture.file}};
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument,
+                     "for codec jpeg:" + scaled + ", expected webp:", [&] { (void)EncodedPicture::in(wrong); }));
+}
+
+}  // namespace
+}  // namespace splitnet
