@@ -15,6 +15,7 @@
 #include "boundary.hpp"
 #include "check_number.hpp"
 #include "elements.hpp"
+#include "picture_format.hpp"
 #include "splitnet/error.hpp"
 #include "statistics.hpp"
 #include "transform_codec.hpp"
@@ -487,6 +488,19 @@ std::pair<std::vector<std::size_t>, std::size_t> split(std::size_t count, const 
   return {std::move(order), training};
 }
 
+/// Codecs for pictures in front of the first layer.
+std::vector<std::string> picture_codecs(const CalibrationOptions& options) {
+  if (options.pixels.empty()) return {};
+  std::vector<std::string> codecs{"u8:" + options.pixels};
+  for (const std::string& format : detail::picture_format_names()) {
+    for (const int quality : options.qualities) {
+      codecs.push_back(format + ":" + options.pixels + (format == "jpeg" ? ";subsampling=420" : "") +
+                       ";quality=" + std::to_string(quality));
+    }
+  }
+  return codecs;
+}
+
 }  // namespace
 
 void CalibrationOptions::validate() const {
@@ -500,6 +514,10 @@ void CalibrationOptions::validate() const {
     detail::check_number(coarseness >= -64 && coarseness <= 64, "CalibrationOptions::coarsenesses", coarseness,
                          "whole numbers from −64 to 64");
   }
+  for (const int quality : qualities) {
+    detail::check_number(quality >= 1 && quality <= 100, "CalibrationOptions::qualities", quality,
+                         "whole numbers from 1 to 100");
+  }
 }
 
 std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std::vector<Value>>& examples,
@@ -512,24 +530,38 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
   const auto [order, training] = split(examples.size(), options);
   const std::size_t held_out = examples.size() - training;
   const std::size_t rungs = options.codecs.size() + options.coarsenesses.size();
-  const std::size_t total = cuts.size() * (examples.size() + rungs * held_out);
+  const auto pictures = picture_codecs(options);
+  const std::size_t total = cuts.size() * (examples.size() + rungs * held_out) +
+                            (pictures.empty() ? 0 : examples.size() + pictures.size() * held_out);
   std::size_t done = 0;
   const auto progress = [&](std::size_t passes) {
     done += passes;
     if (options.progress) options.progress(done, total);
   };
   std::vector<CalibratedCodec> result;
-  for (const Cut& cut : cuts) {
-    CutCalibration calibration(model, model.layers().resolve(cut), options);
+  const auto keep = [&](std::optional<CalibratedCodec> found) {
+    if (found) result.push_back(std::move(*found));
+    progress(held_out);
+  };
+  const auto add_examples = [&](CutCalibration& calibration) {
     for (const std::size_t i : order) {
       const auto label = options.labels.empty() ? std::nullopt : std::optional(options.labels[i]);
       calibration.add_example(examples[i], options.groups.empty() ? i : options.groups[i], label);
       progress(1);
     }
-    const auto keep = [&](std::optional<CalibratedCodec> found) {
-      if (found) result.push_back(std::move(*found));
-      progress(held_out);
-    };
+  };
+  if (!pictures.empty()) {
+    CutCalibration calibration(model, {}, options);
+    add_examples(calibration);
+    for (const std::string& codec : pictures) keep(calibration.measure(codec, nullptr, training));
+    if (result.empty()) {
+      throw Error(ErrorCode::invalid_argument, "CalibrationOptions::pixels is " + options.pixels +
+                                                   ", and no input is a picture of f32 with so many channels");
+    }
+  }
+  for (const Cut& cut : cuts) {
+    CutCalibration calibration(model, model.layers().resolve(cut), options);
+    add_examples(calibration);
     for (const std::string& codec : options.codecs) keep(calibration.measure(codec, nullptr, training));
     const CodecTables tables = options.coarsenesses.empty() ? nullptr : calibration.train(training);
     for (const int coarseness : options.coarsenesses) {
@@ -540,6 +572,16 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
     }
   }
   return result;
+}
+
+std::optional<CalibratedCodec> smallest_picture(const std::vector<CalibratedCodec>& calibrated,
+                                                double max_accuracy_loss) {
+  const CalibratedCodec* best = nullptr;
+  for (const CalibratedCodec& codec : calibrated) {
+    if (!codec.profile.only_inputs || codec.profile.accuracy_loss > max_accuracy_loss) continue;
+    if (best == nullptr || codec.profile.ratio < best->profile.ratio) best = &codec;
+  }
+  return best == nullptr ? std::nullopt : std::optional(*best);
 }
 
 }  // namespace splitnet

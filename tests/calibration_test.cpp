@@ -10,6 +10,7 @@
 
 #include "arithmetic_model.hpp"
 #include "error_of.hpp"
+#include "picture_samples.hpp"
 #include "served_model.hpp"
 #include "splitnet/error.hpp"
 
@@ -144,6 +145,71 @@ TEST(Calibration, LearnsTablesThatAnyoneCanMakeTheCodecFrom) {
   }));
 }
 
+/// Of pictures of 8-bit pixels.
+std::vector<CalibratedCodec> calibrated_pictures(CalibrationOptions options) {
+  const auto model = testing::ArithmeticModel::make({.sizes = {1, 3, 24, 40}});
+  std::vector<std::vector<Value>> examples;
+  for (int i = 0; i < 6; ++i) {
+    examples.push_back({testing::through("u8:mean=0;std=1", testing::smooth_picture(3, 24, 40, i))});
+  }
+  return calibrate(*model, examples, options);
+}
+
+TEST(Calibration, TriesPicturesInFrontOfTheFirstLayer) {
+  auto options = options_for(OutputKind::numbers);
+  options.pixels = "mean=0;std=1";
+  options.qualities = {90, 20};
+  options.coarsenesses = {};
+  std::size_t done = 0;
+  std::size_t total = 0;
+  options.progress = [&](std::size_t now, std::size_t all) {
+    done = now;
+    total = all;
+  };
+  const auto found = calibrated_pictures(options);
+  EXPECT_EQ(done, total);
+  const auto* exact = find(found, "u8:");
+  ASSERT_NE(exact, nullptr);
+  EXPECT_NEAR(exact->profile.ratio, 0.25, 0.01);
+  EXPECT_EQ(exact->effect.agreement, 1);
+  for (const std::string format : {"jpeg:mean=0;std=1;subsampling=420;", "webp:mean=0;std=1;"}) {
+    const auto* fine = find(found, format + "quality=90");
+    const auto* coarse = find(found, format + "quality=20");
+    ASSERT_TRUE(fine != nullptr && coarse != nullptr) << format;
+    EXPECT_LT(coarse->profile.ratio, fine->profile.ratio);
+    EXPECT_LT(coarse->effect.agreement, fine->effect.agreement);
+    EXPECT_LT(fine->effect.agreement, 1);
+    EXPECT_TRUE(fine->profile.only_inputs);
+    EXPECT_EQ(fine->profile.head, LayerSet{});
+  }
+  const auto* behind = find(found, "f16");
+  ASSERT_NE(behind, nullptr);
+  EXPECT_FALSE(behind->profile.only_inputs);
+}
+
+TEST(Calibration, FindsTheQualityThatKeepsAsMuch) {
+  auto options = options_for(OutputKind::numbers);
+  options.pixels = "mean=0;std=1";
+  options.coarsenesses = {};
+  const auto found = calibrated_pictures(options);
+  EXPECT_EQ(smallest_picture(found, 0)->profile.name, "u8:mean=0;std=1");
+  EXPECT_FALSE(smallest_picture({}, 1));
+  double last_ratio = 1;
+  for (const double loss : {0.0, 0.005, 0.02, 1.0}) {
+    const auto best = smallest_picture(found, loss);
+    ASSERT_TRUE(best);
+    EXPECT_TRUE(best->profile.only_inputs);
+    EXPECT_LE(best->profile.accuracy_loss, loss);
+    EXPECT_LE(best->profile.ratio, last_ratio);
+    for (const auto& other : found) {
+      if (!other.profile.only_inputs || other.profile.accuracy_loss > loss) continue;
+      EXPECT_GE(other.profile.ratio, best->profile.ratio);
+    }
+    last_ratio = best->profile.ratio;
+  }
+  EXPECT_LT(last_ratio, 0.05);
+}
+
 TEST(Calibration, ChecksWhatItIsGiven) {
   const auto model = testing::branch_model();
   const auto refused = [&](const char* message, auto&& change) {
@@ -154,6 +220,9 @@ TEST(Calibration, ChecksWhatItIsGiven) {
   };
   refused("held_out is 1", [](auto& o) { o.held_out = 1; });
   refused("coarsenesses is 65", [](auto& o) { o.coarsenesses = {65}; });
+  refused("qualities is 101", [](auto& o) { o.qualities = {101}; });
+  refused("no mean=", [](auto& o) { o.pixels = "std=1"; });
+  refused("no input is a picture", [](auto& o) { o.pixels = "mean=0;std=1"; });
   refused("unknown codec 'zip'", [](auto& o) { o.codecs = {"zip"}; });
   refused("output_slots: 9 of 2 results", [](auto& o) { o.output_slots = {9}; });
   refused("groups has 2 items, expected none or one for each of the 6 examples", [](auto& o) { o.groups = {1, 2}; });

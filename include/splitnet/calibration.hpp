@@ -46,7 +46,12 @@ struct CalibrationOptions {
   /// The right class of each example, where it is known: codecs are then also judged by right answers. Each example has
   /// one row of output then. Empty: they are not known.
   std::vector<std::size_t> labels = {};
-  std::size_t gradients = 8;  ///< Of each example, with answers drawn from the model.
+  /// What the model's pictures are made with, as of the codec u8: "mean=M,…;std=S,…". Then codecs for pictures are
+  /// tried where inputs go to the worker whole, the baseline that a split has to beat: u8, and jpeg (with
+  /// subsampling=420) and webp in every quality, as far as this build has them. Empty: they are not tried.
+  std::string pixels = {};
+  std::vector<int> qualities = {95, 85, 70, 50, 30};  ///< 1 … 100.
+  std::size_t gradients = 8;                          ///< Of each example, with answers drawn from the model.
   std::uint64_t seed = 1;
   StageOptions stage = {};
   /// Called with passes done and passes to do, on the calling thread. Empty: silence.
@@ -89,9 +94,14 @@ struct CalibratedCodec {
 
 /// Runs heads and tails on the examples (each the model's inputs). At least 4 of them; few examples give wide
 /// intervals. Throws as CalibrationOptions::validate, Model::make_stage, Stage::run; invalid_argument (too few
-/// examples, an output that is no tensor of f32, unknown codecs). A cut whose stage can't be differentiated is
-/// calibrated without gradients: all directions of an error then count alike.
+/// examples, an output that is no tensor of f32, unknown codecs, pixels that no input is made of). A cut whose stage
+/// can't be differentiated is calibrated without gradients: all directions of an error then count alike.
 std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std::vector<Value>>& examples,
                                        const CalibrationOptions& options = {});
+
+/// Of the codecs for inputs the one with the fewest bytes that loses at most so much: CodecProfile::accuracy_loss, 1 −
+/// agreement. So the quality at which pictures keep what another codec keeps. Nothing when all lose more.
+std::optional<CalibratedCodec> smallest_picture(const std::vector<CalibratedCodec>& calibrated,
+                                                double max_accuracy_loss);
 
 }  // namespace splitnet
