@@ -15,7 +15,9 @@
 #include "boundary.hpp"
 #include "check_number.hpp"
 #include "elements.hpp"
+#include "framed_picture.hpp"
 #include "picture_format.hpp"
+#include "picture_inputs.hpp"
 #include "splitnet/error.hpp"
 #include "statistics.hpp"
 #include "transform_codec.hpp"
@@ -582,6 +584,38 @@ std::optional<CalibratedCodec> smallest_picture(const std::vector<CalibratedCode
     if (best == nullptr || codec.profile.ratio < best->profile.ratio) best = &codec;
   }
   return best == nullptr ? std::nullopt : std::optional(*best);
+}
+
+CodecProfile profile_of_files(const Model& model, const std::vector<EncodedPicture>& typical) {
+  detail::check_at_least("profile_of_files: the number of files", typical.size(), 1);
+  const auto& examples = model.example_inputs();
+  const auto input = std::find_if(examples.begin(), examples.end(), [](const Value& example) {
+    const auto* tensor = example.get_if<Tensor>();
+    return tensor != nullptr && tensor->dtype == DType::f32 && tensor->sizes.size() >= 3;
+  });
+  const auto sizes =
+      detail::picture_sizes(model, input == examples.end() ? 0 : static_cast<std::size_t>(input - examples.begin()));
+  double file_bytes = 0;
+  for (const EncodedPicture& picture : typical) {
+    if (picture.codec != typical.front().codec) {
+      throw Error(ErrorCode::invalid_argument, "profile_of_files: found a picture for codec " + picture.codec +
+                                                   ", expected " + typical.front().codec + " as of the first");
+    }
+    const Value framed = detail::framed_picture(picture, sizes, "the model");
+    file_bytes += static_cast<double>(framed.get_if<Tuple>()->items[1].tensor().packed_bytes());
+  }
+  const Tensor one{{}, DType::f32, sizes, contiguous_strides(sizes), 0};
+  const double ratio = file_bytes / static_cast<double>(typical.size() * one.packed_bytes());
+  // The ratio is for all inputs of f32, of which others than the picture travel raw.
+  const auto all_bytes = static_cast<double>(float_bytes(examples));
+  const auto picture_bytes = static_cast<double>(input->tensor().packed_bytes());
+  CodecProfile profile;
+  profile.name = typical.front().codec;
+  profile.ratio = 1 - (1 - ratio) * picture_bytes / all_bytes;
+  profile.only_inputs = true;
+  profile.head = LayerSet{};
+  profile.inputs_arrive = true;
+  return profile;
 }
 
 }  // namespace splitnet

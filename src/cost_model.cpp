@@ -61,6 +61,16 @@ void check_links(const PlanningProblem& problem) {
   }
 }
 
+/// The form in which inputs arrive is for inputs alone, and there is only one.
+void check_arrival(const PlanningProblem& problem, const CodecProfile& codec) {
+  const std::string name = "codec " + codec.name + ": inputs arrive in it, ";
+  if (codec.name == "raw") wrong(name + "which needs no saying");
+  if (!codec.only_inputs || codec.head != LayerSet{})
+    wrong(name + "and only_inputs or a head without layers is missing");
+  if (const auto* first = detail::arriving(problem); first != &codec)
+    wrong(name + "and in " + first->name + " as well");
+}
+
 void check_codecs(const PlanningProblem& problem) {
   bool has_raw = false;
   for (const CodecProfile& codec : problem.codecs) {
@@ -68,6 +78,7 @@ void check_codecs(const PlanningProblem& problem) {
     check_positive(name + "ratio", codec.ratio);
     check_number(codec.accuracy_loss >= 0 && codec.accuracy_loss <= 1, name + "accuracy_loss", codec.accuracy_loss,
                  "0 … 1");
+    if (codec.inputs_arrive) check_arrival(problem, codec);
     if (codec.name == "raw") {
       has_raw = true;
       if (codec.ratio != 1) wrong(name + "ratio is " + std::to_string(codec.ratio) + ", expected 1");
@@ -171,8 +182,11 @@ Cost cost_of(const PlanningProblem& problem, const Assignment& assignment) {
     if (is_last) break;
     const CodecProfile& codec = find_codec(problem, assignment.codecs[i], assignment.heads[i]);
     const auto boundary = detail::boundary_of(problem.graph, after);
-    if (!detail::applies(codec, boundary, assignment.heads[i])) {
-      wrong("assignment: codec " + codec.name + " is for " + (codec.only_inputs ? "inputs only" : "another cut") +
+    if (!detail::applies(codec, boundary, assignment.heads[i], assignment.tiers[i])) {
+      wrong("assignment: codec " + codec.name + " is for " +
+            (codec.inputs_arrive ? "inputs as they arrive"
+             : codec.only_inputs ? "inputs only"
+                                 : "another cut") +
             ", and does not apply to hop " + std::to_string(i));
     }
     sum.add_hop(assignment.tiers[i], assignment.tiers[i + 1], boundary, codec);

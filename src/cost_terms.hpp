@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <vector>
 
 #include "boundary.hpp"
 #include "splitnet/cost_model.hpp"
@@ -17,12 +19,31 @@ inline const CodecSpeed* speed_of(const Tier& tier, const std::string& codec) {
   return found == speeds.end() ? nullptr : &*found;
 }
 
-/// Whether the codec may be used where this boundary crosses behind `head`.
-inline bool applies(const CodecProfile& codec, const Boundary& boundary, const LayerSet& head) {
+/// The form in which the model's inputs arrive, when they are encoded; or null.
+inline const CodecProfile* arriving(const PlanningProblem& problem) {
+  const auto& codecs = problem.codecs;
+  const auto found = std::find_if(codecs.begin(), codecs.end(), [](const auto& codec) { return codec.inputs_arrive; });
+  return found == codecs.end() ? nullptr : &*found;
+}
+
+/// What the device takes to decode inputs that arrive encoded, by its profile. Every plan has it that does not send
+/// them as they came.
+inline double input_decode_s(const PlanningProblem& problem) {
+  const auto* form = arriving(problem);
+  const auto* speed = form == nullptr ? nullptr : speed_of(problem.tiers[0], form->name);
+  if (speed == nullptr) return 0;
+  const auto inputs = boundary_of(problem.graph, std::vector<bool>(problem.graph.layers.size(), false));
+  return static_cast<double>(inputs.float_bytes) / speed->decode_bytes_per_s;
+}
+
+/// Whether the codec may be used where this boundary crosses behind `head`, sent by tier `from`.
+inline bool applies(const CodecProfile& codec, const Boundary& boundary, const LayerSet& head, std::size_t from = 0) {
+  if (codec.inputs_arrive && from > 0) return false;
   return (!codec.only_inputs || boundary.only_inputs) && (!codec.head || *codec.head == head);
 }
 /// The same behind the first `layers` layers.
-inline bool applies(const CodecProfile& codec, const Boundary& boundary, std::size_t layers) {
+inline bool applies(const CodecProfile& codec, const Boundary& boundary, std::size_t layers, std::size_t from = 0) {
+  if (codec.inputs_arrive && from > 0) return false;
   const bool is_there =
       !codec.head || (codec.head->size() == layers && (layers == 0 || codec.head->back() + 1 == layers));
   return is_there && (!codec.only_inputs || boundary.only_inputs);
@@ -68,7 +89,7 @@ inline HopCost hop_cost(const Tier& from, const Tier& to, const LinkProfile& lin
   hop.up_s = hop.bytes_up / link.up_bytes_per_s;
   hop.down_s = hop.bytes_down / link.down_bytes_per_s;
   const auto floats = static_cast<double>(boundary.float_bytes);
-  if (const auto* speed = speed_of(from, codec.name))
+  if (const auto* speed = speed_of(from, codec.name); speed != nullptr && !codec.inputs_arrive)
     hop.encode_s = from.load_factor * floats / speed->encode_bytes_per_s;
   if (const auto* speed = speed_of(to, codec.name)) hop.decode_s = to.load_factor * floats / speed->decode_bytes_per_s;
   return hop;
@@ -99,10 +120,14 @@ class CostSum {
     cost_.latency_s += hop_latency_s(hop);
     cost_.dollars += hop.bytes_down * problem_.tiers[to].price.egress_dollar_per_byte;
     cost_.accuracy_loss += codec.accuracy_loss;
+    sends_as_it_came_ = sends_as_it_came_ || codec.inputs_arrive;
   }
 
   Cost finish() {
-    cost_.latency_s += cost_.start_s;
+    StageCost& device = cost_.stages.front();
+    if (!sends_as_it_came_) device.input_decode_s = problem_.tiers[0].load_factor * input_decode_s(problem_);
+    device.busy_s += device.input_decode_s;
+    cost_.latency_s += device.input_decode_s + cost_.start_s;
     for (std::size_t i = 0; i < cost_.stages.size(); ++i) {
       auto& stage = cost_.stages[i];
       if (i > 0) stage.busy_s += cost_.hops[i - 1].decode_s;
@@ -121,6 +146,7 @@ class CostSum {
  private:
   const PlanningProblem& problem_;
   Cost cost_;
+  bool sends_as_it_came_ = false;
 };
 
 }  // namespace splitnet::detail

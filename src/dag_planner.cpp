@@ -42,14 +42,14 @@ class DagTerms {
       : graph_(problem.graph), device_(problem.tiers[0]), worker_(problem.tiers[1]), link_(*problem.link(0, 1)) {
     auto zeros = AdditiveCosts::zeros(graph_);
     terms_ = {zeros, zeros, zeros, zeros, zeros, zeros, zeros, zeros, zeros};
-    add_layers();
+    add_layers(problem);
     add_values(codec);
     combine(problem.power);
   }
   [[nodiscard]] Terms take() { return std::move(terms_); }
 
  private:
-  void add_layers() {
+  void add_layers(const PlanningProblem& problem) {
     for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
       terms_.device_busy.head[i] = device_.load_factor * device_.profile.layers[i].time_s;
       terms_.worker_busy.tail[i] = worker_.load_factor * worker_.profile.layers[i].time_s;
@@ -57,6 +57,9 @@ class DagTerms {
       terms_.device_memory.head[i] = parameters;
       terms_.worker_memory.tail[i] = parameters;
     }
+    const double input_decode = device_.load_factor * detail::input_decode_s(problem);
+    terms_.device_busy.head.front() += input_decode;  // Whichever side the first layer is on.
+    terms_.device_busy.tail.front() += input_decode;
     terms_.device_busy.any_head = device_.load_factor * device_.profile.stage_overhead_s;
     terms_.worker_busy.any_tail = worker_.load_factor * worker_.profile.stage_overhead_s;
     const Price& price = worker_.price;

@@ -16,8 +16,9 @@ namespace {
   throw Error(ErrorCode::invalid_argument, what);
 }
 
-/// Of one picture for input `index`, which the model takes as in its example.
-std::vector<std::int64_t> sizes_of_one(const Model& model, std::size_t index) {
+}  // namespace
+
+std::vector<std::int64_t> picture_sizes(const Model& model, std::size_t index) {
   const auto& examples = model.example_inputs();
   if (index >= examples.size()) {
     wrong("found a picture, and the model was made without example inputs, which say what size it takes");
@@ -31,8 +32,6 @@ std::vector<std::int64_t> sizes_of_one(const Model& model, std::size_t index) {
   return sizes;
 }
 
-}  // namespace
-
 std::string frame_pictures(const Model& model, const StageInfo& first, std::vector<Value>& inputs) {
   std::string codec;
   std::vector<std::optional<Value>> framed(inputs.size());
@@ -45,7 +44,7 @@ std::string frame_pictures(const Model& model, const StageInfo& first, std::vect
       if (codec != picture->codec) {
         wrong("found a picture for codec " + picture->codec + ", expected " + codec + " as of the one before it");
       }
-      framed[i] = framed_picture(*picture, sizes_of_one(model, i), "the model");
+      framed[i] = framed_picture(*picture, picture_sizes(model, i), "the model");
     } catch (const Error& error) {
       throw Error(error.code(), "input " + std::to_string(i) + ": " + error.what());
     }

@@ -5,6 +5,7 @@
 #include <sstream>
 #include <string>
 
+#include "cost_terms.hpp"
 #include "planning.hpp"
 #include "splitnet/planner.hpp"
 #include "text.hpp"
@@ -83,7 +84,7 @@ std::vector<std::string> cells_of(const PlanningProblem& problem, const Candidat
           milliseconds(sum.encode_s),
           milliseconds(sum.overhead_s + sum.rtt_s),
           milliseconds(sum.up_s),
-          milliseconds(sum.decode_s),
+          milliseconds(cost.stages.front().input_decode_s + sum.decode_s),
           milliseconds(remote_s),
           milliseconds(sum.down_s),
           milliseconds(cost.start_s),
@@ -131,6 +132,13 @@ std::string against(const char* name, const std::optional<Candidate>& baseline, 
   return text + "\n";
 }
 
+/// As it arrives.
+std::int64_t input_bytes(const PlanningProblem& problem) {
+  const auto* form = detail::arriving(problem);
+  const auto inputs = detail::boundary_of(problem.graph, std::vector<bool>(problem.graph.layers.size(), false));
+  return static_cast<std::int64_t>(inputs.coded_bytes(form == nullptr ? 1 : form->ratio));
+}
+
 /// Why the best real split is not the plan, term by term against the plan.
 std::string why_not(const PlanningProblem& problem, const Plan& plan) {
   const auto is_split = [](const Candidate& c) {
@@ -142,10 +150,7 @@ std::string why_not(const PlanningProblem& problem, const Plan& plan) {
   std::string text = "  the best split: " + name_of(problem, best->assignment) + ", " +
                      value_text(*best, plan.objective) + ": it sends " +
                      std::to_string(static_cast<std::int64_t>(hop.bytes_up)) + " bytes";
-  if (plan.worker_only) {
-    const auto input_bytes = static_cast<std::int64_t>(plan.worker_only->cost.hops.front().bytes_up);
-    text += " where the input has " + std::to_string(input_bytes);
-  }
+  text += " where the input has " + std::to_string(input_bytes(problem));
   return text + ", " + milliseconds(hop.up_s) + " ms on the link, after " +
          milliseconds(best->cost.stages.front().compute_s) + " ms on the device\n";
 }
@@ -157,7 +162,12 @@ std::string Plan::explain(const PlanningProblem& problem, std::size_t rows) cons
       {"plan", "latency ms", "device ms", "encode ms", "rtt+overhead ms", "up ms", "decode ms", "remote ms", "down ms",
        "start ms", "period ms", "boundary B", "sent B", "energy J", "dollars", "accuracy loss", "breaks"}};
   for (std::size_t i = 0; i < std::min(rows, candidates.size()); ++i) lines.push_back(cells_of(problem, candidates[i]));
-  std::string text = "objective: " + std::string(to_string(objective)) + "\n" + table_of(lines);
+  std::string text = "objective: " + std::string(to_string(objective)) + "\n";
+  if (const auto* form = detail::arriving(problem)) {
+    text += "inputs arrive as " + form->name + ", " + std::to_string(input_bytes(problem)) +
+            " bytes; where they are not sent so, \"decode ms\" has what the device takes to decode them\n";
+  }
+  text += table_of(lines);
   if (candidates.size() > rows) text += "… and " + std::to_string(candidates.size() - rows) + " more\n";
   if (!chosen) return text + "verdict: " + infeasible + "\n";
   const auto& heads = chosen->assignment.heads;

@@ -71,10 +71,11 @@ SequentialPlanner::SequentialPlanner(PlanningProblem problem, const IsLegal& is_
     rows_[i].fits = fits(problem_.tiers[0], rows_[i].head) && fits(problem_.tiers[1], rows_[i].tail);
     rows_[i].legal = i == layers || !is_legal || is_legal({detail::first_layers(i)});
   }
+  input_decode_s_ = detail::input_decode_s(problem_);
   for (const CodecProfile& codec : problem_.codecs) {
     const auto* device = detail::speed_of(problem_.tiers[0], codec.name);
     const auto* worker = detail::speed_of(problem_.tiers[1], codec.name);
-    coders_.push_back({device == nullptr ? 0 : 1 / device->encode_bytes_per_s,
+    coders_.push_back({device == nullptr || codec.inputs_arrive ? 0 : 1 / device->encode_bytes_per_s,
                        worker == nullptr ? 0 : 1 / worker->decode_bytes_per_s});
   }
 }
@@ -105,7 +106,7 @@ std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective obj
 
   if (rows_[layers].fits) {
     const double compute =
-        conditions.device_load_factor * (rows_[layers].head.time_s + device.profile.stage_overhead_s);
+        conditions.device_load_factor * (input_decode_s_ + rows_[layers].head.time_s + device.profile.stage_overhead_s);
     consider(layers, 0, {compute, compute, power.compute_watt * compute, 0, 0});
   }
   for (std::size_t i = constraints.min_head_layers; i < layers; ++i) {
@@ -124,7 +125,7 @@ std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective obj
       const double encode = conditions.device_load_factor * floats * coders_[c].encode_s_per_byte;
       const double decode = conditions.worker_load_factor * floats * coders_[c].decode_s_per_byte;
       const double up = row.boundary.coded_bytes(codec.ratio) * up_s_per_byte;
-      const double busy = head + encode;
+      const double busy = (codec.inputs_arrive ? 0 : conditions.device_load_factor * input_decode_s_) + head + encode;
       const double latency = busy + fixed_s + up + decode + tail + down;
       const double energy =
           power.compute_watt * busy + power.transmit_watt * up + power.idle_watt * (latency - busy - up);

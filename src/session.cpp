@@ -193,6 +193,8 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   std::string codec_name_ = "raw";
   CodecTables codec_tables_;
   std::shared_ptr<const Codec> codec_;  // None for raw.
+  bool inputs_arrive_ = false;          // The plan is for inputs that come in its codec: tensors travel raw.
+  bool decodes_pictures_ = false;       // The plan has the device decode what comes encoded.
   std::map<std::string, std::shared_ptr<Connection>> connections_;
   std::unique_ptr<Stage> head_;
   /// For each value of the first boundary the input that it is, when a worker gets inputs and nothing else.
@@ -222,7 +224,7 @@ void Session::Impl::open() {
   codec_name_ = options_.codec;
   codec_tables_ = options_.codec_tables;
   if (options_.objective) choose(route);
-  codec_ = options_.codec_registry.make(codec_name_, codec_tables_);
+  if (!inputs_arrive_) codec_ = options_.codec_registry.make(codec_name_, codec_tables_);
   const bool only_input =
       route.cuts.size() <= 1 && std::all_of(route.cuts.begin(), route.cuts.end(),
                                             [&](const Cut& cut) { return model_->layers().resolve(cut).empty(); });
@@ -246,7 +248,8 @@ void Session::Impl::cut_stages(const Route& route) {
   StageKey key;
   for (const Cut& cut : route.cuts) key.cuts.push_back(model_->layers().resolve(cut));
   head_ = model_->make_stage(key, {.threads = options_.threads});
-  if (!key.cuts.empty() && key.cuts.front().empty()) passed_inputs_ = passed_inputs(head_->info());
+  if (!decodes_pictures_ && !key.cuts.empty() && key.cuts.front().empty())
+    passed_inputs_ = passed_inputs(head_->info());
   for (std::size_t i = 0; i < route.workers.size(); ++i) {
     key.index = i + 1;
     const std::size_t layers_before = key.cuts[i].size();
@@ -287,7 +290,10 @@ void Session::Impl::choose(Route& route) {
   route.cuts = {Cut::of(assignment.heads.front())};
   codec_name_ = assignment.codecs.front();
   for (const CodecProfile& codec : problem_.codecs) {
-    if (codec.name == codec_name_) codec_tables_ = codec.tables;  // The name says which: all have the same.
+    const bool is_chosen = codec.name == codec_name_;
+    if (is_chosen) codec_tables_ = codec.tables;  // The name says which: all have the same.
+    inputs_arrive_ = inputs_arrive_ || (codec.inputs_arrive && is_chosen);
+    decodes_pictures_ = decodes_pictures_ || (codec.inputs_arrive && !is_chosen);
   }
 }
 
@@ -463,7 +469,7 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
   }
   const Hop& hop = hops_[index];
   Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run, codec_name_};
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run, codec_ ? codec_name_ : "raw"};
   request.values = std::move(call->boundary);
   HopTimes times;
   if (!call->framed_for.empty()) {

@@ -330,6 +330,9 @@ void SweepOptions::validate() const {
   require(links.empty() || links.size() == workers.size(), "links has " + std::to_string(links.size()) +
                                                                ", expected none or one for each of " +
                                                                std::to_string(workers.size()) + " workers");
+  for (const CodecProfile& codec : planning.codecs) {
+    require(!codec.inputs_arrive, "planning.codecs: inputs arrive in " + codec.name + ", and a sweep sends tensors");
+  }
   detail::check_positive("SweepOptions::max_plan_s", max_plan_s);
 }
 

@@ -101,6 +101,7 @@ class TierSearch {
   }
 
   void add_up() {
+    input_decode_s_ = problem_.tiers[0].load_factor * detail::input_decode_s(problem_);
     times_.resize(tiers_);
     parameters_.assign(1, 0);
     for (const Layer& layer : problem_.graph.layers) parameters_.push_back(parameters_.back() + layer.parameter_bytes);
@@ -112,7 +113,7 @@ class TierSearch {
       for (const CodecProfile& codec : problem_.codecs) {
         const auto* speed = detail::speed_of(problem_.tiers[tier], codec.name);
         const double factor = problem_.tiers[tier].load_factor;
-        encode_s_per_byte_.push_back(speed == nullptr ? 0 : factor / speed->encode_bytes_per_s);
+        encode_s_per_byte_.push_back(speed == nullptr || codec.inputs_arrive ? 0 : factor / speed->encode_bytes_per_s);
       }
     }
   }
@@ -178,8 +179,11 @@ class TierSearch {
     return found;
   }
 
+  /// Of inputs that arrive encoded, unless they are sent as they came.
+  [[nodiscard]] double input_decode_s(std::size_t tier) const { return tier == 0 ? input_decode_s_ : 0; }
+
   void end_stage(const Label& label, std::size_t tier, double compute, double money) {
-    const Label ended{after_stage(label.found, tier, compute, money), label.step};
+    const Label ended{after_stage(label.found, tier, input_decode_s(tier) + compute, money), label.step};
     if (!within_bounds(ended.found) || !insert(ends_, ended)) return;
     ends_.back().step = add_step({label.step, narrow(tier), narrow(layers_), 0});
   }
@@ -187,10 +191,11 @@ class TierSearch {
   void keep_stage(const Label& label, std::size_t end, std::size_t tier, std::size_t codec, double compute,
                   double money) {
     const auto& boundary = boundaries_[end];
-    if (!detail::applies(problem_.codecs[codec], boundary, end)) return;
+    if (!detail::applies(problem_.codecs[codec], boundary, end, tier)) return;
+    const double decode = problem_.codecs[codec].inputs_arrive ? 0 : input_decode_s(tier);
     const double encode =
         static_cast<double>(boundary.float_bytes) * encode_s_per_byte_[tier * problem_.codecs.size() + codec];
-    const Label kept{after_stage(label.found, tier, compute + encode, money), label.step};
+    const Label kept{after_stage(label.found, tier, decode + compute + encode, money), label.step};
     auto& labels = sends_[place(end, tier, codec)];
     if (!within_bounds(kept.found) || !insert(labels, kept)) return;
     labels.back().step = add_step({label.step, narrow(tier), narrow(end), narrow(codec)});
@@ -260,6 +265,7 @@ class TierSearch {
   std::vector<std::vector<double>> times_;  // By tier: sum over the first layers.
   std::vector<std::int64_t> parameters_;    // Sum over the first layers.
   std::vector<double> encode_s_per_byte_;   // By tier and codec.
+  double input_decode_s_ = 0;
   std::vector<Step> steps_;
   std::vector<std::vector<Label>> starts_;  // By place: what may begin a stage there.
   std::vector<std::vector<Label>> sends_;   // By place and codec: what may be sent from there.

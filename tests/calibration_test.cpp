@@ -210,6 +210,29 @@ TEST(Calibration, FindsTheQualityThatKeepsAsMuch) {
   EXPECT_LT(last_ratio, 0.05);
 }
 
+TEST(ProfileOfFiles, IsForInputsThatArrive) {
+  const auto model = testing::ArithmeticModel::make({.sizes = {2, 3, 24, 40}});
+  const auto file = [](const char* codec, const char* pixels = "mean=0;std=1") {
+    return EncodedPicture::of(testing::file_of(codec, testing::smooth_picture(3, 24, 40)), pixels);
+  };
+  const auto small = file("jpeg:quality=20");
+  const auto large = file("jpeg:quality=98");
+  const auto profile = profile_of_files(*model, {small, large});
+  EXPECT_EQ(profile.name, "jpeg:mean=0;std=1");
+  const auto mean_bytes = static_cast<double>(small.file.packed_bytes() + large.file.packed_bytes()) / 2;
+  EXPECT_NEAR(profile.ratio, mean_bytes / (3 * 24 * 40 * 4), 0.002);
+  EXPECT_EQ(profile.accuracy_loss, 0);
+  EXPECT_TRUE(profile.inputs_arrive && profile.only_inputs);
+  EXPECT_EQ(profile.head, LayerSet{});
+  const auto refused = [](const Model& other, const char* words, const std::vector<EncodedPicture>& files) {
+    EXPECT_TRUE(throws(ErrorCode::invalid_argument, words, [&] { (void)profile_of_files(other, files); })) << words;
+  };
+  refused(*model, "number of files is 0", {});
+  refused(*model, "for codec webp:mean=0;std=1, expected jpeg:", {small, file("webp")});
+  refused(*testing::ArithmeticModel::make({.sizes = {1, 3, 8, 8}}), "the model takes 8×8", {small});
+  refused(*testing::branch_model(), "found a picture, expected a value as in the model's example", {small});
+}
+
 TEST(Calibration, ChecksWhatItIsGiven) {
   const auto model = testing::branch_model();
   const auto refused = [&](const char* message, auto&& change) {

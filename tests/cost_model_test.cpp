@@ -83,6 +83,70 @@ TEST(CostOf, WorkerOnlySendsTheInputAndGetsAllResults) {
   EXPECT_DOUBLE_EQ(cost.stages.at(0).compute_s, 0) << "no layers, no overhead";
 }
 
+/// As the example, with inputs that arrive encoded.
+PlanningProblem encoded_example() {
+  auto problem = example();
+  problem.tiers[0].profile.codecs.push_back({"file", 1e3, 5e5});
+  problem.tiers[1].profile.codecs.push_back({"file", 1e3, 1e6});
+  problem.codecs.push_back({"file", 0.05, 0, true, LayerSet{}});
+  problem.codecs.back().inputs_arrive = true;
+  return problem;
+}
+
+TEST(CostOf, WhatArrivesEncodedIsSentForNothing) {
+  const Cost cost = cost_of(encoded_example(), {{0, 1}, {{}}, {"file"}});
+  EXPECT_EQ(cost.hops.at(0).encode_s, 0);
+  EXPECT_DOUBLE_EQ(cost.hops.at(0).bytes_up, 50);
+  EXPECT_DOUBLE_EQ(cost.hops.at(0).decode_s, 2 * 1000 / 1e6);
+  EXPECT_EQ(cost.stages.at(0).input_decode_s, 0);
+  EXPECT_EQ(cost.stages.at(0).busy_s, 0);
+}
+
+TEST(CostOf, WhatArrivesEncodedIsDecodedForAllElse) {
+  auto problem = encoded_example();
+  problem.tiers[0].load_factor = 3;
+  const double decode_s = 3 * 1000 / 5e5;
+  auto plain = example();
+  plain.tiers[0].load_factor = 3;
+  for (const Assignment& assignment :
+       {Assignment{}, Assignment{{0, 1}, {{}}, {"raw"}}, Assignment{{0, 1}, {{0, 1}}, {"half"}}}) {
+    const Cost cost = cost_of(problem, assignment);
+    const Cost without = cost_of(plain, assignment);
+    EXPECT_DOUBLE_EQ(cost.stages.at(0).input_decode_s, decode_s);
+    EXPECT_DOUBLE_EQ(cost.stages.at(0).compute_s, without.stages.at(0).compute_s);
+    EXPECT_NEAR(cost.stages.at(0).busy_s, without.stages.at(0).busy_s + decode_s, 1e-12);
+    EXPECT_NEAR(cost.latency_s, without.latency_s + decode_s, 1e-12);
+    EXPECT_NEAR(cost.energy_joule, without.energy_joule + 4 * decode_s, 1e-12);
+    EXPECT_EQ(cost.hops, without.hops);
+  }
+}
+
+TEST(CostOf, WhatArrivesEncodedArrivesOnTheDevice) {
+  auto problem = encoded_example();
+  problem.tiers.push_back(problem.tiers.back());
+  problem.links = {{testing::link_of(1e5), std::nullopt}, {testing::link_of(1e6)}};
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "for inputs as they arrive", [&] {
+    (void)cost_of(problem, {{0, 1, 2}, {{}, {}}, {"file", "file"}});
+  }));
+  EXPECT_NO_THROW((void)cost_of(problem, {{0, 1, 2}, {{}, {}}, {"file", "raw"}}));
+}
+
+TEST(PlanningProblem, TakesOneFormInWhichInputsArrive) {
+  const auto refused = [](const char* words, auto&& change) {
+    auto problem = encoded_example();
+    change(problem.codecs);
+    EXPECT_TRUE(throws(ErrorCode::invalid_argument, words, [&] { problem.validate(); })) << words;
+  };
+  EXPECT_NO_THROW(encoded_example().validate());
+  refused("needs no saying", [](auto& codecs) { codecs.front().inputs_arrive = true; });
+  refused("a head without layers is missing", [](auto& codecs) { codecs.back().head.reset(); });
+  refused("only_inputs", [](auto& codecs) { codecs.back().only_inputs = false; });
+  refused("and in file as well", [](auto& codecs) {
+    codecs.push_back(codecs.back());
+    codecs.back().name = "more";
+  });
+}
+
 TEST(CostOf, ResultsComeBackOverEveryHop) {
   auto problem = example();
   problem.tiers.push_back(problem.tiers.back());

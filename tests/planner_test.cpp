@@ -102,6 +102,7 @@ void extend(const PlanningProblem& problem, const Assignment& so_far, std::vecto
     for (std::size_t head = done; head < problem.graph.layers.size(); ++head) {
       for (const CodecProfile& codec : problem.codecs) {
         if (codec.head && *codec.head != first_layers(head)) continue;
+        if (codec.inputs_arrive && from > 0) continue;
         Assignment next = so_far;
         next.tiers.push_back(tier);
         next.heads.push_back(first_layers(head));
@@ -350,6 +351,39 @@ TEST(Planners, RefuseBoundsThatAreNotNumbers) {
   constraints.max_energy_joule = -1;
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "max_energy_joule",
                      [&] { (void)plan_tiers(photo_problem(1e6), Objective::latency, constraints); }));
+}
+
+// ---- inputs that arrive encoded ---------------------------------------------------------------------
+
+/// Files of 9 kB, which the device decodes in 1 ms and the worker in 0.1 ms.
+PlanningProblem file_problem(double bytes_per_s) {
+  auto problem = photo_problem(bytes_per_s);
+  problem.tiers[0].profile.codecs.push_back({"file", 1e3, 150e6});
+  problem.tiers[1].profile.codecs.push_back({"file", 1e3, 1500e6});
+  problem.codecs.push_back({.name = "file", .ratio = 0.06, .only_inputs = true, .head = LayerSet{}});
+  problem.codecs.back().inputs_arrive = true;
+  return problem;
+}
+
+TEST(Planners, SendWhatArrivesEncodedAsItIs) {
+  const auto problem = file_problem(5e6);
+  for (const Plan& plan : {plan_sequential(problem, Objective::latency), plan_dag(problem, Objective::latency),
+                           plan_tiers(problem, Objective::latency)}) {
+    ASSERT_TRUE(plan.chosen);
+    EXPECT_EQ(plan.chosen->assignment, (Assignment{{0, 1}, {{}}, {"file"}}));
+    EXPECT_EQ(plan.worker_only_compressed->assignment, plan.chosen->assignment);
+    EXPECT_NEAR(plan.chosen->cost.latency_s, 7e-3 + 1e-3 + 9'000 / 5e6 + 0.1e-3 + 40 / 5e6, 1e-12);
+    EXPECT_NEAR(plan.device_only->cost.latency_s, 55e-3 + 1e-3, 1e-12) << "the device has to decode";
+    EXPECT_NEAR(plan.worker_only->cost.latency_s, 1e-3 + 7e-3 + 1e-3 + 150'000 / 5e6 + 40 / 5e6, 1e-12);
+  }
+  EXPECT_TRUE(plan_sequential(file_problem(1e2), Objective::latency).chosen->assignment.heads.empty());
+}
+
+TEST(Explain, SaysThatInputsArriveEncoded) {
+  const auto problem = file_problem(5e6);
+  const auto text = plan_sequential(problem, Objective::latency).explain(problem);
+  EXPECT_NE(text.find("inputs arrive as file, 9000 bytes"), std::string::npos) << text;
+  EXPECT_NE(text.find("where the input has 9000"), std::string::npos) << text;
 }
 
 // ---- the explanation --------------------------------------------------------------------------------

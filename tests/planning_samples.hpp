@@ -141,6 +141,10 @@ class RandomProblems {
       std::iota(head.begin(), head.end(), std::size_t{0});
       problem.codecs.push_back({"calibrated", between(0.05, 0.9), between(0, 0.02), false, std::move(head)});
     }
+    if (one_in(3)) {
+      problem.codecs.push_back({"file", between(0.01, 0.3), 0, true, LayerSet{}});
+      problem.codecs.back().inputs_arrive = true;
+    }
     problem.power = {between(1, 5), between(0.5, 3), between(0, 1)};
     return problem;
   }
@@ -170,7 +174,8 @@ class RandomProblems {
     }
     profile.stage_overhead_s = between(0, 1e-4);
     profile.codecs = {{"half", between(1e6, 1e8), between(1e6, 1e8)},
-                      {"calibrated", between(1e6, 1e8), between(1e6, 1e8)}};
+                      {"calibrated", between(1e6, 1e8), between(1e6, 1e8)},
+                      {"file", between(1e6, 1e7), between(1e6, 1e7)}};
     Tier tier = tier_of("tier " + std::to_string(index), std::move(profile));
     tier.load_factor = between(0.8, 2);
     if (one_in(4)) tier.memory_bytes = static_cast<std::int64_t>(1000 + below(9000));

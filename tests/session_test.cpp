@@ -342,6 +342,40 @@ TEST_P(SessionTest, KeepsToConstraintsAndChoosesTheCodec) {
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "max_latency_s", [&] { (void)Session::open(model, wanted); }));
 }
 
+TEST_P(SessionTest, PlansForInputsThatComeAsPictureFiles) {
+  const ModelPtr model = picture_model();
+  const std::string address = serve(model);
+  const auto picture = some_picture(1);
+  const auto open = [&](double bytes_per_s, double worker_decode_bytes_per_s) {
+    auto wanted = planned(options(address, Cut::at_input()), *model, 100, bytes_per_s);
+    wanted.planning.codecs.push_back(profile_of_files(*model, {picture}));
+    wanted.planning.device.profile.codecs = {{picture.codec, 1e9, 1e9}};
+    wanted.planning.worker.profile.codecs = {{picture.codec, 1e9, worker_decode_bytes_per_s}};
+    return Session::open(model, wanted);
+  };
+  const auto file_bytes = static_cast<std::int64_t>(picture.file.packed_bytes());
+
+  const auto whole = open(1e7, 1e9);
+  ASSERT_EQ(whole->plan()->chosen->assignment, (Assignment{{0, 1}, {{}}, {picture.codec}})) << whole->explain();
+  const Answer sent = whole->run({picture});
+  expect_same(*model, picture, sent);
+  EXPECT_LE(sent.times.boundary_bytes, file_bytes + 16);
+  const auto tensor = whole->run({picture.decode(3)});
+  expect_same(*model, picture, tensor);  // Not encoded.
+  EXPECT_GT(tensor.times.boundary_bytes, 2000);
+
+  const auto device = open(1e3, 1e9);
+  EXPECT_TRUE(device->plan()->chosen->assignment.heads.empty());
+  expect_same(*model, picture, device->run({picture}));
+
+  const auto decoded = open(1e9, 1e4);  // A worker that is slow to decode.
+  ASSERT_EQ(decoded->plan()->chosen->assignment, (Assignment{{0, 1}, {{}}, {"raw"}})) << decoded->explain();
+  const Answer raw = decoded->run({picture});
+  expect_same(*model, picture, raw);
+  EXPECT_GT(raw.times.input_decode_s, 0);
+  EXPECT_EQ(raw.times.boundary_bytes, 3 * 24 * 40 * 4);
+}
+
 TEST_P(SessionTest, NeverChoosesACutThatIsRefused) {
   Hooks hooks;
   hooks.refuse = [](const std::vector<LayerSet>& cuts) -> std::optional<Refusal> {

@@ -15,6 +15,7 @@
 #include "splitnet/cost_model.hpp"
 #include "splitnet/cut.hpp"
 #include "splitnet/device_profile.hpp"
+#include "splitnet/encoded_picture.hpp"
 #include "splitnet/model.hpp"
 
 namespace splitnet {
@@ -103,5 +104,10 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
 /// agreement. So the quality at which pictures keep what another codec keeps. Nothing when all lose more.
 std::optional<CalibratedCodec> smallest_picture(const std::vector<CalibratedCodec>& calibrated,
                                                 double max_accuracy_loss);
+
+/// For inputs that come as picture files (CodecProfile::inputs_arrive), of the mean size of these. Nothing is lost: the
+/// files are what answers are right for. Throws invalid_argument: no files, files for several codecs, a model without
+/// an example input of their size.
+CodecProfile profile_of_files(const Model& model, const std::vector<EncodedPicture>& typical);
 
 }  // namespace splitnet

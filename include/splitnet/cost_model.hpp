@@ -9,13 +9,14 @@
 ///   bytes_up_i  = Σ over values that were made up to stage i (or are inputs) and are used after it: bytes,
 ///                 times the codec's ratio where the codec applies; each value once, however many layers read it
 ///   bytes_down_i = Σ bytes of results made after stage i: they come back over every hop on their way
+///   input_decode = load_factor · bytes of f32 inputs / decode_bytes_per_s of the device, where inputs arrive encoded
+///                  (CodecProfile::inputs_arrive) and are not sent as they came; otherwise 0
 ///   hop_i = encode + overhead_s + rtt_s + bytes_up/up_bytes_per_s + decode + bytes_down/down_bytes_per_s
-///   latency = Σ compute_i + Σ hop_i + Σ remote tiers (cold_start_probability·cold_start_s + queue_wait_s)
-///   period  = max over stages (decode + compute + encode) and over links, each direction by itself
-///   throughput = 1 / period, when inferences are pipelined
-///   energy  = compute_watt·(compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s + idle_watt·(the rest of
-///   latency) dollars = Σ remote tiers: request_dollar + ⌈compute /
-///   billing_unit_s⌉·billing_unit_s·memory_gigabyte·gigabyte_second_dollar
+///   latency = input_decode + Σ compute_i + Σ hop_i + Σ remote tiers (cold_start_probability·cold_start_s +
+///   queue_wait_s) period  = max over stages (decode + compute + encode, input_decode included) and over links, each
+///   direction by itself throughput = 1 / period, when inferences are pipelined energy  = compute_watt·(input_decode +
+///   compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s + idle_watt·(the rest of latency) dollars = Σ
+///   remote tiers: request_dollar + ⌈compute / billing_unit_s⌉·billing_unit_s·memory_gigabyte·gigabyte_second_dollar
 ///             + bytes_down·egress_dollar_per_byte
 ///   memory_i = Σ parameter_bytes of its layers + max peak_bytes of its layers
 ///
@@ -78,6 +79,10 @@ struct CodecProfile {
   /// Applies only to the cut behind these layers, for which it was calibrated; absent: to every cut.
   std::optional<LayerSet> head = {};
   CodecTables tables = {};  ///< What the codec needs beside its name.
+  /// The model's inputs come in this form already, as EncodedPictures: the device sends them so without encoding, or
+  /// decodes them before it does anything else with them. Of one profile at most, with only_inputs and head = {} (no
+  /// layers); the ratio tells the files' typical size.
+  bool inputs_arrive = false;
   friend bool operator==(const CodecProfile&, const CodecProfile&) = default;
 };
 
@@ -104,7 +109,8 @@ struct StageCost {
   std::size_t tier = 0;
   double compute_s = 0;
   std::int64_t memory_bytes = 0;
-  double busy_s = 0;  ///< decode + compute + encode.
+  double busy_s = 0;          ///< decode + compute + encode.
+  double input_decode_s = 0;  ///< Of the device: part of busy_s, for inputs that arrive encoded.
   friend bool operator==(const StageCost&, const StageCost&) = default;
 };
 

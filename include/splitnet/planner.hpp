@@ -109,6 +109,7 @@ class SequentialPlanner {
   PlanningProblem problem_;
   std::vector<Row> rows_;  // By head_layers.
   std::vector<Coder> coders_;
+  double input_decode_s_ = 0;  // On the device, unless inputs are sent as they came.
 };
 
 /// How hard plan_dag tries where it can't be exact.

@@ -113,8 +113,9 @@ struct Answer {
 ///
 /// An input that the model takes as a tensor of f32 may come as an EncodedPicture (encoded_picture.hpp), of the size of
 /// the model's example input; all pictures of one inference with one codec. Where the inputs go to a worker whole, its
-/// file travels as it is, whatever the session's codec, and the worker decodes it; otherwise the device does. Either
-/// way the model gets the bits of EncodedPicture::decode.
+/// file travels as it is, whatever the session's codec, and the worker decodes it; otherwise the device does, as well
+/// as where a plan that knows of the files (CodecProfile::inputs_arrive) wants so. Either way the model gets the bits
+/// of EncodedPicture::decode, up to what the session's codec changes of tensors.
 ///
 /// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a picture of another size; a shape
 /// that an operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
