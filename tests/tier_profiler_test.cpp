@@ -15,7 +15,9 @@
 
 #include "error_of.hpp"
 #include "hooked_model.hpp"
+#include "picture_samples.hpp"
 #include "served_model.hpp"
+#include "splitnet/calibration.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/planner.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -79,6 +81,21 @@ TEST_F(TierProfiler, MeasuresAllThatAPlanNeeds) {
   EXPECT_EQ(problem.tiers[0].profile.codecs.size(), 1U);
   EXPECT_EQ(problem.tiers[1].profile.codecs.size(), 1U);
   EXPECT_NO_THROW((void)SequentialPlanner(problem).plan(Objective::latency));
+}
+
+TEST_F(TierProfiler, MeasuresTheDecodingOfInputsThatArrive) {
+  const auto model = testing::ArithmeticModel::make({.seed = 9, .sizes = {1, 3, 24, 40}});
+  worker_->add_model("pictures", model);
+  TwoTierOptions options;
+  options.link = some_link;
+  const auto file = testing::file_of("jpeg", testing::smooth_picture(3, 24, 40));
+  options.codecs.push_back(profile_of_files(*model, {EncodedPicture::of(file, "mean=0;std=1")}));
+  const auto problem = profile_two_tiers(*model, *connection_, options);
+  for (const Tier& tier : problem.tiers) {
+    ASSERT_EQ(tier.profile.codecs.size(), 1U);
+    EXPECT_EQ(tier.profile.codecs.front().codec, "jpeg:mean=0;std=1");
+  }
+  EXPECT_GT(SequentialPlanner(problem).plan(Objective::latency).device_only->cost.stages.front().input_decode_s, 0);
 }
 
 TEST_F(TierProfiler, TakesWhatIsGivenInsteadOfMeasuring) {
