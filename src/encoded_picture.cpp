@@ -65,6 +65,7 @@ std::optional<EncodedPicture> EncodedPicture::in(const Value& value) {
   const auto* file = pair->items[1].get_if<Tensor>();
   if (codec == nullptr || file == nullptr) return std::nullopt;
   if (file->dtype != DType::u8 || file->sizes.size() != 1 || !file->is_contiguous()) return std::nullopt;
+  file->validate();
   const auto colon = codec->find(':');
   auto picture = opened(*file, colon == std::string::npos ? "" : codec->substr(colon + 1));
   if (picture.codec != *codec) wrong("found a picture for codec " + picture.codec + ", expected " + *codec);

@@ -12,11 +12,14 @@
 ///   input_decode = load_factor · bytes of f32 inputs / decode_bytes_per_s of the device, where inputs arrive encoded
 ///                  (CodecProfile::inputs_arrive) and are not sent as they came; otherwise 0
 ///   hop_i = encode + overhead_s + rtt_s + bytes_up/up_bytes_per_s + decode + bytes_down/down_bytes_per_s
-///   latency = input_decode + Σ compute_i + Σ hop_i + Σ remote tiers (cold_start_probability·cold_start_s +
-///   queue_wait_s) period  = max over stages (decode + compute + encode, input_decode included) and over links, each
-///   direction by itself throughput = 1 / period, when inferences are pipelined energy  = compute_watt·(input_decode +
-///   compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s + idle_watt·(the rest of latency) dollars = Σ
-///   remote tiers: request_dollar + ⌈compute / billing_unit_s⌉·billing_unit_s·memory_gigabyte·gigabyte_second_dollar
+///   latency = input_decode + Σ compute_i + Σ hop_i
+///             + Σ remote tiers (cold_start_probability·cold_start_s + queue_wait_s)
+///   period  = max over stages (decode + compute + encode, with input_decode) and over links, each direction by itself
+///   throughput = 1 / period, when inferences are pipelined
+///   energy  = compute_watt·(input_decode + compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s
+///             + idle_watt·(the rest of latency)
+///   billed  = ⌈compute / billing_unit_s⌉·billing_unit_s
+///   dollars = Σ remote tiers: request_dollar + billed·memory_gigabyte·gigabyte_second_dollar
 ///             + bytes_down·egress_dollar_per_byte
 ///   memory_i = Σ parameter_bytes of its layers + max peak_bytes of its layers
 ///
