@@ -35,6 +35,7 @@ Boundary boundary_of(const LayerGraph& graph, const std::vector<bool>& in_head) 
     boundary.raw_bytes += value.bytes;
     if (is_float(value)) boundary.float_bytes += value.bytes;
     boundary.only_inputs = boundary.only_inputs && is_input(value);
+    boundary.has_inputs = boundary.has_inputs || is_input(value);
   }
   return boundary;
 }
@@ -43,7 +44,7 @@ Boundary boundary_of(const LayerGraph& graph, const std::vector<bool>& in_head) 
 // stretch begins, taken away where it ends, and summed up along the way.
 std::vector<Boundary> sequential_boundaries(const LayerGraph& graph) {
   struct Change {
-    std::int64_t raw = 0, floats = 0, down = 0, made_by_layers = 0;
+    std::int64_t raw = 0, floats = 0, down = 0, made_by_layers = 0, inputs = 0;
   };
   const std::size_t layers = graph.layers.size();
   std::vector<Change> changes(layers + 2);
@@ -56,16 +57,16 @@ std::vector<Boundary> sequential_boundaries(const LayerGraph& graph) {
     if (value.consumers.empty()) continue;
     const std::size_t end = *std::max_element(value.consumers.begin(), value.consumers.end()) + 1;
     const std::int64_t floats = is_float(value) ? value.bytes : 0;
-    const std::int64_t made = is_input(value) ? 0 : 1;
-    changes[first].raw += value.bytes, changes[first].floats += floats, changes[first].made_by_layers += made;
-    changes[end].raw -= value.bytes, changes[end].floats -= floats, changes[end].made_by_layers -= made;
+    const auto kind = is_input(value) ? &Change::inputs : &Change::made_by_layers;
+    changes[first].raw += value.bytes, changes[first].floats += floats, changes[first].*kind += 1;
+    changes[end].raw -= value.bytes, changes[end].floats -= floats, changes[end].*kind -= 1;
   }
   std::vector<Boundary> boundaries(layers + 1);
   Change now;
   for (std::size_t i = 0; i <= layers; ++i) {
     now.raw += changes[i].raw, now.floats += changes[i].floats, now.down += changes[i].down;
-    now.made_by_layers += changes[i].made_by_layers;
-    boundaries[i] = {now.raw, now.floats, now.down, now.made_by_layers == 0};
+    now.made_by_layers += changes[i].made_by_layers, now.inputs += changes[i].inputs;
+    boundaries[i] = {now.raw, now.floats, now.down, now.made_by_layers == 0, now.inputs > 0};
   }
   return boundaries;
 }

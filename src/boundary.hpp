@@ -14,6 +14,7 @@ struct Boundary {
   std::int64_t float_bytes = 0;  ///< Of them f32 tensors, which codecs encode.
   std::int64_t down_bytes = 0;   ///< Results that are made behind the cut and come back.
   bool only_inputs = true;       ///< Nothing that a layer made crosses.
+  bool has_inputs = false;       ///< One of the model's inputs crosses.
 
   /// On the wire with a codec of this ratio.
   [[nodiscard]] double coded_bytes(double ratio) const {

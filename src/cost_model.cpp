@@ -2,6 +2,8 @@
 #include "splitnet/cost_model.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -100,6 +102,19 @@ void check_codecs(const PlanningProblem& problem) {
   if (!has_raw) wrong("codecs: raw is not among them");
 }
 
+void check_leakages(const PlanningProblem& problem) {
+  std::set<std::pair<LayerSet, std::string>> seen;
+  for (const LeakageProfile& leakage : problem.leakages) {
+    const std::string name =
+        "leakage of codec " + leakage.codec + " behind " + std::to_string(leakage.head.size()) + " layers: ";
+    if (problem.graph.resolve(Cut::of(leakage.head)) != leakage.head) {
+      wrong(name + "the layers are not sorted or repeat");
+    }
+    if (std::isnan(leakage.psnr_db)) wrong(name + "psnr_db is nan, expected a number");
+    if (!seen.emplace(leakage.head, leakage.codec).second) wrong(name + "given twice");
+  }
+}
+
 /// Of the profiles with this name the one for the cut, if there is one.
 const CodecProfile& find_codec(const PlanningProblem& problem, const std::string& name, const LayerSet& head) {
   const CodecProfile* found = nullptr;
@@ -165,6 +180,7 @@ void PlanningProblem::validate() const {
   for (std::size_t i = 0; i < tiers.size(); ++i) check_tier(tiers[i], i, graph);
   check_links(*this);
   check_codecs(*this);
+  check_leakages(*this);
   check_not_negative("power.compute_watt", power.compute_watt);
   check_not_negative("power.transmit_watt", power.transmit_watt);
   check_not_negative("power.idle_watt", power.idle_watt);

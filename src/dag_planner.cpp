@@ -3,7 +3,8 @@
 // per codec finds the best head without constraints. With them the problem is NP-hard: small graphs are searched
 // whole; for larger ones Lagrangian relaxation moves the constraints into the costs, with multipliers that a
 // subgradient method (Held, Wolfe and Crowder 1974) improves. Each multiplier gives a lower bound for all plans, which
-// certifies how far the best head found can be from the best there is.
+// certifies how far the best head found can be from the best there is. A bound on leakage leaves few heads: those that
+// were measured.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -133,7 +134,9 @@ class DagSearch {
         continue;
       }
       consider(Marks(layers(), false), codec);
-      if (is_complete()) {
+      if (constraints_.max_leakage_psnr_db) {
+        consider_measured(codec);
+      } else if (is_complete()) {
         enumerate(codec);
       } else {
         relax(codec);
@@ -144,8 +147,10 @@ class DagSearch {
   [[nodiscard]] std::vector<Candidate> take_candidates() { return std::move(candidates_); }
   /// No plan is better than this.
   [[nodiscard]] double bound() const { return bound_; }
-  /// All closed sets were looked at.
-  [[nodiscard]] bool is_complete() const { return layers() <= options_.exact_layers && !is_additive(); }
+  /// All closed sets were looked at that may be allowed.
+  [[nodiscard]] bool is_complete() const {
+    return constraints_.max_leakage_psnr_db || (layers() <= options_.exact_layers && !is_additive());
+  }
 
  private:
   [[nodiscard]] std::size_t layers() const { return problem_.graph.layers.size(); }
@@ -179,6 +184,13 @@ class DagSearch {
     for (std::size_t i = 0; i + 1 < layers(); ++i) {
       in_head[i] = true;
       consider(in_head, codec);
+    }
+  }
+
+  /// A bound on leakage allows no other heads.
+  void consider_measured(const CodecProfile& codec) {
+    for (const LeakageProfile& leakage : problem_.leakages) {
+      if (leakage.codec == codec.name) consider(detail::marks_of(leakage.head, layers()), codec);
     }
   }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plan::explain: a table for people.
 #include <algorithm>
-#include <iomanip>
-#include <sstream>
+#include <optional>
 #include <string>
 
+#include "boundary.hpp"
 #include "cost_terms.hpp"
 #include "planning.hpp"
 #include "splitnet/planner.hpp"
@@ -62,6 +62,19 @@ std::string value_text(const Candidate& candidate, Objective objective) {
   return short_number(value_of(candidate.cost, objective) * (is_time ? 1e3 : 1)) + unit_of(objective);
 }
 
+/// The most that an attack rebuilt behind any hop; "?" where one has no figure.
+std::string leakage_text(const PlanningProblem& problem, const Assignment& assignment) {
+  std::optional<double> most;
+  for (std::size_t hop = 0; hop < assignment.heads.size(); ++hop) {
+    const LayerSet& head = assignment.heads[hop];
+    const auto boundary = detail::boundary_of(problem.graph, detail::marks_of(head, problem.graph.layers.size()));
+    const auto known = detail::leakage_psnr_db(problem, head, boundary, assignment.codecs[hop]);
+    if (!known) return "?";
+    most = std::max(most.value_or(*known), *known);
+  }
+  return most ? short_number(*most) : "";
+}
+
 /// One line of cells for a candidate; the terms of several hops are added up.
 std::vector<std::string> cells_of(const PlanningProblem& problem, const Candidate& candidate) {
   const Cost& cost = candidate.cost;
@@ -94,6 +107,7 @@ std::vector<std::string> cells_of(const PlanningProblem& problem, const Candidat
           short_number(cost.energy_joule),
           short_number(cost.dollars),
           short_number(cost.accuracy_loss),
+          leakage_text(problem, candidate.assignment),
           candidate.violates};
 }
 
@@ -158,9 +172,10 @@ std::string why_not(const PlanningProblem& problem, const Plan& plan) {
 }  // namespace
 
 std::string Plan::explain(const PlanningProblem& problem, std::size_t rows) const {
-  std::vector<std::vector<std::string>> lines{
-      {"plan", "latency ms", "device ms", "encode ms", "rtt+overhead ms", "up ms", "decode ms", "remote ms", "down ms",
-       "start ms", "period ms", "boundary B", "sent B", "energy J", "dollars", "accuracy loss", "breaks"}};
+  std::vector<std::vector<std::string>> lines{{"plan", "latency ms", "device ms", "encode ms", "rtt+overhead ms",
+                                               "up ms", "decode ms", "remote ms", "down ms", "start ms", "period ms",
+                                               "boundary B", "sent B", "energy J", "dollars", "accuracy loss",
+                                               "leakage dB", "breaks"}};
   for (std::size_t i = 0; i < std::min(rows, candidates.size()); ++i) lines.push_back(cells_of(problem, candidates[i]));
   std::string text = "objective: " + std::string(to_string(objective)) + "\n";
   if (const auto* form = detail::arriving(problem)) {

@@ -43,6 +43,7 @@ void Constraints::validate() const {
   check(max_energy_joule, "max_energy_joule");
   check(max_dollars, "max_dollars");
   check(max_accuracy_loss, "max_accuracy_loss");
+  check(max_leakage_psnr_db, "max_leakage_psnr_db");
 }
 
 namespace detail {
@@ -76,6 +77,23 @@ std::string memory_violation(const PlanningProblem& problem, const Cost& cost) {
   return {};
 }
 
+std::string leakage_violation(const PlanningProblem& problem, const Constraints& constraints,
+                              const Assignment& assignment) {
+  if (!constraints.max_leakage_psnr_db) return {};
+  for (std::size_t hop = 0; hop < assignment.heads.size(); ++hop) {
+    const LayerSet& head = assignment.heads[hop];
+    const auto boundary = boundary_of(problem.graph, marks_of(head, problem.graph.layers.size()));
+    const auto psnr_db = leakage_psnr_db(problem, head, boundary, assignment.codecs[hop]);
+    if (may_leak(constraints, psnr_db)) continue;
+    return found_and_allowed("max_leakage_psnr_db",
+                             psnr_db               ? short_number(*psnr_db)
+                             : boundary.has_inputs ? "an input itself"
+                                                   : "no statement",
+                             short_number(*constraints.max_leakage_psnr_db));
+  }
+  return {};
+}
+
 std::string kind_of(const std::string& violation) {
   return violation.substr(0, violation.find(':'));
 }
@@ -100,6 +118,18 @@ bool is_baseline(const Candidate& candidate) {
 
 }  // namespace
 
+std::optional<double> leakage_psnr_db(const PlanningProblem& problem, const LayerSet& head, const Boundary& boundary,
+                                      const std::string& codec) {
+  if (boundary.has_inputs) return std::nullopt;
+  const auto found = std::find_if(problem.leakages.begin(), problem.leakages.end(),
+                                  [&](const auto& known) { return known.codec == codec && known.head == head; });
+  return found == problem.leakages.end() ? std::nullopt : std::optional(found->psnr_db);
+}
+
+bool may_leak(const Constraints& constraints, const std::optional<double>& psnr_db) {
+  return !constraints.max_leakage_psnr_db || (psnr_db && *psnr_db <= *constraints.max_leakage_psnr_db);
+}
+
 std::string violation_of(const PlanningProblem& problem, const Constraints& constraints, const Assignment& assignment,
                          const Cost& cost) {
   if (auto memory = memory_violation(problem, cost); !memory.empty()) return memory;
@@ -118,7 +148,7 @@ std::string violation_of(const PlanningProblem& problem, const Constraints& cons
     return "min_head_layers: found " + std::to_string(assignment.heads.front().size()) + ", wanted " +
            std::to_string(constraints.min_head_layers);
   }
-  return {};
+  return leakage_violation(problem, constraints, assignment);
 }
 
 Candidate make_candidate(const PlanningProblem& problem, const Constraints& constraints, Assignment assignment) {

@@ -2,9 +2,11 @@
 // What all planners do with a candidate. Private.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "boundary.hpp"
 #include "splitnet/planner.hpp"
 
 namespace splitnet::detail {
@@ -14,6 +16,13 @@ void check_two_tiers(const PlanningProblem& problem);
 
 /// The layers 0 … count−1.
 LayerSet first_layers(std::size_t count);
+
+/// What is known of sending this boundary with this codec: a PSNR in dB; nothing when an input crosses itself, or no
+/// attack made a statement.
+std::optional<double> leakage_psnr_db(const PlanningProblem& problem, const LayerSet& head, const Boundary& boundary,
+                                      const std::string& codec);
+/// Whether Constraints::max_leakage_psnr_db lets what leaks so cross.
+bool may_leak(const Constraints& constraints, const std::optional<double>& psnr_db);
 
 /// The first constraint that this candidate breaks, with found and allowed; empty: none.
 std::string violation_of(const PlanningProblem& problem, const Constraints& constraints, const Assignment& assignment,

@@ -72,6 +72,11 @@ SequentialPlanner::SequentialPlanner(PlanningProblem problem, const IsLegal& is_
     rows_[i].legal = i == layers || !is_legal || is_legal({detail::first_layers(i)});
   }
   input_decode_s_ = detail::input_decode_s(problem_);
+  for (std::size_t i = 0; i < layers; ++i) {
+    for (const CodecProfile& codec : problem_.codecs) {
+      leakages_db_.push_back(detail::leakage_psnr_db(problem_, detail::first_layers(i), rows_[i].boundary, codec.name));
+    }
+  }
   for (const CodecProfile& codec : problem_.codecs) {
     const auto* device = detail::speed_of(problem_.tiers[0], codec.name);
     const auto* worker = detail::speed_of(problem_.tiers[1], codec.name);
@@ -122,6 +127,7 @@ std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective obj
     for (std::size_t c = 0; c < coders_.size(); ++c) {
       const CodecProfile& codec = problem_.codecs[c];
       if (!detail::applies(codec, row.boundary, i)) continue;
+      if (!detail::may_leak(constraints, leakages_db_[i * coders_.size() + c])) continue;
       const double encode = conditions.device_load_factor * floats * coders_[c].encode_s_per_byte;
       const double decode = conditions.worker_load_factor * floats * coders_[c].decode_s_per_byte;
       const double up = row.boundary.coded_bytes(codec.ratio) * up_s_per_byte;

@@ -64,6 +64,7 @@ class TierSearch {
         boundaries_(detail::sequential_boundaries(problem.graph)) {
     choose_criteria(objectives);
     add_up();
+    look_up_leakages();
     starts_.resize((layers_ + 1) * tiers_);
     sends_.resize((layers_ + 1) * tiers_ * problem.codecs.size());
   }
@@ -114,6 +115,18 @@ class TierSearch {
         const auto* speed = detail::speed_of(problem_.tiers[tier], codec.name);
         const double factor = problem_.tiers[tier].load_factor;
         encode_s_per_byte_.push_back(speed == nullptr || codec.inputs_arrive ? 0 : factor / speed->encode_bytes_per_s);
+      }
+    }
+  }
+
+  void look_up_leakages() {
+    may_send_.assign(layers_ * problem_.codecs.size(), true);
+    if (!constraints_.max_leakage_psnr_db) return;
+    for (std::size_t done = 0; done < layers_; ++done) {
+      const LayerSet head = detail::first_layers(done);
+      for (std::size_t codec = 0; codec < problem_.codecs.size(); ++codec) {
+        const auto known = detail::leakage_psnr_db(problem_, head, boundaries_[done], problem_.codecs[codec].name);
+        may_send_[done * problem_.codecs.size() + codec] = detail::may_leak(constraints_, known);
       }
     }
   }
@@ -192,6 +205,7 @@ class TierSearch {
                   double money) {
     const auto& boundary = boundaries_[end];
     if (!detail::applies(problem_.codecs[codec], boundary, end, tier)) return;
+    if (!may_send_[end * problem_.codecs.size() + codec]) return;
     const double decode = problem_.codecs[codec].inputs_arrive ? 0 : input_decode_s(tier);
     const double encode =
         static_cast<double>(boundary.float_bytes) * encode_s_per_byte_[tier * problem_.codecs.size() + codec];
@@ -266,6 +280,7 @@ class TierSearch {
   std::vector<std::int64_t> parameters_;    // Sum over the first layers.
   std::vector<double> encode_s_per_byte_;   // By tier and codec.
   double input_decode_s_ = 0;
+  std::vector<bool> may_send_;  // By layers done and codec: as little as is allowed leaks.
   std::vector<Step> steps_;
   std::vector<std::vector<Label>> starts_;  // By place: what may begin a stage there.
   std::vector<std::vector<Label>> sends_;   // By place and codec: what may be sent from there.
@@ -314,6 +329,7 @@ std::string all_constraints(const PlanningProblem& problem, const Constraints& c
   name(constraints.max_energy_joule.has_value(), "max_energy_joule");
   name(constraints.max_dollars.has_value(), "max_dollars");
   name(constraints.max_accuracy_loss.has_value(), "max_accuracy_loss");
+  name(constraints.max_leakage_psnr_db.has_value(), "max_leakage_psnr_db");
   name(constraints.min_head_layers > 0, "min_head_layers");
   for (std::size_t tier = 0; tier < problem.tiers.size(); ++tier) {
     name(problem.tiers[tier].memory_bytes.has_value(), "memory_bytes of tier " + std::to_string(tier));
@@ -333,7 +349,8 @@ std::string why_infeasible(const PlanningProblem& problem, Objective objective, 
       {&Constraints::max_period_s, "max_period_s"},
       {&Constraints::max_energy_joule, "max_energy_joule"},
       {&Constraints::max_dollars, "max_dollars"},
-      {&Constraints::max_accuracy_loss, "max_accuracy_loss"}};
+      {&Constraints::max_accuracy_loss, "max_accuracy_loss"},
+      {&Constraints::max_leakage_psnr_db, "max_leakage_psnr_db"}};
   for (const auto& [bound, name] : bounds) {
     if (!(constraints.*bound)) continue;
     Constraints looser = constraints;

@@ -123,6 +123,7 @@ PlanningProblem profile_two_tiers(const Model& model, Connection& connection, co
   device.profile = device_profile_of(model, options);
   auto problem = PlanningProblem::two_tier(model.layers(), std::move(device), std::move(worker), link);
   problem.codecs = options.codecs;
+  problem.leakages = options.leakages;
   problem.power = options.power;
   problem.validate();
   return problem;

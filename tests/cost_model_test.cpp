@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
@@ -203,6 +204,9 @@ TEST(PlanningProblem, NamesTheFieldThatIsWrong) {
   EXPECT_TRUE(refuses("links", [](auto& p) { p.links.clear(); }));
   EXPECT_TRUE(refuses("raw is not among them", [](auto& p) { p.codecs.erase(p.codecs.begin()); }));
   EXPECT_TRUE(refuses("ratio", [](auto& p) { p.codecs[1].ratio = 0; }));
+  EXPECT_TRUE(refuses("not sorted", [](auto& p) { p.leakages = {{{1, 0}, "raw", 20}}; }));
+  EXPECT_TRUE(refuses("psnr_db is nan", [](auto& p) { p.leakages = {{{0}, "raw", std::nan("")}}; }));
+  EXPECT_TRUE(refuses("given twice", [](auto& p) { p.leakages = {{{0}, "raw", 20}, {{0}, "raw", 30}}; }));
   EXPECT_TRUE(refuses("how fast", [](auto& p) { p.tiers[1].profile.codecs.clear(); }));
   EXPECT_TRUE(refuses("compute_watt", [](auto& p) { p.power.compute_watt = -1; }));
   EXPECT_TRUE(refuses("time_s", [](auto& p) { p.tiers[0].profile.layers[1].time_s = -1; }));
@@ -223,6 +227,7 @@ TEST(Boundary, TheSequentialOnesAreThoseOfEachHead) {
       EXPECT_EQ(boundaries[i].float_bytes, expected.float_bytes);
       EXPECT_EQ(boundaries[i].down_bytes, expected.down_bytes);
       EXPECT_EQ(boundaries[i].only_inputs, expected.only_inputs);
+      EXPECT_EQ(boundaries[i].has_inputs, expected.has_inputs);
       if (i < in_head.size()) in_head[i] = true;
     }
   }

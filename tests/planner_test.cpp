@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <optional>
@@ -25,6 +26,25 @@ struct Priced {
   Cost cost;
 };
 
+/// Every hop was measured, leaks little enough, and no input crosses.
+bool leaks_little(const PlanningProblem& problem, double max_psnr_db, const Assignment& plan) {
+  for (std::size_t hop = 0; hop < plan.heads.size(); ++hop) {
+    const LayerSet& head = plan.heads[hop];
+    const bool is_measured = std::any_of(problem.leakages.begin(), problem.leakages.end(), [&](const auto& known) {
+      return known.head == head && known.codec == plan.codecs[hop] && known.psnr_db <= max_psnr_db;
+    });
+    const bool input_crosses =
+        std::any_of(problem.graph.values.begin(), problem.graph.values.end(), [&](const GraphValue& value) {
+          return value.producer == GraphValue::from_input &&
+                 std::any_of(value.consumers.begin(), value.consumers.end(), [&](std::size_t layer) {
+                   return std::find(head.begin(), head.end(), layer) == head.end();
+                 });
+        });
+    if (!is_measured || input_crosses) return false;
+  }
+  return true;
+}
+
 bool keeps_to(const PlanningProblem& problem, const Constraints& constraints, const Priced& plan) {
   const auto within = [](const std::optional<double>& bound, double found) { return !bound || found <= *bound; };
   for (const StageCost& stage : plan.cost.stages) {
@@ -37,7 +57,8 @@ bool keeps_to(const PlanningProblem& problem, const Constraints& constraints, co
          within(constraints.max_energy_joule, plan.cost.energy_joule) &&
          within(constraints.max_dollars, plan.cost.dollars) &&
          within(constraints.max_accuracy_loss, plan.cost.accuracy_loss) &&
-         (heads.empty() || heads.front().size() >= constraints.min_head_layers);
+         (heads.empty() || heads.front().size() >= constraints.min_head_layers) &&
+         (!constraints.max_leakage_psnr_db || leaks_little(problem, *constraints.max_leakage_psnr_db, plan.assignment));
 }
 
 /// The least value of the objective among the plans that keep to the constraints.
@@ -283,6 +304,27 @@ TEST(ParetoFront, IsWhatBruteForceLeavesUndominated) {
   }
 }
 
+// ---- what may leak --------------------------------------------------------------------------------
+
+/// By far more layers than plan_dag looks at one by one, and with little to choose from: exact all the same.
+TEST(PlanDag, IsExactUnderABoundOnLeakage) {
+  std::size_t splits = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    RandomProblems random(seed);
+    const auto problem = random.problem(random.dag(12), 2);
+    const auto plans = every_dag_plan(problem);
+    auto constraints = random.constraints(plans[random.below(plans.size())].cost);
+    constraints.max_leakage_psnr_db = random.between(15, 45);
+    const Objective objective = kObjectives[random.below(4)];
+    const Plan plan = plan_dag(problem, objective, constraints, {}, {.exact_layers = 0});
+    expect_optimal(problem, objective, constraints, plans, plan);
+    splits += plan.chosen && !plan.chosen->assignment.heads.empty() ? 1 : 0;
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(splits, 10U);
+}
+
 // ---- refused cuts, and answers that are not a split -----------------------------------------------
 
 TEST(Planners, NeverChooseWhatTheModelRefuses) {
@@ -343,6 +385,42 @@ TEST(Planners, NameTheConstraintThatNoPlanKeepsTo) {
   }
 }
 
+TEST(Planners, SendOnlyWhatWasMeasuredToLeakLittle) {
+  auto problem = photo_problem(5e6);
+  problem.leakages = {{first_layers(2), "raw", 18}, {first_layers(3), "raw", 31.5}, {{}, "raw", 10}};
+  Constraints constraints;
+  const auto all_plans = [&] {
+    return std::vector<Plan>{plan_sequential(problem, Objective::latency, constraints),
+                             plan_dag(problem, Objective::latency, constraints),
+                             plan_tiers(problem, Objective::latency, constraints)};
+  };
+  const auto expect_heads = [&](const std::vector<LayerSet>& heads) {
+    for (const Plan& plan : all_plans()) {
+      ASSERT_TRUE(plan.chosen);
+      EXPECT_EQ(plan.chosen->assignment.heads, heads);
+    }
+  };
+  constraints.max_leakage_psnr_db = 40;
+  expect_heads({first_layers(3)});
+  constraints.max_leakage_psnr_db = 20;
+  expect_heads({});
+  problem.tiers[0].profile.layers[3].time_s = 1;  // Now the device takes so long that a larger boundary pays.
+  problem.tiers[0].profile.pass_s += 1;
+  expect_heads({first_layers(2)});
+  const std::string text = all_plans().front().explain(problem);
+  EXPECT_NE(text.find("max_leakage_psnr_db: found 31.5, allowed 20"), std::string::npos) << text;
+  EXPECT_NE(text.find("max_leakage_psnr_db: found no statement, allowed 20"), std::string::npos) << text;
+  EXPECT_NE(text.find("max_leakage_psnr_db: found an input itself, allowed 20"), std::string::npos) << text;
+  constraints.max_leakage_psnr_db = 17;
+  constraints.max_latency_s = 0.5;
+  for (const Plan& plan : all_plans()) {
+    EXPECT_FALSE(plan.chosen);
+    EXPECT_NE(plan.infeasible.find("max_leakage_psnr_db"), std::string::npos) << plan.infeasible;
+  }
+  const auto tiers = plan_tiers(problem, Objective::latency, constraints);
+  EXPECT_NE(tiers.infeasible.find("max_leakage_psnr_db = 17"), std::string::npos) << tiers.infeasible;
+}
+
 TEST(Planners, RefuseBoundsThatAreNotNumbers) {
   Constraints constraints;
   constraints.max_energy_joule = std::nan("");
@@ -351,6 +429,10 @@ TEST(Planners, RefuseBoundsThatAreNotNumbers) {
   constraints.max_energy_joule = -1;
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "max_energy_joule",
                      [&] { (void)plan_tiers(photo_problem(1e6), Objective::latency, constraints); }));
+  constraints.max_energy_joule.reset();
+  constraints.max_leakage_psnr_db = std::nan("");
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "max_leakage_psnr_db",
+                     [&] { (void)plan_dag(photo_problem(1e6), Objective::latency, constraints); }));
 }
 
 // ---- inputs that arrive encoded ---------------------------------------------------------------------

@@ -146,6 +146,7 @@ class RandomProblems {
       problem.codecs.back().inputs_arrive = true;
     }
     problem.power = {between(1, 5), between(0.5, 3), between(0, 1)};
+    add_leakages(problem);
     return problem;
   }
 
@@ -159,10 +160,39 @@ class RandomProblems {
     if (one_in(3)) constraints.max_dollars = bound(near.dollars);
     if (one_in(4)) constraints.max_accuracy_loss = between(0, 0.03);
     if (one_in(4)) constraints.min_head_layers = below(4);
+    if (one_in(4)) constraints.max_leakage_psnr_db = between(15, 45);
     return constraints;
   }
 
  private:
+  /// Of some codecs behind what some layers need, which need not be sequential.
+  void add_leakages(PlanningProblem& problem) {
+    const auto& graph = problem.graph;
+    for (std::size_t last = 0; last + 1 < graph.layers.size(); ++last) {
+      std::vector<bool> in_head(graph.layers.size(), false);
+      in_head[last] = true;
+      LayerSet head;
+      for (std::size_t i = last + 1; i-- > 0;) {
+        if (!in_head[i]) continue;
+        head.insert(head.begin(), i);
+        for (const std::size_t before : graph.predecessors(i)) in_head[before] = true;
+      }
+      const auto add = [&](LeakageProfile leakage) {
+        const bool is_known = std::any_of(problem.leakages.begin(), problem.leakages.end(), [&](const auto& known) {
+          return known.head == leakage.head && known.codec == leakage.codec;
+        });
+        if (!is_known) problem.leakages.push_back(std::move(leakage));
+      };
+      for (const CodecProfile& codec : problem.codecs) {
+        if (!one_in(3)) add({head, codec.name, between(10, 50)});
+      }
+      head.resize(last + 1);
+      std::iota(head.begin(), head.end(), std::size_t{0});
+      if (one_in(2)) add({std::move(head), "raw", between(10, 50)});
+    }
+    if (one_in(4)) problem.leakages.push_back({{}, "half", 12});  // The input itself: of no use.
+  }
+
   std::int64_t size() { return static_cast<std::int64_t>(4 + 4 * below(5000)); }
 
   Tier tier(const LayerGraph& graph, std::size_t index) {

@@ -13,6 +13,7 @@
 #include "splitnet/error.hpp"
 #include "splitnet/layer_graph.hpp"
 #include "splitnet/layer_time_predictor.hpp"
+#include "splitnet/leakage.hpp"
 #include "splitnet/link_probe.hpp"
 #include "splitnet/link_profile.hpp"
 #include "splitnet/message.hpp"

@@ -89,6 +89,14 @@ struct CodecProfile {
   friend bool operator==(const CodecProfile&, const CodecProfile&) = default;
 };
 
+/// What an attack rebuilt of the inputs from what this codec makes of this cut's boundary; see leakage.hpp.
+struct LeakageProfile {
+  LayerSet head;
+  std::string codec = "raw";
+  double psnr_db = 0;  ///< Of the input that was rebuilt best; may be infinite.
+  friend bool operator==(const LeakageProfile&, const LeakageProfile&) = default;
+};
+
 /// Everything a planner needs. A plain value.
 struct PlanningProblem {
   LayerGraph graph;
@@ -97,6 +105,7 @@ struct PlanningProblem {
   std::vector<std::vector<std::optional<LinkProfile>>> links;
   std::vector<CodecProfile> codecs = {CodecProfile{}};
   DevicePower power;
+  std::vector<LeakageProfile> leakages = {};  ///< What is known; for Constraints::max_leakage_psnr_db.
 
   /// Device, worker and the link between them.
   static PlanningProblem two_tier(LayerGraph graph, Tier device, Tier worker, const LinkProfile& link);
@@ -104,7 +113,7 @@ struct PlanningProblem {
     return links[from][to - from - 1];
   }
   /// Throws invalid_argument (a field out of range, a matrix of the wrong shape, a codec without the tier's speed,
-  /// no raw codec …), incompatible (a profile of another model).
+  /// no raw codec, two leakages of one cut and codec …), incompatible (a profile of another model).
   void validate() const;
 };
 

@@ -48,6 +48,7 @@ struct TwoTierOptions {
   /// To choose from, with their effect on the model's answers. By default answers stay as they are.
   std::vector<CodecProfile> codecs = {CodecProfile{}};
   DevicePower power = {};
+  std::vector<LeakageProfile> leakages = {};  ///< For Constraints::max_leakage_psnr_db; see measure_leakage.
 
   ProfileOptions device_options = {};
   LinkProbeOptions link_options = {};
