@@ -25,7 +25,7 @@ using Examples = std::vector<std::vector<Value>>;
 
 constexpr const char* codecs[] = {"raw", "int8:per=channel", "int4:per=channel;lossless=zstd"};
 
-constexpr std::size_t attacked = 3;
+constexpr std::size_t attacked = 2;
 
 /// Squares of `side` pixels are cut out of all photos that the zoo has for the network.
 struct Network {
@@ -45,9 +45,9 @@ std::string in_zoo(const Network& network, const char* ending) {
 /// Each photo once.
 std::vector<at::Tensor> load_photos(const Network& network) {
   std::vector<at::Tensor> photos;
-  for (const char* ending : {".full.inputs.pt", ".other.inputs.pt"}) {
+  for (const char* ending : {".other.inputs.pt", ".full.inputs.pt"}) {
     const auto pictures = torch::jit::load(in_zoo(network, ending)).attr("v0").toTensor();
-    for (std::int64_t i = 0; i < pictures.size(0); ++i) {
+    for (std::int64_t i = pictures.size(0); i-- > 0;) {
       const auto photo = pictures.narrow(0, i, 1);
       const bool is_known = std::any_of(photos.begin(), photos.end(), [&](const auto& other) {
         return other.sizes() == photo.sizes() && other.equal(photo);
@@ -134,7 +134,7 @@ std::string measure(const Network& network, std::size_t steps) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  std::size_t steps = 300;
+  std::size_t steps = LeakageOptions{}.steps;
   for (int i = 1; i + 1 < argc; ++i) {
     if (std::strcmp(argv[i], "--steps") != 0) continue;
     steps = std::strtoul(argv[i + 1], nullptr, 10);

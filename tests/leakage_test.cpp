@@ -56,6 +56,7 @@ LeakageOptions options_for(std::vector<Cut> cuts, const std::vector<std::string>
   LeakageOptions options;
   options.cuts = std::move(cuts);
   options.codecs.clear();
+  options.steps = 300;
   for (const auto& name : codecs) options.codecs.push_back({.name = name});
   return options;
 }
