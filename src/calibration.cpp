@@ -14,10 +14,12 @@
 
 #include "boundary.hpp"
 #include "check_number.hpp"
+#include "closest_lead.hpp"
 #include "elements.hpp"
 #include "framed_picture.hpp"
 #include "picture_format.hpp"
 #include "picture_inputs.hpp"
+#include "refinement_choice.hpp"
 #include "splitnet/error.hpp"
 #include "statistics.hpp"
 #include "transform_codec.hpp"
@@ -262,6 +264,18 @@ std::size_t float_bytes(const std::vector<Value>& values) {
   return bytes;
 }
 
+/// One codec on some of a cut's examples.
+struct CodecRun {
+  std::string name;
+  CodecTables tables;
+  bool only_inputs = false;
+  std::vector<std::vector<Tensor>> outputs = {};  ///< Of each example.
+  std::vector<double> coded_bytes = {};           ///< Likewise; of tensors of f32.
+  std::vector<double> encode_s = {};
+  std::vector<double> decode_s = {};
+  std::size_t kept_exact = 0;  ///< Examples.
+};
+
 /// One cut: head, tail, and what crosses for every example.
 class CutCalibration {
  public:
@@ -315,27 +329,22 @@ class CutCalibration {
     return std::make_shared<const std::string>(detail::to_bytes(tables));
   }
 
-  /// On the examples from `first` on. Nothing when the codec takes none of the boundary.
-  [[nodiscard]] std::optional<CalibratedCodec> measure(const std::string& name, const CodecTables& tables,
-                                                       std::size_t first) const {
+  /// Of the examples from `first` up to `last`. Nothing when the codec takes none of the boundary.
+  [[nodiscard]] std::optional<CodecRun> run(const std::string& name, const CodecTables& tables, std::size_t first,
+                                            std::size_t last) const {
     const auto codec = CodecRegistry::with_defaults().make(name, tables);
     if (!codec || (codec->only_inputs() && !only_inputs_)) return std::nullopt;
-    EffectMeter meter(options_.output);
-    CalibratedCodec result;
-    double raw_bytes = 0;
-    double coded_bytes = 0;
-    std::vector<double> encode_s;
-    std::vector<double> decode_s;
+    CodecRun result{.name = name, .tables = tables, .only_inputs = codec->only_inputs()};
     bool takes_some = false;
-    for (std::size_t e = first; e < examples_.size(); ++e) {
+    for (std::size_t e = first; e < last; ++e) {
       const Example& example = examples_[e];
       const auto start = Clock::now();
       EncodedValues encoded = encode_values(*codec, example.boundary);
       const auto middle = Clock::now();
+      double coded_bytes = 0;
       for (std::size_t v = 0; v < example.boundary.size(); ++v) {
         const auto* tensor = example.boundary[v].get_if<Tensor>();
         if (tensor == nullptr || tensor->dtype != DType::f32) continue;
-        raw_bytes += static_cast<double>(tensor->packed_bytes());
         const auto& pair = encoded.values[v].get_if<Tuple>()->items;
         coded_bytes += static_cast<double>(pair[1].tensor().packed_bytes());
         takes_some = takes_some || *pair[0].get_if<bool>();
@@ -343,18 +352,81 @@ class CutCalibration {
       result.kept_exact += encoded.kept_exact > 0 ? 1 : 0;
       const auto decoding = Clock::now();
       const auto decoded = decode_values(*codec, std::move(encoded.values));
-      decode_s.push_back(std::chrono::duration<double>(Clock::now() - decoding).count());
-      encode_s.push_back(std::chrono::duration<double>(middle - start).count());
-      meter.add(example.outputs, run_tail(example, decoded), example.group, example.label);
+      result.decode_s.push_back(std::chrono::duration<double>(Clock::now() - decoding).count());
+      result.encode_s.push_back(std::chrono::duration<double>(middle - start).count());
+      result.coded_bytes.push_back(coded_bytes);
+      result.outputs.push_back(run_tail(example, decoded));
     }
     if (!takes_some) return std::nullopt;
+    return result;
+  }
+
+  /// What a run on the examples from `first` on says.
+  [[nodiscard]] CalibratedCodec judge(const CodecRun& run, std::size_t first) const {
+    EffectMeter meter(options_.output);
+    double raw_bytes = 0;
+    double coded_bytes = 0;
+    for (std::size_t i = 0; i < run.outputs.size(); ++i) {
+      const Example& example = examples_[first + i];
+      meter.add(example.outputs, run.outputs[i], example.group, example.label);
+      raw_bytes += static_cast<double>(float_bytes(example.boundary));
+      coded_bytes += run.coded_bytes[i];
+    }
+    CalibratedCodec result;
     result.effect = meter.finish();
+    result.kept_exact = run.kept_exact;
     const auto& accuracy = result.effect.accuracy;
     const double loss = accuracy ? std::max(0.0, accuracy->lost) : 1 - result.effect.agreement;
-    result.profile = {name, coded_bytes / raw_bytes, loss, codec->only_inputs(), head_layers_, tables};
+    result.profile = {.name = run.name,
+                      .ratio = coded_bytes / raw_bytes,
+                      .accuracy_loss = loss,
+                      .only_inputs = run.only_inputs,
+                      .head = head_layers_,
+                      .tables = run.tables};
     const auto bytes = static_cast<double>(float_bytes(examples_[first].boundary));
-    result.speed = {name, bytes / std::max(detail::median(encode_s), 1e-9),
-                    bytes / std::max(detail::median(decode_s), 1e-9)};
+    result.speed = {run.name, bytes / std::max(detail::median(run.encode_s), 1e-9),
+                    bytes / std::max(detail::median(run.decode_s), 1e-9)};
+    return result;
+  }
+
+  /// How close the answers of a run on the first examples are, and by how much they seem clearer than they are.
+  [[nodiscard]] detail::RefinementRung rung_of(const CodecRun& run) const {
+    detail::RefinementRung rung;
+    double raw_bytes = 0;
+    double coded_bytes = 0;
+    for (std::size_t i = 0; i < run.outputs.size(); ++i) {
+      const auto lead = detail::closest_lead(run.outputs[i].front(), options_.output);
+      rung.margins_nat.push_back(lead.margin_nat);
+      const Tensor& exact = examples_[i].outputs.front();
+      rung.overstated_nat.push_back(lead.margin_nat - detail::lead_nat(exact, options_.output, lead));
+      raw_bytes += static_cast<double>(float_bytes(examples_[i].boundary));
+      coded_bytes += run.coded_bytes[i];
+    }
+    rung.ratio = coded_bytes / raw_bytes;
+    return rung;
+  }
+
+  /// Both runs on the examples from `first` on.
+  [[nodiscard]] CalibratedCodec judge_refined(const CodecRun& coarse, const CodecRun& fine, double min_margin_nat,
+                                              std::size_t first) const {
+    const Refinement refinement{coarse.name, fine.name, min_margin_nat, options_.output, options_.output_slots.front()};
+    CodecRun both = coarse;
+    both.name = refinement.name();
+    std::size_t refined = 0;
+    for (std::size_t i = 0; i < both.outputs.size(); ++i) {
+      if (margin_nat(coarse.outputs[i].front(), options_.output) >= min_margin_nat) continue;
+      ++refined;
+      both.outputs[i] = fine.outputs[i];
+      both.coded_bytes[i] += fine.coded_bytes[i];
+    }
+    CalibratedCodec result = judge(both, first);
+    const double share = static_cast<double>(refined) / static_cast<double>(both.outputs.size());
+    const CodecSpeed second = judge(fine, first).speed;
+    const auto together = [&](double one, double other) { return 1 / (1 / one + share / other); };
+    result.speed.encode_bytes_per_s = together(result.speed.encode_bytes_per_s, second.encode_bytes_per_s);
+    result.speed.decode_bytes_per_s = together(result.speed.decode_bytes_per_s, second.decode_bytes_per_s);
+    result.profile.refinement = refinement;
+    result.profile.refined_share = share;
     return result;
   }
 
@@ -503,12 +575,23 @@ std::vector<std::string> picture_codecs(const CalibrationOptions& options) {
   return codecs;
 }
 
+bool has_classes(const CalibrationOptions& options) {
+  return options.output == OutputKind::logits || options.output == OutputKind::probabilities;
+}
+
+std::string transform_name(const std::string& tables, int coarseness) {
+  return "transform:tables=" + detail::digest_of_tables(tables) + ";coarseness=" + std::to_string(coarseness);
+}
+
 }  // namespace
 
 void CalibrationOptions::validate() const {
   detail::check_number(held_out > 0 && held_out < 1, "CalibrationOptions::held_out", held_out,
                        "a number between 0 and 1");
-  if (!labels.empty() && output != OutputKind::logits && output != OutputKind::probabilities) {
+  for (const double loss : refined_losses) {
+    detail::check_number(loss > 0 && loss < 1, "CalibrationOptions::refined_losses", loss, "numbers between 0 and 1");
+  }
+  if (!labels.empty() && !has_classes(*this)) {
     throw Error(ErrorCode::invalid_argument,
                 "CalibrationOptions::labels are there, expected logits or probabilities as output");
   }
@@ -531,19 +614,23 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
   const auto cuts = options.cuts.empty() ? default_cuts(model) : options.cuts;
   const auto [order, training] = split(examples.size(), options);
   const std::size_t held_out = examples.size() - training;
+  const bool refines = !options.refined_losses.empty() && options.output_slots.size() == 1 && has_classes(options);
   const std::size_t rungs = options.codecs.size() + options.coarsenesses.size();
   const auto pictures = picture_codecs(options);
-  const std::size_t total = cuts.size() * (examples.size() + rungs * held_out) +
-                            (pictures.empty() ? 0 : examples.size() + pictures.size() * held_out);
+  const std::size_t total =
+      cuts.size() * (examples.size() + rungs * held_out + (refines ? options.coarsenesses.size() * training : 0)) +
+      (pictures.empty() ? 0 : examples.size() + pictures.size() * held_out);
   std::size_t done = 0;
   const auto progress = [&](std::size_t passes) {
     done += passes;
     if (options.progress) options.progress(done, total);
   };
   std::vector<CalibratedCodec> result;
-  const auto keep = [&](std::optional<CalibratedCodec> found) {
-    if (found) result.push_back(std::move(*found));
+  const auto measure = [&](const CutCalibration& calibration, const std::string& codec, const CodecTables& tables) {
+    auto run = calibration.run(codec, tables, training, examples.size());
+    if (run) result.push_back(calibration.judge(*run, training));
     progress(held_out);
+    return run;
   };
   const auto add_examples = [&](CutCalibration& calibration) {
     for (const std::size_t i : order) {
@@ -555,7 +642,7 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
   if (!pictures.empty()) {
     CutCalibration calibration(model, {}, options);
     add_examples(calibration);
-    for (const std::string& codec : pictures) keep(calibration.measure(codec, nullptr, training));
+    for (const std::string& codec : pictures) measure(calibration, codec, nullptr);
     if (result.empty()) {
       throw Error(ErrorCode::invalid_argument, "CalibrationOptions::pixels is " + options.pixels +
                                                    ", and no input is a picture of f32 with so many channels");
@@ -564,13 +651,23 @@ std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std
   for (const Cut& cut : cuts) {
     CutCalibration calibration(model, model.layers().resolve(cut), options);
     add_examples(calibration);
-    for (const std::string& codec : options.codecs) keep(calibration.measure(codec, nullptr, training));
+    for (const std::string& codec : options.codecs) measure(calibration, codec, nullptr);
     const CodecTables tables = options.coarsenesses.empty() ? nullptr : calibration.train(training);
+    if (!tables) continue;
+    std::vector<CodecRun> runs;
+    std::vector<detail::RefinementRung> seen;  // The same codecs on the examples that the tables come from.
     for (const int coarseness : options.coarsenesses) {
-      if (!tables) break;
-      const std::string name =
-          "transform:tables=" + detail::digest_of_tables(*tables) + ";coarseness=" + std::to_string(coarseness);
-      keep(calibration.measure(name, tables, training));
+      auto run = measure(calibration, transform_name(*tables, coarseness), tables);
+      if (!run || !refines) continue;
+      seen.push_back(calibration.rung_of(*calibration.run(run->name, tables, 0, training)));
+      runs.push_back(std::move(*run));
+      progress(training);
+    }
+    for (const double loss : options.refined_losses) {
+      const auto choice = detail::choose_refinement(seen, loss);
+      if (!choice) continue;
+      result.push_back(
+          calibration.judge_refined(runs[choice->first], runs[choice->second], choice->min_margin_nat, training));
     }
   }
   return result;

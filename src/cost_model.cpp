@@ -73,6 +73,16 @@ void check_arrival(const PlanningProblem& problem, const CodecProfile& codec) {
     wrong(name + "and in " + first->name + " as well");
 }
 
+void check_refinement(const CodecProfile& codec) {
+  const std::string name = "codec " + codec.name + ": ";
+  check_number(codec.refined_share >= 0 && codec.refined_share <= (codec.refinement ? 1 : 0), name + "refined_share",
+               codec.refined_share, codec.refinement ? "0 … 1" : "0 without a refinement");
+  if (!codec.refinement) return;
+  codec.refinement->validate();
+  if (codec.name != codec.refinement->name()) wrong(name + "expected the name " + codec.refinement->name());
+  if (!codec.head) wrong(name + "a refinement needs the cut that its margin was found for");
+}
+
 void check_codecs(const PlanningProblem& problem) {
   bool has_raw = false;
   for (const CodecProfile& codec : problem.codecs) {
@@ -81,6 +91,7 @@ void check_codecs(const PlanningProblem& problem) {
     check_number(codec.accuracy_loss >= 0 && codec.accuracy_loss <= 1, name + "accuracy_loss", codec.accuracy_loss,
                  "0 … 1");
     if (codec.inputs_arrive) check_arrival(problem, codec);
+    check_refinement(codec);
     if (codec.name == "raw") {
       has_raw = true;
       if (codec.ratio != 1) wrong(name + "ratio is " + std::to_string(codec.ratio) + ", expected 1");

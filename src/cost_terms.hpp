@@ -88,6 +88,8 @@ inline HopCost hop_cost(const Tier& from, const Tier& to, const LinkProfile& lin
   hop.bytes_down = static_cast<double>(boundary.down_bytes);
   hop.up_s = hop.bytes_up / link.up_bytes_per_s;
   hop.down_s = hop.bytes_down / link.down_bytes_per_s;
+  const double requests = 1 + codec.refined_share;
+  for (double* const term : {&hop.overhead_s, &hop.rtt_s, &hop.bytes_down, &hop.down_s}) *term *= requests;
   const auto floats = static_cast<double>(boundary.float_bytes);
   if (const auto* speed = speed_of(from, codec.name); speed != nullptr && !codec.inputs_arrive)
     hop.encode_s = from.load_factor * floats / speed->encode_bytes_per_s;
@@ -106,12 +108,12 @@ class CostSum {
 
   void add_stage(std::size_t tier, const StageWork& work) {
     const Tier& where = problem_.tiers[tier];
-    const double compute = compute_s(where, work);
+    const double compute = requests_ * compute_s(where, work);
     cost_.stages.push_back({tier, compute, work.memory_bytes(), compute});
     cost_.latency_s += compute;
     if (tier == 0) return;
     cost_.start_s += start_s(where);
-    cost_.dollars += dollars_of(where.price, compute);
+    cost_.dollars += requests_ * dollars_of(where.price, compute / requests_);
   }
 
   void add_hop(std::size_t from, std::size_t to, const Boundary& boundary, const CodecProfile& codec) {
@@ -120,6 +122,7 @@ class CostSum {
     cost_.latency_s += hop_latency_s(hop);
     cost_.dollars += hop.bytes_down * problem_.tiers[to].price.egress_dollar_per_byte;
     cost_.accuracy_loss += codec.accuracy_loss;
+    requests_ = 1 + codec.refined_share;
     sends_as_it_came_ = sends_as_it_came_ || codec.inputs_arrive;
   }
 
@@ -146,6 +149,7 @@ class CostSum {
  private:
   const PlanningProblem& problem_;
   Cost cost_;
+  double requests_ = 1;  // For each inference, to the stages that follow.
   bool sends_as_it_came_ = false;
 };
 

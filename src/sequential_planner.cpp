@@ -100,7 +100,8 @@ std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective obj
   const DevicePower& power = problem_.power;
   const double up_s_per_byte = 1 / conditions.link.up_bytes_per_s;
   const double down_s_per_byte = 1 / conditions.link.down_bytes_per_s;
-  const double fixed_s = conditions.link.overhead_s + conditions.link.rtt_s + detail::start_s(worker);
+  const double trip_s = conditions.link.overhead_s + conditions.link.rtt_s;
+  const double start_s = detail::start_s(worker);
   const std::size_t layers = rows_.size() - 1;
   std::optional<Choice> best;
   const auto consider = [&](std::size_t head_layers, std::size_t codec, const Criteria& found) {
@@ -119,23 +120,29 @@ std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective obj
     if (!row.legal || !row.fits) continue;
     const double head =
         i == 0 ? 0 : conditions.device_load_factor * (row.head.time_s + device.profile.stage_overhead_s);
-    const double tail = conditions.worker_load_factor * (row.tail.time_s + worker.profile.stage_overhead_s);
+    const double tail_s = conditions.worker_load_factor * (row.tail.time_s + worker.profile.stage_overhead_s);
     const auto down_bytes = static_cast<double>(row.boundary.down_bytes);
-    const double down = down_bytes * down_s_per_byte;
-    const double money = detail::dollars_of(worker.price, tail) + down_bytes * worker.price.egress_dollar_per_byte;
+    const double down_s = down_bytes * down_s_per_byte;
+    const double money_per_request =
+        detail::dollars_of(worker.price, tail_s) + down_bytes * worker.price.egress_dollar_per_byte;
     const auto floats = static_cast<double>(row.boundary.float_bytes);
     for (std::size_t c = 0; c < coders_.size(); ++c) {
       const CodecProfile& codec = problem_.codecs[c];
       if (!detail::applies(codec, row.boundary, i)) continue;
       if (!detail::may_leak(constraints, leakages_db_[i * coders_.size() + c])) continue;
+      const double requests = 1 + codec.refined_share;
+      const double tail = requests * tail_s;
+      const double down = requests * down_s;
       const double encode = conditions.device_load_factor * floats * coders_[c].encode_s_per_byte;
       const double decode = conditions.worker_load_factor * floats * coders_[c].decode_s_per_byte;
       const double up = row.boundary.coded_bytes(codec.ratio) * up_s_per_byte;
       const double busy = (codec.inputs_arrive ? 0 : conditions.device_load_factor * input_decode_s_) + head + encode;
-      const double latency = busy + fixed_s + up + decode + tail + down;
+      const double latency = busy + requests * trip_s + start_s + up + decode + tail + down;
       const double energy =
           power.compute_watt * busy + power.transmit_watt * up + power.idle_watt * (latency - busy - up);
-      consider(i, c, {latency, std::max({busy, tail + decode, up, down}), energy, money, codec.accuracy_loss});
+      consider(i, c,
+               {latency, std::max({busy, tail + decode, up, down}), energy, requests * money_per_request,
+                codec.accuracy_loss});
     }
   }
   return best;

@@ -77,10 +77,15 @@ Route route_of(const SessionOptions& options) {
   if (options.objective) {
     require(!options.worker.empty() && options.workers.empty(),
             "SessionOptions: an objective is for one device and one worker; give worker");
-    require(!two_way_cut && options.cuts.empty() && options.codec == "raw",
+    require(!two_way_cut && options.cuts.empty() && options.codec == "raw" && !options.refinement,
             "SessionOptions: give either an objective, or cut and codec");
     check_objective(options);
     return {{options.worker}, {}};
+  }
+  if (options.refinement) {
+    require(!options.worker.empty(), "SessionOptions: a refinement is for one device and one worker; give worker");
+    require(options.codec == "raw", "SessionOptions: give either a codec or a refinement");
+    options.refinement->validate();
   }
   require(options.constraints == Constraints{}, "SessionOptions: constraints without an objective bind nothing");
   if (options.workers.empty() && options.cuts.empty()) {
@@ -126,9 +131,11 @@ struct Call {
   std::promise<Answer> promise;
   std::vector<Value> inputs;    // Of the head.
   std::vector<Value> boundary;  // Of the next hop.
+  std::vector<Value> again;     // The boundary once more, while its answer may be too close.
   std::string framed_for;       // The codec that the boundary is encoded with already; empty: it is not.
   std::vector<Value> slots;
   std::size_t kept_exact = 0;
+  bool refined = false;
   StepTimes times;
   Deadline deadline;
   std::stop_token stop;
@@ -179,6 +186,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   void take(Call& call, const StageInfo& info, std::vector<Value> outputs) const;
   void send(const CallPtr& call, std::size_t index);
   void receive(const CallPtr& call, std::size_t index, CallResult result);
+  bool asks_again(Call& call) const;
   void note_times(Call& call, const Message& reply) const;
   Answer answer(Call& call) const;
   void finish(const CallPtr& call, std::variant<Answer, Error> outcome);
@@ -190,11 +198,20 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   const SessionOptions options_;
   PlanningProblem problem_;  // With an objective.
   std::optional<Plan> plan_;
-  std::string codec_name_ = "raw";
+  /// A codec as requests name it.
+  struct NamedCodec {
+    std::string name = "raw";
+    std::shared_ptr<const Codec> codec = {};  // None for raw.
+  };
+  [[nodiscard]] NamedCodec make_codec(const std::string& name) const;
+  const NamedCodec& codec_of(const Call& call) const { return call.refined ? second_codec_ : codec_; }
+
+  NamedCodec codec_;
+  NamedCodec second_codec_;  // With a refinement.
+  std::optional<Refinement> refinement_;
   CodecTables codec_tables_;
-  std::shared_ptr<const Codec> codec_;  // None for raw.
-  bool inputs_arrive_ = false;          // The plan is for inputs that come in its codec: tensors travel raw.
-  bool decodes_pictures_ = false;       // The plan has the device decode what comes encoded.
+  bool inputs_arrive_ = false;     // The plan is for inputs that come in its codec: tensors travel raw.
+  bool decodes_pictures_ = false;  // The plan has the device decode what comes encoded.
   std::map<std::string, std::shared_ptr<Connection>> connections_;
   std::unique_ptr<Stage> head_;
   /// For each value of the first boundary the input that it is, when a worker gets inputs and nothing else.
@@ -221,15 +238,20 @@ void Session::Impl::open() {
   if (!model_) throw Error(ErrorCode::invalid_argument, "Session::open: no model");
   check(options_);
   Route route = route_of(options_);
-  codec_name_ = options_.codec;
+  codec_.name = options_.codec;
   codec_tables_ = options_.codec_tables;
+  refinement_ = options_.refinement;
   if (options_.objective) choose(route);
-  if (!inputs_arrive_) codec_ = options_.codec_registry.make(codec_name_, codec_tables_);
+  if (refinement_) {
+    codec_.name = refinement_->first_codec;
+    second_codec_ = make_codec(refinement_->second_codec);
+  }
+  if (!inputs_arrive_) codec_ = make_codec(codec_.name);
   const bool only_input =
       route.cuts.size() <= 1 && std::all_of(route.cuts.begin(), route.cuts.end(),
                                             [&](const Cut& cut) { return model_->layers().resolve(cut).empty(); });
-  require(!codec_ || !codec_->only_inputs() || only_input,
-          "SessionOptions: codec " + codec_name_ + " is for the model's inputs, and the cut sends what layers made");
+  require(!codec_.codec || !codec_.codec->only_inputs() || only_input,
+          "SessionOptions: codec " + codec_.name + " is for the model's inputs, and the cut sends what layers made");
   cut_stages(route);
   for (Hop& hop : hops_) {
     connect(hop.endpoint);
@@ -263,6 +285,10 @@ void Session::Impl::cut_stages(const Route& route) {
   }
 }
 
+Session::Impl::NamedCodec Session::Impl::make_codec(const std::string& name) const {
+  return {name, options_.codec_registry.make(name, codec_tables_)};
+}
+
 void Session::Impl::connect(const std::string& endpoint) {
   auto& connection = connections_[endpoint];
   if (!connection) connection = options_.registry.connect(endpoint, options_.connect);
@@ -288,21 +314,29 @@ void Session::Impl::choose(Route& route) {
     return;
   }
   route.cuts = {Cut::of(assignment.heads.front())};
-  codec_name_ = assignment.codecs.front();
+  codec_.name = assignment.codecs.front();
   for (const CodecProfile& codec : problem_.codecs) {
-    const bool is_chosen = codec.name == codec_name_;
-    if (is_chosen) codec_tables_ = codec.tables;  // The name says which: all have the same.
+    const bool is_chosen = codec.name == codec_.name && (!codec.head || *codec.head == assignment.heads.front());
+    if (is_chosen) {
+      codec_tables_ = codec.tables;
+      refinement_ = codec.refinement;
+    }
     inputs_arrive_ = inputs_arrive_ || (codec.inputs_arrive && is_chosen);
     decodes_pictures_ = decodes_pictures_ || (codec.inputs_arrive && !is_chosen);
   }
 }
 
 void Session::Impl::prepare(const Hop& hop) {
-  Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec_name_};
-  if (codec_tables_) request.values.emplace_back(detail::to_byte_tensor(*codec_tables_));
+  const auto deadline = Clock::now() + options_.prepare_timeout;
+  const auto prepare_for = [&](const std::string& codec) {
+    Message request;
+    request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec};
+    if (codec_tables_) request.values.emplace_back(detail::to_byte_tensor(*codec_tables_));
+    call_and_wait(*hop.connection, std::move(request), deadline);
+  };
   try {
-    call_and_wait(*hop.connection, std::move(request), Clock::now() + options_.prepare_timeout);
+    prepare_for(codec_.name);
+    if (refinement_) prepare_for(second_codec_.name);
   } catch (const Error& error) {
     throw at_worker(hop.endpoint, error);
   }
@@ -468,15 +502,18 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
     return;
   }
   const Hop& hop = hops_[index];
+  const NamedCodec& codec = codec_of(*call);
   Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run, codec_ ? codec_name_ : "raw"};
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run,
+                     codec.codec ? codec.name : "raw"};
   request.values = std::move(call->boundary);
+  if (refinement_ && !call->refined && call->framed_for.empty()) call->again = request.values;
   HopTimes times;
   if (!call->framed_for.empty()) {
     request.request.codec = std::exchange(call->framed_for, {});
-  } else if (codec_) {
+  } else if (codec.codec) {
     const auto start = Clock::now();
-    EncodedValues encoded = encode_values(*codec_, std::move(request.values));
+    EncodedValues encoded = encode_values(*codec.codec, std::move(request.values));
     request.values = std::move(encoded.values);
     call->kept_exact += encoded.kept_exact;
     times.encode_s = seconds_between(start, Clock::now());
@@ -502,7 +539,20 @@ void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult r
   } catch (const Error& error) {
     throw at_worker(hop.endpoint, error);
   }
-  send(call, index + 1);
+  if (!asks_again(*call)) return send(call, index + 1);
+  call->refined = true;
+  call->boundary = std::exchange(call->again, {});
+  send(call, index);
+}
+
+/// The answer is there, and too close.
+bool Session::Impl::asks_again(Call& call) const {
+  if (call.again.empty()) return false;
+  const auto* const output =
+      refinement_->output_slot < call.slots.size() ? call.slots[refinement_->output_slot].get_if<Tensor>() : nullptr;
+  require(output != nullptr, "Refinement::output_slot " + std::to_string(refinement_->output_slot) + " of " +
+                                 std::to_string(call.slots.size()) + " results is no tensor");
+  return margin_nat(*output, refinement_->output) < refinement_->min_margin_nat;
 }
 
 void Session::Impl::note_times(Call& call, const Message& reply) const {
@@ -522,7 +572,7 @@ void Session::Impl::note_times(Call& call, const Message& reply) const {
 }
 
 Answer Session::Impl::answer(Call& call) const {
-  Answer result{model_->result_shape().assemble(call.slots), std::move(call.times), call.kept_exact};
+  Answer result{model_->result_shape().assemble(call.slots), std::move(call.times), call.kept_exact, call.refined};
   StepTimes& times = result.times;
   for (const HopTimes& hop : times.hops) {
     times.encode_s += hop.encode_s;

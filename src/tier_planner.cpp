@@ -205,6 +205,7 @@ class TierSearch {
                   double money) {
     const auto& boundary = boundaries_[end];
     if (!detail::applies(problem_.codecs[codec], boundary, end, tier)) return;
+    if (problem_.codecs[codec].refinement) return;  // What follows would cost more than by itself.
     if (!may_send_[end * problem_.codecs.size() + codec]) return;
     const double decode = problem_.codecs[codec].inputs_arrive ? 0 : input_decode_s(tier);
     const double encode =

@@ -20,6 +20,30 @@ bool is_given(const DeviceProfile& profile) {
   return !profile.layers.empty();
 }
 
+/// A codec of a profile, and for which share of inferences it is used.
+struct Part {
+  std::string codec;
+  double share = 1;
+};
+std::vector<Part> parts_of(const CodecProfile& codec) {
+  if (!codec.refinement) return {{codec.name}};
+  return {{codec.refinement->first_codec}, {codec.refinement->second_codec, codec.refined_share}};
+}
+
+/// Speeds of the codec as a whole; `measure` gives those of one part.
+template <class Measure>
+CodecSpeed speed_of_parts(const CodecProfile& codec, Measure&& measure) {
+  double encode_s = 0;  // For each byte.
+  double decode_s = 0;
+  for (const Part& part : parts_of(codec)) {
+    if (part.codec == "raw") continue;
+    const CodecSpeed speed = measure(part.codec);
+    encode_s += part.share / speed.encode_bytes_per_s;
+    decode_s += part.share / speed.decode_bytes_per_s;
+  }
+  return {codec.name, 1 / encode_s, 1 / decode_s};
+}
+
 /// Before minutes are spent on measuring.
 void check_given(const Model& model, const TwoTierOptions& options) {
   for (const Tier* tier : {&options.device, &options.worker}) {
@@ -35,10 +59,12 @@ void check_given(const Model& model, const TwoTierOptions& options) {
   }
   if (options.link) options.link->validate();
   for (const CodecProfile& codec : options.codecs) {
-    const auto made = options.codec_registry.make(codec.name, codec.tables);
-    if (made && made->only_inputs() && !codec.only_inputs) {
-      throw Error(ErrorCode::invalid_argument,
-                  "codec " + codec.name + " is for inputs only, its CodecProfile::only_inputs does not say so");
+    for (const Part& part : parts_of(codec)) {
+      const auto made = options.codec_registry.make(part.codec, codec.tables);
+      if (made && made->only_inputs() && !codec.only_inputs) {
+        throw Error(ErrorCode::invalid_argument,
+                    "codec " + part.codec + " is for inputs only, its CodecProfile::only_inputs does not say so");
+      }
     }
   }
 }
@@ -49,26 +75,33 @@ DeviceProfile device_profile_of(const Model& model, const TwoTierOptions& option
                      : profile_device(model, model.example_inputs(), options.device_options);
   for (const CodecProfile& codec : options.codecs) {
     if (knows(profile, codec.name)) continue;
-    const auto made = options.codec_registry.make(codec.name, codec.tables);
-    profile.codecs.push_back(
-        codec.head ? measure_codec_speed(codec.name, *made,
-                                         example_boundary(model, {{*codec.head}, 1}, options.device_options.stage))
-                   : measure_codec_speed(codec.name, *made, model.layers()));
+    profile.codecs.push_back(speed_of_parts(codec, [&](const std::string& part) {
+      const auto made = options.codec_registry.make(part, codec.tables);
+      if (!codec.head) return measure_codec_speed(part, *made, model.layers());
+      return measure_codec_speed(part, *made,
+                                 example_boundary(model, {{*codec.head}, 1}, options.device_options.stage));
+    }));
   }
   return profile;
 }
 
 DeviceProfile worker_profile_of(Connection& connection, const Model& model, const TwoTierOptions& options) {
-  const auto ask = [&](const CodecProfile& codec) {
-    WorkerProfileRequest request{.model_name = options.model_name, .codec = codec.name, .codec_tables = codec.tables};
+  const auto ask = [&](const CodecProfile& codec, const std::string& part) {
+    WorkerProfileRequest request{.model_name = options.model_name, .codec = part, .codec_tables = codec.tables};
     request.timeout = options.worker_timeout;
     if (codec.head) request.stage = {{*codec.head}, 1};
     return request_worker_profile(connection, model, request).profile;
   };
-  auto profile = is_given(options.worker.profile) ? options.worker.profile : ask(CodecProfile{});
+  auto profile = is_given(options.worker.profile) ? options.worker.profile : ask(CodecProfile{}, "raw");
   for (const CodecProfile& codec : options.codecs) {
     if (knows(profile, codec.name)) continue;
-    for (CodecSpeed& speed : ask(codec).codecs) profile.codecs.push_back(std::move(speed));
+    if (codec.name == "raw") continue;
+    profile.codecs.push_back(speed_of_parts(codec, [&](const std::string& part) {
+      const auto found = ask(codec, part).codecs;
+      if (found.empty())
+        throw Error(ErrorCode::corrupt, "the worker's profile does not say how fast codec " + part + " is");
+      return found.back();
+    }));
   }
   return profile;
 }

@@ -24,10 +24,12 @@ using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 using RowMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-constexpr double largest_coefficient = 30000;
+// Integers of the largest numbers in the examples, with room for other inputs: twice as much in components, four times
+// in channels.
+constexpr double largest_coefficient = 15000;
+constexpr double input_range = 2047;
 constexpr double smallest_step = 64;
 constexpr double row_sum = 65000;  ///< Of a matrix of 16-bit integers; see TransformTables::validate.
-constexpr double input_range = 4095;
 
 /// The largest divisor from 4 to 32, or the side itself when it is small.
 std::size_t tile_side(std::size_t side) {

@@ -95,6 +95,37 @@ TEST(Calibration, CountsRightAnswersWhereTheyAreKnown) {
   EXPECT_EQ(found[1].profile.accuracy_loss, std::max(0.0, rough.accuracy->lost));
 }
 
+TEST(Calibration, FindsTwoCodecsForAnswersThatAreClose) {
+  const auto model = testing::branch_model();
+  auto options = options_for(OutputKind::logits);
+  options.codecs = {};
+  options.coarsenesses = {-16, -8, 0, 4, 8, 16, 24};
+  options.refined_losses = {0.1};
+  std::vector<std::vector<Value>> given;
+  for (std::size_t i = 0; i < 200; ++i) {  // Answers from close to clear.
+    Tensor input = testing::arithmetic_input({1, 256}, i + 1);
+    auto* const items = reinterpret_cast<float*>(input.data());
+    for (std::size_t c = 0; c < 256; ++c) items[c] *= 0.2F;
+    items[i % 8] = 0.02F * static_cast<float>(i * 37 % 200);
+    given.push_back({std::move(input)});
+  }
+  const auto found = calibrate(*model, given, options);
+  ASSERT_FALSE(found.empty());
+  const CalibratedCodec& refined = found.back();
+  ASSERT_TRUE(refined.profile.refinement);
+  EXPECT_EQ(refined.profile.name, refined.profile.refinement->name());
+  EXPECT_GT(refined.profile.refinement->min_margin_nat, 0);
+  EXPECT_GT(refined.profile.refined_share, 0);
+  EXPECT_LT(refined.profile.refined_share, 1);
+  const auto* first = find(found, refined.profile.refinement->first_codec);
+  const auto* second = find(found, refined.profile.refinement->second_codec);
+  ASSERT_TRUE(first != nullptr && second != nullptr);
+  EXPECT_NEAR(refined.profile.ratio, first->profile.ratio + refined.profile.refined_share * second->profile.ratio,
+              0.05 * refined.profile.ratio);
+  EXPECT_GT(refined.effect.agreement, first->effect.agreement);
+  EXPECT_LT(refined.speed.encode_bytes_per_s, first->speed.encode_bytes_per_s);
+}
+
 TEST(Calibration, KeepsGroupsTogetherAndCountsThem) {
   const auto model = testing::branch_model();
   auto options = options_for(OutputKind::numbers);

@@ -69,6 +69,36 @@ TEST(CostOf, HasEveryTermOfATwoTierPlan) {
   EXPECT_DOUBLE_EQ(cost.accuracy_loss, 0.01);
 }
 
+TEST(CostOf, CloseAnswersTakeASecondRequest) {
+  PlanningProblem problem = example();
+  const Refinement refinement = testing::refinement();
+  for (Tier& tier : problem.tiers) tier.profile.codecs.push_back({refinement.name(), 1e6, 1e6});
+  problem.codecs.push_back({refinement.name(), 0.5, 0.01, false, LayerSet{0, 1}});
+  problem.codecs.back().refinement = refinement;
+  problem.codecs.back().refined_share = 0.25;
+  const Cost cost = cost_of(problem, {{0, 1}, {{0, 1}}, {refinement.name()}});
+  const HopCost& hop = cost.hops.at(0);
+  EXPECT_DOUBLE_EQ(hop.bytes_up, 300) << "the ratio counts both";
+  EXPECT_DOUBLE_EQ(hop.encode_s, 600 / 1e6);
+  EXPECT_DOUBLE_EQ(hop.rtt_s, 1.25 * 4e-3);
+  EXPECT_DOUBLE_EQ(hop.overhead_s, 1.25 * 1e-3);
+  EXPECT_DOUBLE_EQ(hop.bytes_down, 1.25 * 100);
+  EXPECT_DOUBLE_EQ(hop.down_s, 1.25 * 100 / 2e5);
+  EXPECT_DOUBLE_EQ(cost.stages.at(0).compute_s, 30.5e-3);
+  EXPECT_DOUBLE_EQ(cost.stages.at(1).compute_s, 1.25 * 2 * 3.1e-3);
+  EXPECT_NEAR(cost.dollars, 1.25 * (1e-6 + 7e-3 * 0.5 * 2e-5 + 100e-9), 1e-15);
+
+  const auto refused = [&](const char* message, auto&& change) {
+    PlanningProblem wrong = problem;
+    change(wrong.codecs.back());
+    EXPECT_TRUE(testing::throws(ErrorCode::invalid_argument, message, [&] { wrong.validate(); })) << message;
+  };
+  refused("refined_share is 1.5, expected 0 … 1", [](auto& codec) { codec.refined_share = 1.5; });
+  refused("expected 0 without a refinement", [](auto& codec) { codec.refinement.reset(); });
+  refused("expected the name", [](auto& codec) { codec.refinement->min_margin_nat = 1; });
+  refused("needs the cut", [](auto& codec) { codec.head.reset(); });
+}
+
 TEST(CostOf, DeviceOnlySendsNothing) {
   const Cost cost = cost_of(example(), {});
   EXPECT_TRUE(cost.hops.empty());

@@ -81,6 +81,11 @@ inline LinkProfile link_of(double bytes_per_s, double rtt_s = 0, double overhead
   return link;
 }
 
+/// Of a codec profile with two codecs.
+inline Refinement refinement() {
+  return {"calibrated", "half", 0.5};
+}
+
 /// Random problems; the same seed gives the same ones everywhere.
 class RandomProblems {
  public:
@@ -140,6 +145,13 @@ class RandomProblems {
       LayerSet head(layers);  // A profile for this cut.
       std::iota(head.begin(), head.end(), std::size_t{0});
       problem.codecs.push_back({"calibrated", between(0.05, 0.9), between(0, 0.02), false, std::move(head)});
+    }
+    if (tiers == 2 && one_in(2)) {
+      LayerSet head(below(problem.graph.layers.size()));
+      std::iota(head.begin(), head.end(), std::size_t{0});
+      problem.codecs.push_back({refinement().name(), between(0.05, 0.5), between(0, 0.01), false, std::move(head)});
+      problem.codecs.back().refinement = refinement();
+      problem.codecs.back().refined_share = between(0, 0.5);
     }
     if (one_in(3)) {
       problem.codecs.push_back({"file", between(0.01, 0.3), 0, true, LayerSet{}});
@@ -205,7 +217,8 @@ class RandomProblems {
     profile.stage_overhead_s = between(0, 1e-4);
     profile.codecs = {{"half", between(1e6, 1e8), between(1e6, 1e8)},
                       {"calibrated", between(1e6, 1e8), between(1e6, 1e8)},
-                      {"file", between(1e6, 1e7), between(1e6, 1e7)}};
+                      {"file", between(1e6, 1e7), between(1e6, 1e7)},
+                      {refinement().name(), between(1e6, 1e8), between(1e6, 1e8)}};
     Tier tier = tier_of("tier " + std::to_string(index), std::move(profile));
     tier.load_factor = between(0.8, 2);
     if (one_in(4)) tier.memory_bytes = static_cast<std::int64_t>(1000 + below(9000));

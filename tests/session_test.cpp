@@ -161,6 +161,52 @@ TEST_P(SessionTest, EncodesTheBoundary) {
 }
 
 /// The tables travel when the stage is prepared; each run names them only.
+TEST_P(SessionTest, AsksOnceMoreWhereTheAnswerIsClose) {
+  const ModelPtr model = testing::branch_model();
+  const std::string address = serve(model);
+  const auto inputs = std::vector<Value>{testing::arithmetic_input({1, 24})};
+  const auto open_with = [&](const std::string& codec) {
+    auto plain = options(address, Cut::after_index(4));
+    plain.codec = codec;
+    return Session::open(model, plain);
+  };
+  const Answer coarse = open_with("int2")->run(inputs);
+  const Answer fine = open_with("int8")->run(inputs);
+  ASSERT_FALSE(bit_identical(coarse.output, fine.output));
+  const double margin = margin_nat(coarse.output.get_if<Tuple>()->items[0].tensor(), OutputKind::logits);
+
+  auto refined = options(address, Cut::after_index(4));
+  refined.refinement = Refinement{"int2", "int8", margin + 0.01};
+  const auto session = Session::open(model, refined);
+  Answer answer = session->run(inputs);
+  EXPECT_TRUE(answer.refined);
+  EXPECT_TRUE(bit_identical(answer.output, fine.output));
+  ASSERT_EQ(answer.times.hops.size(), 2U);
+  EXPECT_LT(answer.times.hops[0].request_bytes, answer.times.hops[1].request_bytes);
+  std::vector<std::future<Answer>> pipelined;
+  for (int i = 0; i < 20; ++i) pipelined.push_back(session->submit(inputs));
+  for (auto& future : pipelined) EXPECT_TRUE(bit_identical(future.get().output, fine.output));
+
+  refined.refinement->min_margin_nat = margin;
+  answer = Session::open(model, refined)->run(inputs);
+  EXPECT_FALSE(answer.refined) << "clear enough";
+  EXPECT_TRUE(bit_identical(answer.output, coarse.output));
+  EXPECT_EQ(answer.times.hops.size(), 1U);
+
+  refined.refinement->output_slot = 7;
+  const auto without_output = Session::open(model, refined);
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "output_slot 7 of 2 results is no tensor",
+                     [&] { (void)without_output->run(inputs); }));
+  refined.codec = "int4";
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "either a codec or a refinement",
+                     [&] { (void)Session::open(model, refined); }));
+  refined.codec = "raw";
+  refined.worker.clear();
+  refined.cut = Cut::at_input();
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "one device and one worker", [&] { (void)Session::open(model, refined); }));
+}
+
 TEST_P(SessionTest, GivesTheWorkerTheTablesOfACalibratedCodec) {
   const ModelPtr model = testing::branch_model();
   const std::string address = serve(model);

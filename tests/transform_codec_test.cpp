@@ -71,6 +71,15 @@ TEST(TransformCodec, WorksOnBatchesTilesTokensAndVectors) {
   EXPECT_TRUE(words->takes(Tensor::empty(DType::f32, {5, 24})));
 }
 
+TEST(TransformCodec, HasRoomForLargerNumbersThanCalibrationSaw) {
+  const auto codec = make_transform_codec({tables_for(16, 14, 14)}, -24);
+  const Tensor tensor = smooth_maps(1, 16, 14, 14, 7);
+  const double error = error_of_codec(*codec, tensor);
+  auto* const items = reinterpret_cast<float*>(tensor.data());
+  for (std::int64_t i = 0; i < tensor.element_count(); ++i) items[i] *= 1.9F;
+  EXPECT_LT(error_of_codec(*codec, tensor), 1.5 * error);
+}
+
 TEST(TransformCodec, TakesOnlyWhatItsTablesAreFor) {
   const auto codec = make_transform_codec({tables_for(8, 12, 10)}, 0);
   EXPECT_TRUE(codec->takes(Tensor::empty(DType::f32, {1, 8, 12, 10})));

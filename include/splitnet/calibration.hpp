@@ -17,16 +17,9 @@
 #include "splitnet/device_profile.hpp"
 #include "splitnet/encoded_picture.hpp"
 #include "splitnet/model.hpp"
+#include "splitnet/refinement.hpp"
 
 namespace splitnet {
-
-/// What the model's output means, and so what a change of it costs.
-enum class OutputKind : unsigned char {
-  logits,         ///< Scores of classes before soft-max, in the last dimension.
-  probabilities,  ///< After soft-max.
-  embedding,      ///< Vectors in the last dimension whose direction counts.
-  numbers,        ///< Anything else: errors are relative to the output's size.
-};
 
 struct CalibrationOptions {
   OutputKind output = OutputKind::logits;
@@ -39,6 +32,10 @@ struct CalibrationOptions {
   std::vector<std::string> codecs = {"f16", "int8", "int8:per=channel;lossless=zstd", "int4:per=channel;lossless=zstd"};
   /// Of the codec transform, each a profile of its own, where it takes the boundary; none: it is not tried.
   std::vector<int> coarsenesses = {-16, -8, -4, 0, 4, 8};
+  /// Shares of answers that may change: for each the two codecs are looked for that reach it with the fewest bytes when
+  /// answers that are close are asked for once more (refinement.hpp). Of logits or probabilities in one output slot,
+  /// where the codec transform is tried. Empty: none. In (0, 1).
+  std::vector<double> refined_losses = {0.005};
   /// Share of the examples, the last ones, on which effects are measured; the tables come from the others. In (0, 1).
   double held_out = 0.5;
   /// A number for each example, the same for those that belong together, as crops of one photo do: they stay on the

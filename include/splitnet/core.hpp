@@ -19,6 +19,7 @@
 #include "splitnet/message.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/planner.hpp"
+#include "splitnet/refinement.hpp"
 #include "splitnet/session.hpp"
 #include "splitnet/stage.hpp"
 #include "splitnet/stage_cache.hpp"

@@ -38,6 +38,7 @@
 #include "splitnet/device_profile.hpp"
 #include "splitnet/layer_graph.hpp"
 #include "splitnet/link_profile.hpp"
+#include "splitnet/refinement.hpp"
 
 namespace splitnet {
 
@@ -86,6 +87,10 @@ struct CodecProfile {
   /// decodes them before it does anything else with them. Of one profile at most, with only_inputs and head = {} (no
   /// layers); the ratio tells the files' typical size.
   bool inputs_arrive = false;
+  /// Two codecs, the second one for answers that are close; then `name` is Refinement::name, and `head` says behind
+  /// which layers. For plans with one worker.
+  std::optional<Refinement> refinement = {};
+  double refined_share = 0;  ///< Of inferences, with a second request each; the ratio counts its bytes too.
   friend bool operator==(const CodecProfile&, const CodecProfile&) = default;
 };
 

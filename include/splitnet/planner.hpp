@@ -133,7 +133,8 @@ Plan plan_dag(const PlanningProblem& problem, Objective objective, const Constra
 
 /// Any number of tiers in order, of which some may be skipped or only pass tensors on; sequential cuts; a codec for
 /// each hop. Exact under all constraints by dynamic programming over (layers done, tier, codec) with the
-/// labels that no other label dominates. Errors as PlanningProblem::validate and Constraints::validate.
+/// labels that no other label dominates; codecs with a refinement are left out. Errors as PlanningProblem::validate and
+/// Constraints::validate.
 Plan plan_tiers(const PlanningProblem& problem, Objective objective, const Constraints& constraints = {},
                 const IsLegal& is_legal = {});
 

@@ -18,6 +18,7 @@
 #include "splitnet/cut.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/planner.hpp"
+#include "splitnet/refinement.hpp"
 #include "splitnet/tier_profiler.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/value.hpp"
@@ -40,6 +41,9 @@ struct SessionOptions {
   /// Of every boundary; see CodecRegistry. With an objective the plan says.
   std::string codec = "raw";
   CodecTables codec_tables = {};  ///< Those that the name means, for a codec that was calibrated.
+  /// In place of `codec`, for one worker: answers that are close are asked for once more. codec_tables are for both
+  /// codecs.
+  std::optional<Refinement> refinement = {};
 
   /// The session measures device, worker and link when it opens, and chooses cut and codec, or not to split: takes some
   /// 20 passes on either machine (the worker's only once) and seconds on the link, but for what `planning` gives.
@@ -98,7 +102,7 @@ struct StepTimes {
   double tail_s = 0;                ///< Sum of HopTimes::run_s.
   double total_s = 0;               ///< From the call of `run` or `submit` to the answer.
   std::int64_t boundary_bytes = 0;  ///< HopTimes::request_bytes of the first hop.
-  std::vector<HopTimes> hops;       ///< One for each stage that a worker ran.
+  std::vector<HopTimes> hops;  ///< One for each request to a worker: stages, and a refined answer's second request.
   friend bool operator==(const StepTimes&, const StepTimes&) = default;
 };
 
@@ -107,6 +111,7 @@ struct Answer {
   StepTimes times;
   /// Tensors that crossed a cut bit by bit, and larger than planned, since they held NaN, infinity or the like.
   std::size_t kept_exact = 0;
+  bool refined = false;  ///< Asked for a second time: see SessionOptions::refinement.
 };
 
 /// One model, cut in one way, on this device and workers. Thread-safe. The destructor closes.

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far the best class leads. Private.
+#pragma once
+
+#include <cstddef>
+
+#include "splitnet/refinement.hpp"
+
+namespace splitnet::detail {
+
+struct Lead {
+  std::size_t row = 0;
+  std::size_t best = 0;  ///< The class.
+  double margin_nat = 0;
+};
+
+/// Of the row whose best class leads by least; see margin_nat.
+Lead closest_lead(const Tensor& output, OutputKind kind);
+
+/// By how much the class leads all others in the row of another output, in nat; negative when it does not.
+double lead_nat(const Tensor& output, OutputKind kind, const Lead& of);
+
+}  // namespace splitnet::detail
