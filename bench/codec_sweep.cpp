@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What codecs cost in fidelity: six networks with trained weights, cut near 25, 50 and 75 % of their FLOPs, each rung
 // of the ladder on inputs whose photos, people or chapters calibration has not seen; beside them the picture itself as
-// JPEG and WebP. Every measurement is written to build/bench/codec_sweep.json.
+// JPEG and WebP. Every measurement is written to build/bench/codec_sweep.json, calibrations to
+// build/bench/codec_sweep/NAME.json.
 //
 //   bench_codec_sweep [--networks NAME,NAME] [--tests N]; scripts/bench codec_sweep makes models and inputs first.
 
@@ -13,6 +14,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -178,13 +180,14 @@ std::vector<Cell> measure(const Network& network, std::size_t tests) {
     const std::lock_guard lock(printing);
     std::fprintf(stderr, "%s: %d %% of %zu passes\n", network.name, percent, total);
   };
-  const auto found = calibrate(*model, inputs.examples, options);
+  const Calibration found = calibrate(*model, inputs.examples, options);
+  save(found, "build/bench/codec_sweep/" + std::string(network.name) + ".json");
   const LayerGraph& graph = model->layers();
   LayerSet all;
   for (std::size_t i = 0; i < graph.layers.size(); ++i) all.push_back(i);
   std::vector<Cell> cells;
   std::map<LayerSet, std::size_t> cell_of;
-  for (const CalibratedCodec& codec : found) {
+  for (const CalibratedCodec& codec : found.codecs) {
     const LayerSet& head = *codec.profile.head;
     const auto [at, is_new] = cell_of.emplace(head, cells.size());
     if (is_new) {
@@ -362,6 +365,7 @@ int main(int argc, char** argv) try {
     if (wanted.empty() || wanted.find("," + std::string(network.name) + ",") != std::string::npos)
       chosen.push_back(&network);
   }
+  std::filesystem::create_directories("build/bench/codec_sweep");
   // One network on each core, each with one thread.
   std::vector<std::vector<Cell>> found(chosen.size());
   std::vector<std::string> failures;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Is the planner right? Plans of six networks on links from 1 to 1000 Mbit/s and at three ratios of speed between
 // device and worker, each predicted and then measured in another process, beside what repeating the measurement gives.
-// Every sweep is written to build/bench/sweep/MODEL.RATIO.LINK.json.
+// Every sweep is written to build/bench/sweep/MODEL.RATIO.LINK.json. Codecs that bench_codec_sweep calibrated before
+// are among the plans, as far as they change at most 1 % of the answers.
 //
 //   bench_sweep [--cuts N] [options of Google Benchmark]; scripts/bench sweep makes the models first.
 
@@ -74,6 +75,7 @@ constexpr Link links[] = {
     {"tbf_300Mbit", "", 300e6, 6},
 };
 constexpr double longest_plan_s = 0.6;
+constexpr double max_accuracy_loss = 0.01;
 std::size_t cuts_per_network = 3;
 
 // ---- The models.
@@ -159,8 +161,7 @@ class Bench {
     options.threads = 1;
     TwoTierOptions& planning = options.planning;
     planning.model_name = served_name(network, ratio.worker_passes);
-    planning.codecs.push_back({.name = "f16", .ratio = 0.5});
-    if (*network.pixels != 0) planning.codecs.push_back({.name = network.pixels, .ratio = 0.25, .only_inputs = true});
+    planning.codecs = codecs_for(network);
     options.max_cuts = cuts_per_network;
     options.max_plan_s = longest_plan_s;
     for (const Link& link : links) {
@@ -307,6 +308,28 @@ class Bench {
                 profile.rtt_s * 1e3, profile.jitter_s * 1e3, profile.overhead_s * 1e3, profile.up_bytes_per_s * 8e-6,
                 profile.down_bytes_per_s * 8e-6);
     return profile;
+  }
+
+  /// f16, pixels as bytes, and what codec_sweep calibrated: for each cut the codec with the fewest bytes of those that
+  /// change few enough answers.
+  std::vector<CodecProfile> codecs_for(const Network& network) {
+    std::vector<CodecProfile> codecs{{}, {.name = "f16", .ratio = 0.5}};
+    if (*network.pixels != 0) codecs.push_back({.name = network.pixels, .ratio = 0.25, .only_inputs = true});
+    const auto path = "build/bench/codec_sweep/" + std::string(network.name) + ".json";
+    if (!std::filesystem::exists(path)) return codecs;
+    const Calibration calibration = load_calibration(path);
+    calibration.check_fits(model_of(network)->layers());
+    std::map<LayerSet, CodecProfile> best;
+    for (const CodecProfile& codec : calibration.profiles(max_accuracy_loss)) {
+      if (!codec.head || codec.refinement || codec.name == "f16") continue;
+      const auto [found, is_new] = best.emplace(*codec.head, codec);
+      if (!is_new && codec.ratio < found->second.ratio) found->second = codec;
+    }
+    for (const auto& [head, codec] : best) {
+      const bool is_pixels = codec.only_inputs && codec.name.rfind("u8:", 0) == 0;
+      if (!is_pixels) codecs.push_back(codec);
+    }
+    return codecs;
   }
 
   static void save(const Sweep& sweep, const std::string& name) {

@@ -2,6 +2,7 @@
 #include "splitnet/calibration.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "boundary.hpp"
@@ -264,16 +266,26 @@ std::size_t float_bytes(const std::vector<Value>& values) {
   return bytes;
 }
 
+using Indices = std::vector<std::size_t>;
+
 /// One codec on some of a cut's examples.
 struct CodecRun {
   std::string name;
   CodecTables tables;
   bool only_inputs = false;
+  Indices examples = {};
   std::vector<std::vector<Tensor>> outputs = {};  ///< Of each example.
   std::vector<double> coded_bytes = {};           ///< Likewise; of tensors of f32.
   std::vector<double> encode_s = {};
   std::vector<double> decode_s = {};
   std::size_t kept_exact = 0;  ///< Examples.
+
+  /// Another run's examples behind these.
+  void append(const CodecRun& other) {
+    examples.insert(examples.end(), other.examples.begin(), other.examples.end());
+    outputs.insert(outputs.end(), other.outputs.begin(), other.outputs.end());
+    coded_bytes.insert(coded_bytes.end(), other.coded_bytes.begin(), other.coded_bytes.end());
+  }
 };
 
 /// One cut: head, tail, and what crosses for every example.
@@ -299,18 +311,20 @@ class CutCalibration {
     examples_.push_back(std::move(example));
   }
 
-  /// The tables of the codec transform; nothing where it takes none of the boundary.
-  [[nodiscard]] CodecTables train(std::size_t training) const {
-    const auto gradients = gradients_of(training);
+  /// Of the first examples, for `train`.
+  void find_gradients(std::size_t training) { gradients_ = gradients_of(training); }
+
+  /// The tables of the codec transform from some of the first examples; nothing where it takes none of the boundary.
+  [[nodiscard]] CodecTables train(const Indices& from) const {
     std::map<std::vector<std::int64_t>, std::vector<detail::TransformExample>> by_shape;
     std::size_t numbers = 0;
-    for (std::size_t e = 0; e < training; ++e) {
+    for (const std::size_t e : from) {
       for (std::size_t v = 0; v < examples_[e].boundary.size(); ++v) {
         const auto* tensor = examples_[e].boundary[v].get_if<Tensor>();
         if (tensor == nullptr || tensor->dtype != DType::f32 || tensor->sizes.size() < 2) continue;
         if (tensor->element_count() < smallest_transformed) continue;
         detail::TransformExample example{*tensor, {}};
-        for (const auto& gradient : gradients[e]) {
+        for (const auto& gradient : gradients_[e]) {
           if (const auto* found = gradient[v].get_if<Tensor>()) example.gradients.push_back(*found);
         }
         numbers += static_cast<std::size_t>(tensor->element_count());
@@ -326,17 +340,18 @@ class CutCalibration {
       if (auto made = detail::train_transform(examples, training_options)) tables.push_back(std::move(*made));
     }
     if (tables.empty()) return nullptr;
+    if (tables.size() > detail::max_tables) tables.resize(detail::max_tables);  // Of other shapes travel raw.
     return std::make_shared<const std::string>(detail::to_bytes(tables));
   }
 
-  /// Of the examples from `first` up to `last`. Nothing when the codec takes none of the boundary.
-  [[nodiscard]] std::optional<CodecRun> run(const std::string& name, const CodecTables& tables, std::size_t first,
-                                            std::size_t last) const {
+  /// Nothing when the codec takes none of the boundary.
+  [[nodiscard]] std::optional<CodecRun> run(const std::string& name, const CodecTables& tables,
+                                            const Indices& on) const {
     const auto codec = CodecRegistry::with_defaults().make(name, tables);
     if (!codec || (codec->only_inputs() && !only_inputs_)) return std::nullopt;
-    CodecRun result{.name = name, .tables = tables, .only_inputs = codec->only_inputs()};
+    CodecRun result{.name = name, .tables = tables, .only_inputs = codec->only_inputs(), .examples = on};
     bool takes_some = false;
-    for (std::size_t e = first; e < last; ++e) {
+    for (const std::size_t e : on) {
       const Example& example = examples_[e];
       const auto start = Clock::now();
       EncodedValues encoded = encode_values(*codec, example.boundary);
@@ -361,13 +376,12 @@ class CutCalibration {
     return result;
   }
 
-  /// What a run on the examples from `first` on says.
-  [[nodiscard]] CalibratedCodec judge(const CodecRun& run, std::size_t first) const {
+  [[nodiscard]] CalibratedCodec judge(const CodecRun& run) const {
     EffectMeter meter(options_.output);
     double raw_bytes = 0;
     double coded_bytes = 0;
     for (std::size_t i = 0; i < run.outputs.size(); ++i) {
-      const Example& example = examples_[first + i];
+      const Example& example = examples_[run.examples[i]];
       meter.add(example.outputs, run.outputs[i], example.group, example.label);
       raw_bytes += static_cast<double>(float_bytes(example.boundary));
       coded_bytes += run.coded_bytes[i];
@@ -383,13 +397,13 @@ class CutCalibration {
                       .only_inputs = run.only_inputs,
                       .head = head_layers_,
                       .tables = run.tables};
-    const auto bytes = static_cast<double>(float_bytes(examples_[first].boundary));
+    const auto bytes = static_cast<double>(float_bytes(examples_[run.examples.front()].boundary));
     result.speed = {run.name, bytes / std::max(detail::median(run.encode_s), 1e-9),
                     bytes / std::max(detail::median(run.decode_s), 1e-9)};
     return result;
   }
 
-  /// How close the answers of a run on the first examples are, and by how much they seem clearer than they are.
+  /// How close the answers of a run are, and by how much they seem clearer than they are.
   [[nodiscard]] detail::RefinementRung rung_of(const CodecRun& run) const {
     detail::RefinementRung rung;
     double raw_bytes = 0;
@@ -397,21 +411,23 @@ class CutCalibration {
     for (std::size_t i = 0; i < run.outputs.size(); ++i) {
       const auto lead = detail::closest_lead(run.outputs[i].front(), options_.output);
       rung.margins_nat.push_back(lead.margin_nat);
-      const Tensor& exact = examples_[i].outputs.front();
+      const Example& example = examples_[run.examples[i]];
+      const Tensor& exact = example.outputs.front();
       rung.overstated_nat.push_back(lead.margin_nat - detail::lead_nat(exact, options_.output, lead));
-      raw_bytes += static_cast<double>(float_bytes(examples_[i].boundary));
+      raw_bytes += static_cast<double>(float_bytes(example.boundary));
       coded_bytes += run.coded_bytes[i];
     }
     rung.ratio = coded_bytes / raw_bytes;
     return rung;
   }
 
-  /// Both runs on the examples from `first` on.
-  [[nodiscard]] CalibratedCodec judge_refined(const CodecRun& coarse, const CodecRun& fine, double min_margin_nat,
-                                              std::size_t first) const {
+  /// Both runs on the same examples.
+  [[nodiscard]] CalibratedCodec judge_refined(const CodecRun& coarse, const CodecRun& fine,
+                                              double min_margin_nat) const {
     const Refinement refinement{coarse.name, fine.name, min_margin_nat, options_.output, options_.output_slots.front()};
     CodecRun both = coarse;
     both.name = refinement.name();
+    if (!both.tables) both.tables = fine.tables;
     std::size_t refined = 0;
     for (std::size_t i = 0; i < both.outputs.size(); ++i) {
       if (margin_nat(coarse.outputs[i].front(), options_.output) >= min_margin_nat) continue;
@@ -419,9 +435,9 @@ class CutCalibration {
       both.outputs[i] = fine.outputs[i];
       both.coded_bytes[i] += fine.coded_bytes[i];
     }
-    CalibratedCodec result = judge(both, first);
+    CalibratedCodec result = judge(both);
     const double share = static_cast<double>(refined) / static_cast<double>(both.outputs.size());
-    const CodecSpeed second = judge(fine, first).speed;
+    const CodecSpeed second = judge(fine).speed;
     const auto together = [&](double one, double other) { return 1 / (1 / one + share / other); };
     result.speed.encode_bytes_per_s = together(result.speed.encode_bytes_per_s, second.encode_bytes_per_s);
     result.speed.decode_bytes_per_s = together(result.speed.decode_bytes_per_s, second.decode_bytes_per_s);
@@ -510,6 +526,7 @@ class CutCalibration {
   std::unique_ptr<Stage> tail_;
   bool only_inputs_ = false;
   std::vector<Example> examples_;
+  std::vector<std::vector<std::vector<Value>>> gradients_;  ///< [example][draw][value of the boundary]
 };
 
 /// Near 25, 50 and 75 % of the FLOPs.
@@ -583,6 +600,142 @@ std::string transform_name(const std::string& tables, int coarseness) {
   return "transform:tables=" + detail::digest_of_tables(tables) + ";coarseness=" + std::to_string(coarseness);
 }
 
+class Calibrator {
+ public:
+  Calibrator(const Model& model, const std::vector<std::vector<Value>>& examples, const CalibrationOptions& options)
+      : model_(model),
+        examples_(examples),
+        options_(options),
+        cuts_(options.cuts.empty() ? default_cuts(model) : options.cuts),
+        pictures_(picture_codecs(options)),
+        refines_(!options.refined_losses.empty() && options.output_slots.size() == 1 && has_classes(options)) {
+    std::size_t count = 0;
+    std::tie(order_, count) = split(examples.size(), options);
+    training_.resize(count);
+    std::iota(training_.begin(), training_.end(), std::size_t{0});
+    held_out_.resize(examples.size() - count);
+    std::iota(held_out_.begin(), held_out_.end(), count);
+    std::map<std::size_t, std::size_t> half_of;  // Of each group.
+    for (const std::size_t i : training_) {
+      const std::size_t half = half_of.emplace(group_of(order_[i]), half_of.size() % 2).first->second;
+      halves_[half].push_back(i);
+    }
+    for (const Indices& half : halves_) by_halves_.insert(by_halves_.end(), half.begin(), half.end());
+  }
+
+  Calibration run() {
+    result_.fingerprint = model_.fingerprint();
+    const std::size_t rungs = options_.codecs.size() + options_.coarsenesses.size();
+    const std::size_t per_rung = held_out_.size() + (refines_ ? training_.size() : 0);
+    total_ = cuts_.size() * (examples_.size() + rungs * per_rung) +
+             (pictures_.empty() ? 0 : examples_.size() + pictures_.size() * held_out_.size());
+    if (!pictures_.empty()) calibrate_input();
+    for (const Cut& cut : cuts_) calibrate_cut(cut);
+    return std::move(result_);
+  }
+
+ private:
+  [[nodiscard]] std::size_t group_of(std::size_t example) const {
+    return options_.groups.empty() ? example : options_.groups[example];
+  }
+  void progress(std::size_t passes) {
+    done_ += passes;
+    if (options_.progress) options_.progress(done_, total_);
+  }
+
+  void add_examples(CutCalibration& calibration) {
+    for (const std::size_t i : order_) {
+      const auto label = options_.labels.empty() ? std::nullopt : std::optional(options_.labels[i]);
+      calibration.add_example(examples_[i], group_of(i), label);
+      progress(1);
+    }
+  }
+
+  std::optional<CodecRun> measure(const CutCalibration& calibration, const std::string& codec,
+                                  const CodecTables& tables) {
+    auto run = calibration.run(codec, tables, held_out_);
+    if (run) result_.codecs.push_back(calibration.judge(*run));
+    progress(held_out_.size());
+    return run;
+  }
+
+  void calibrate_input() {
+    CutCalibration calibration(model_, {}, options_);
+    add_examples(calibration);
+    for (const std::string& codec : pictures_) measure(calibration, codec, nullptr);
+    if (result_.codecs.empty()) {
+      throw Error(ErrorCode::invalid_argument, "CalibrationOptions::pixels is " + options_.pixels +
+                                                   ", and no input is a picture of f32 with so many channels");
+    }
+  }
+
+  void calibrate_cut(const Cut& cut) {
+    CutCalibration calibration(model_, model_.layers().resolve(cut), options_);
+    add_examples(calibration);
+    std::vector<CodecRun> runs;
+    std::vector<detail::RefinementRung> seen;  // The same codecs on examples that their tables don't come from.
+    const auto keep = [&](CodecRun run, const std::optional<CodecRun>& on_training) {
+      if (!on_training) return;
+      seen.push_back(calibration.rung_of(*on_training));
+      runs.push_back(std::move(run));
+    };
+    for (const std::string& codec : options_.codecs) {
+      auto run = measure(calibration, codec, nullptr);
+      if (!refines_) continue;
+      if (run) keep(std::move(*run), calibration.run(codec, nullptr, by_halves_));
+      progress(training_.size());
+    }
+    if (!options_.coarsenesses.empty()) {
+      calibration.find_gradients(training_.size());
+      calibrate_transform(calibration, keep);
+    }
+    for (const double loss : options_.refined_losses) {
+      const auto choice = detail::choose_refinement(seen, loss);
+      if (!choice) continue;
+      result_.codecs.push_back(
+          calibration.judge_refined(runs[choice->first], runs[choice->second], choice->min_margin_nat));
+    }
+  }
+
+  template <class Keep>
+  void calibrate_transform(const CutCalibration& calibration, Keep&& keep) {
+    const CodecTables tables = calibration.train(training_);
+    if (!tables) return;
+    // How close answers are is learned with tables from the other half of the groups.
+    std::array<CodecTables, 2> half_tables;
+    for (std::size_t half = 0; half < 2 && refines_; ++half) half_tables[half] = calibration.train(halves_[1 - half]);
+    for (const int coarseness : options_.coarsenesses) {
+      auto run = measure(calibration, transform_name(*tables, coarseness), tables);
+      if (!refines_) continue;
+      std::optional<CodecRun> on_training;
+      for (std::size_t half = 0; half < 2 && half_tables[half]; ++half) {
+        const auto& learned = half_tables[half];
+        const auto part = calibration.run(transform_name(*learned, coarseness), learned, halves_[half]);
+        if (!part) continue;
+        if (on_training) on_training->append(*part);
+        if (!on_training) on_training = part;
+      }
+      if (run) keep(std::move(*run), on_training);
+      progress(training_.size());
+    }
+  }
+
+  const Model& model_;
+  const std::vector<std::vector<Value>>& examples_;
+  const CalibrationOptions& options_;
+  const std::vector<Cut> cuts_;
+  const std::vector<std::string> pictures_;
+  const bool refines_;
+  Indices order_;  // Of the examples as they are used; what follows counts in this order.
+  Indices training_;
+  Indices held_out_;
+  std::array<Indices, 2> halves_;  // Of the training examples, by groups.
+  Indices by_halves_;              // The one behind the other.
+  std::size_t done_ = 0;
+  std::size_t total_ = 0;
+  Calibration result_;
+};
+
 }  // namespace
 
 void CalibrationOptions::validate() const {
@@ -605,72 +758,13 @@ void CalibrationOptions::validate() const {
   }
 }
 
-std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std::vector<Value>>& examples,
-                                       const CalibrationOptions& options) {
+Calibration calibrate(const Model& model, const std::vector<std::vector<Value>>& examples,
+                      const CalibrationOptions& options) {
   options.validate();
   detail::check_at_least("calibrate: the number of examples", examples.size(), min_examples);
   check_one_each("groups", options.groups.size(), examples.size());
   check_one_each("labels", options.labels.size(), examples.size());
-  const auto cuts = options.cuts.empty() ? default_cuts(model) : options.cuts;
-  const auto [order, training] = split(examples.size(), options);
-  const std::size_t held_out = examples.size() - training;
-  const bool refines = !options.refined_losses.empty() && options.output_slots.size() == 1 && has_classes(options);
-  const std::size_t rungs = options.codecs.size() + options.coarsenesses.size();
-  const auto pictures = picture_codecs(options);
-  const std::size_t total =
-      cuts.size() * (examples.size() + rungs * held_out + (refines ? options.coarsenesses.size() * training : 0)) +
-      (pictures.empty() ? 0 : examples.size() + pictures.size() * held_out);
-  std::size_t done = 0;
-  const auto progress = [&](std::size_t passes) {
-    done += passes;
-    if (options.progress) options.progress(done, total);
-  };
-  std::vector<CalibratedCodec> result;
-  const auto measure = [&](const CutCalibration& calibration, const std::string& codec, const CodecTables& tables) {
-    auto run = calibration.run(codec, tables, training, examples.size());
-    if (run) result.push_back(calibration.judge(*run, training));
-    progress(held_out);
-    return run;
-  };
-  const auto add_examples = [&](CutCalibration& calibration) {
-    for (const std::size_t i : order) {
-      const auto label = options.labels.empty() ? std::nullopt : std::optional(options.labels[i]);
-      calibration.add_example(examples[i], options.groups.empty() ? i : options.groups[i], label);
-      progress(1);
-    }
-  };
-  if (!pictures.empty()) {
-    CutCalibration calibration(model, {}, options);
-    add_examples(calibration);
-    for (const std::string& codec : pictures) measure(calibration, codec, nullptr);
-    if (result.empty()) {
-      throw Error(ErrorCode::invalid_argument, "CalibrationOptions::pixels is " + options.pixels +
-                                                   ", and no input is a picture of f32 with so many channels");
-    }
-  }
-  for (const Cut& cut : cuts) {
-    CutCalibration calibration(model, model.layers().resolve(cut), options);
-    add_examples(calibration);
-    for (const std::string& codec : options.codecs) measure(calibration, codec, nullptr);
-    const CodecTables tables = options.coarsenesses.empty() ? nullptr : calibration.train(training);
-    if (!tables) continue;
-    std::vector<CodecRun> runs;
-    std::vector<detail::RefinementRung> seen;  // The same codecs on the examples that the tables come from.
-    for (const int coarseness : options.coarsenesses) {
-      auto run = measure(calibration, transform_name(*tables, coarseness), tables);
-      if (!run || !refines) continue;
-      seen.push_back(calibration.rung_of(*calibration.run(run->name, tables, 0, training)));
-      runs.push_back(std::move(*run));
-      progress(training);
-    }
-    for (const double loss : options.refined_losses) {
-      const auto choice = detail::choose_refinement(seen, loss);
-      if (!choice) continue;
-      result.push_back(
-          calibration.judge_refined(runs[choice->first], runs[choice->second], choice->min_margin_nat, training));
-    }
-  }
-  return result;
+  return Calibrator(model, examples, options).run();
 }
 
 std::optional<CalibratedCodec> smallest_picture(const std::vector<CalibratedCodec>& calibrated,

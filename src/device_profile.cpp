@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/device_profile.hpp"
 
-#include <fstream>
-#include <sstream>
 #include <string>
 
 #include "check_number.hpp"
+#include "json_file.hpp"
 #include "profile_json.hpp"
 #include "splitnet/error.hpp"
 
@@ -102,23 +101,11 @@ DeviceProfile device_profile_from_json(const std::string& json) {
 }
 
 void save(const DeviceProfile& profile, const std::string& path) {
-  const auto json = to_json(profile);
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << json;
-  file.close();
-  if (!file) throw Error(ErrorCode::unavailable, "device profile '" + path + "' can't be written");
+  detail::save_text(to_json(profile), "device profile", path);
 }
 
 DeviceProfile load_device_profile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream json;
-  if (file) json << file.rdbuf();
-  if (!file) throw Error(ErrorCode::unavailable, "device profile '" + path + "' can't be read");
-  try {
-    return device_profile_from_json(json.str());
-  } catch (const Error& error) {
-    throw Error(error.code(), "'" + path + "': " + error.what());
-  }
+  return detail::load_json("device profile", path, device_profile_from_json);
 }
 
 }  // namespace splitnet

@@ -8,7 +8,7 @@
 
 namespace splitnet::detail {
 
-/// One codec on the examples that tables were made from, in the same order for all codecs.
+/// One codec on examples, the same ones in the same order for all codecs.
 struct RefinementRung {
   double ratio = 1;                 ///< Encoded bytes over raw bytes.
   std::vector<double> margins_nat;  ///< Of each answer with the codec.

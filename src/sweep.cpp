@@ -193,6 +193,9 @@ class LinkMeasurement {
       session.cut = row.head_layers == 0 ? Cut::at_input() : Cut::after_index(row.head_layers - 1);
       session.codec = row.codec;
       session.codec_registry = options_.planning.codec_registry;
+      for (const CodecProfile& codec : options_.planning.codecs) {
+        if (codec.name == row.codec) session.codec_tables = codec.tables;  // The name says which: all have the same.
+      }
     }
     return Session::open(model_, std::move(session));
   }
@@ -331,6 +334,9 @@ void SweepOptions::validate() const {
                                                                ", expected none or one for each of " +
                                                                std::to_string(workers.size()) + " workers");
   for (const CodecProfile& codec : planning.codecs) {
+    require(!codec.refinement, "planning.codecs: " + codec.name +
+                                   " is two codecs, and how often the second one is used "
+                                   "one example can't tell");
     require(!codec.inputs_arrive, "planning.codecs: inputs arrive in " + codec.name + ", and a sweep sends tensors");
   }
   detail::check_positive("SweepOptions::max_plan_s", max_plan_s);

@@ -17,7 +17,6 @@ constexpr std::uint32_t format_version = 1;
 constexpr std::uint32_t max_channels = 4096;
 constexpr std::uint32_t max_side = 48;
 constexpr std::size_t max_bands = 8;
-constexpr std::uint32_t max_tables = 16;
 
 static_assert(std::endian::native == std::endian::little, "tables are copied as they lie in memory");
 

@@ -23,6 +23,7 @@ enum class BoundaryKind : std::uint8_t {
 inline constexpr unsigned cosine_bits = 13;      ///< Fraction bits of the cosine transform.
 inline constexpr unsigned step_unit_bits = 6;    ///< A coefficient of the reference step is 64.
 inline constexpr unsigned octave_parts = 8;      ///< Logarithms count eighths of octaves.
+inline constexpr std::size_t max_tables = 16;    ///< For the tensors of one boundary.
 inline constexpr std::size_t radial_bands = 16;  ///< Of frequencies, for steps.
 inline constexpr std::size_t prior_classes = 20;
 inline constexpr std::size_t neighbour_classes = 11;

@@ -40,7 +40,7 @@ const CalibratedCodec* find(const std::vector<CalibratedCodec>& found, const std
 
 TEST(Calibration, SaysWhatCodecsDoToAnswers) {
   const auto model = testing::branch_model();
-  const auto found = calibrate(*model, examples(12), options_for(OutputKind::numbers));
+  const auto found = calibrate(*model, examples(12), options_for(OutputKind::numbers)).codecs;
   const auto* half = find(found, "f16");
   const auto* rough = find(found, "int4");
   ASSERT_NE(half, nullptr);
@@ -61,7 +61,7 @@ TEST(Calibration, SaysWhatCodecsDoToAnswers) {
 TEST(Calibration, CountsClassesThatStayTheSame) {
   const auto model = testing::branch_model();
   for (const OutputKind kind : {OutputKind::logits, OutputKind::embedding}) {
-    const auto found = calibrate(*model, examples(12), options_for(kind));
+    const auto found = calibrate(*model, examples(12), options_for(kind)).codecs;
     const auto* half = find(found, "f16");
     const auto* rough = find(found, "int4");
     ASSERT_NE(half, nullptr);
@@ -83,7 +83,7 @@ TEST(Calibration, CountsRightAnswersWhereTheyAreKnown) {
     given.push_back({testing::arithmetic_input({1, 24}, i + 1)});
     options.labels.push_back(i % 24);
   }
-  const auto found = calibrate(*model, given, options);
+  const auto found = calibrate(*model, given, options).codecs;
   ASSERT_EQ(found.size(), 2U);
   const auto& fine = found[0].effect;
   const auto& rough = found[1].effect;
@@ -100,16 +100,16 @@ TEST(Calibration, FindsTwoCodecsForAnswersThatAreClose) {
   auto options = options_for(OutputKind::logits);
   options.codecs = {};
   options.coarsenesses = {-16, -8, 0, 4, 8, 16, 24};
-  options.refined_losses = {0.1};
+  options.refined_losses = {0.05};
   std::vector<std::vector<Value>> given;
   for (std::size_t i = 0; i < 200; ++i) {  // Answers from close to clear.
     Tensor input = testing::arithmetic_input({1, 256}, i + 1);
     auto* const items = reinterpret_cast<float*>(input.data());
     for (std::size_t c = 0; c < 256; ++c) items[c] *= 0.2F;
-    items[i % 8] = 0.02F * static_cast<float>(i * 37 % 200);
+    items[i / 2 % 8] = 0.02F * static_cast<float>(i * 37 % 200);
     given.push_back({std::move(input)});
   }
-  const auto found = calibrate(*model, given, options);
+  const auto found = calibrate(*model, given, options).codecs;
   ASSERT_FALSE(found.empty());
   const CalibratedCodec& refined = found.back();
   ASSERT_TRUE(refined.profile.refinement);
@@ -131,11 +131,11 @@ TEST(Calibration, KeepsGroupsTogetherAndCountsThem) {
   auto options = options_for(OutputKind::numbers);
   options.codecs = {"int4"};
   const auto given = examples(12);
-  const auto alone = calibrate(*model, given, options);
+  const auto alone = calibrate(*model, given, options).codecs;
   EXPECT_EQ(alone.front().effect.examples, 6U);
 
   options.groups = {1, 2, 3, 1, 2, 3, 1, 2, 3, 4, 4, 3};  // Groups 3 and 4 come last: 6 examples.
-  const auto together = calibrate(*model, given, options);
+  const auto together = calibrate(*model, given, options).codecs;
   EXPECT_EQ(together.front().effect.examples, 6U);
   EXPECT_NE(together.front().effect.agreement, alone.front().effect.agreement);
 
@@ -147,9 +147,9 @@ TEST(Calibration, KeepsGroupsTogetherAndCountsThem) {
     options.groups.push_back(i % 12);
   }
   const auto width = [](const CodecEffect& effect) { return effect.agreement_high - effect.agreement_low; };
-  const auto grouped = calibrate(*model, repeated, options);
+  const auto grouped = calibrate(*model, repeated, options).codecs;
   options.groups.clear();
-  const auto mistaken = calibrate(*model, repeated, options);
+  const auto mistaken = calibrate(*model, repeated, options).codecs;
   EXPECT_GT(width(grouped.front().effect), 2 * width(mistaken.front().effect));
 }
 
@@ -158,7 +158,7 @@ TEST(Calibration, LearnsTablesThatAnyoneCanMakeTheCodecFrom) {
   const auto model = testing::branch_model();
   auto options = options_for(OutputKind::numbers);
   options.coarsenesses = {-16, 8};
-  const auto found = calibrate(*model, examples(40), options);
+  const auto found = calibrate(*model, examples(40), options).codecs;
   std::vector<const CalibratedCodec*> transforms;
   for (const auto& codec : found) {
     if (codec.profile.tables) transforms.push_back(&codec);
@@ -183,7 +183,7 @@ std::vector<CalibratedCodec> calibrated_pictures(CalibrationOptions options) {
   for (int i = 0; i < 6; ++i) {
     examples.push_back({testing::through("u8:mean=0;std=1", testing::smooth_picture(3, 24, 40, i))});
   }
-  return calibrate(*model, examples, options);
+  return calibrate(*model, examples, options).codecs;
 }
 
 TEST(Calibration, TriesPicturesInFrontOfTheFirstLayer) {
@@ -262,6 +262,66 @@ TEST(ProfileOfFiles, IsForInputsThatArrive) {
   refused(*model, "for codec webp:mean=0;std=1, expected jpeg:", {small, file("webp")});
   refused(*testing::ArithmeticModel::make({.sizes = {1, 3, 8, 8}}), "the model takes 8×8", {small});
   refused(*testing::branch_model(), "found a picture, expected a value as in the model's example", {small});
+}
+
+TEST(Calibration, IsTheSameInAFile) {
+  const auto model = testing::branch_model();
+  auto options = options_for(OutputKind::logits);
+  options.codecs = {"int8"};
+  options.coarsenesses = {-16, 8};
+  Calibration calibration = calibrate(*model, examples(40), options);
+  ASSERT_EQ(calibration.codecs.size(), 3U);
+  CalibratedCodec& refined = calibration.codecs.emplace_back(calibration.codecs.back());
+  refined.profile.refinement = Refinement{"a", "b", 0.5, OutputKind::probabilities, 1};
+  refined.profile.name = refined.profile.refinement->name();
+  refined.profile.refined_share = 0.125;
+  refined.effect.accuracy = AccuracyEffect{0.9, 0.01, -0.01, 0.03};
+
+  const std::string json = to_json(calibration);
+  const Calibration again = calibration_from_json(json);
+  EXPECT_EQ(to_json(again), json);
+  ASSERT_EQ(again.codecs.size(), 4U);
+  EXPECT_EQ(again.fingerprint, model->fingerprint());
+  EXPECT_EQ(*again.codecs[1].profile.tables, *calibration.codecs[1].profile.tables);
+  EXPECT_EQ(again.codecs[1].profile.tables, again.codecs[2].profile.tables) << "kept once";
+  EXPECT_EQ(again.codecs[0], calibration.codecs[0]);
+  EXPECT_EQ(again.codecs[3].effect, refined.effect);
+  EXPECT_EQ(again.codecs[3].profile.refinement, refined.profile.refinement);
+  EXPECT_EQ(again.codecs[3].profile.refined_share, 0.125);
+  again.check_fits(model->layers());
+  EXPECT_TRUE(throws(ErrorCode::incompatible, "calibration of model",
+                     [&] { again.check_fits(testing::chain_model()->layers()); }));
+
+  const auto profiles = again.profiles(again.codecs[1].profile.accuracy_loss);
+  EXPECT_EQ(profiles.front(), CodecProfile{});
+  EXPECT_LE(profiles.size(), 5U);
+  EXPECT_EQ(again.profiles().size(), 5U);
+}
+
+TEST(Calibration, RefusesDamagedFiles) {
+  auto options = options_for(OutputKind::numbers);
+  options.codecs = {};
+  options.coarsenesses = {0};
+  const std::string json = to_json(calibrate(*testing::branch_model(), examples(40), options));
+  const auto refused = [&](ErrorCode code, const char* message, const std::string& found, const std::string& put) {
+    std::string damaged = json;
+    const auto at = damaged.find(found);
+    ASSERT_NE(at, std::string::npos) << found;
+    damaged.replace(at, found.size(), put);
+    EXPECT_TRUE(throws(code, message, [&] { (void)calibration_from_json(damaged); })) << message;
+  };
+  refused(ErrorCode::incompatible, "schema_version is 7", "\"schema_version\": 1", "\"schema_version\": 7");
+  refused(ErrorCode::corrupt, "ratio: found something else, expected a number", "\"ratio\": 0",
+          "\"ratio\": \"\", \"r\": 0");
+  refused(ErrorCode::corrupt, "codecs: name: missing", "\"name\"", "\"nome\"");
+  refused(ErrorCode::corrupt, "is not base64", "\"base64\": \"", "\"base64\": \"!");
+  refused(ErrorCode::corrupt, "tables: found the digest", "\"base64\": \"AQ", "\"base64\": \"AR");
+  refused(ErrorCode::corrupt, "are missing", "\"tables\": \"", "\"tables\": \"0");
+  refused(ErrorCode::invalid_argument, "agreement is 3, expected 0 … 1", "\"agreement\": 0",
+          "\"agreement\": 3, \"a\": 0");
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "not JSON", [] { (void)calibration_from_json("{"); }));
+  EXPECT_TRUE(throws(ErrorCode::unavailable, "calibration '/nowhere/x' can't be read",
+                     [] { (void)load_calibration("/nowhere/x"); }));
 }
 
 TEST(Calibration, ChecksWhatItIsGiven) {

@@ -217,7 +217,7 @@ TEST_P(SessionTest, GivesTheWorkerTheTablesOfACalibratedCodec) {
   calibration.cuts = {Cut::after_index(4)};
   calibration.codecs = {};
   calibration.coarsenesses = {-16};
-  const auto calibrated = calibrate(*model, examples, calibration);
+  const auto calibrated = calibrate(*model, examples, calibration).codecs;
   ASSERT_EQ(calibrated.size(), 1U);
   auto coded = options(address, Cut::after_index(4));
   coded.codec = calibrated.front().profile.name;

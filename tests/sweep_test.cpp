@@ -202,6 +202,8 @@ TEST_F(SweepTest, ChecksItsOptions) {
     return throws(ErrorCode::invalid_argument, words, [&] { (void)run_sweep(model_, wrong); });
   };
   EXPECT_TRUE(refused([](SweepOptions& o) { o.workers.clear(); }, "workers"));
+  EXPECT_TRUE(refused([](SweepOptions& o) { o.planning.codecs.push_back({.name = "two", .refinement = Refinement{}}); },
+                      "two is two codecs"));
   EXPECT_TRUE(refused([](SweepOptions& o) { o.planning.codecs.push_back({.name = "file", .inputs_arrive = true}); },
                       "inputs arrive in file"));
   EXPECT_TRUE(refused([](SweepOptions& o) { o.repetitions = 0; }, "repetitions is 0"));

@@ -32,9 +32,9 @@ struct CalibrationOptions {
   std::vector<std::string> codecs = {"f16", "int8", "int8:per=channel;lossless=zstd", "int4:per=channel;lossless=zstd"};
   /// Of the codec transform, each a profile of its own, where it takes the boundary; none: it is not tried.
   std::vector<int> coarsenesses = {-16, -8, -4, 0, 4, 8};
-  /// Shares of answers that may change: for each the two codecs are looked for that reach it with the fewest bytes when
-  /// answers that are close are asked for once more (refinement.hpp). Of logits or probabilities in one output slot,
-  /// where the codec transform is tried. Empty: none. In (0, 1).
+  /// Shares of answers that may change: for each the two codecs are looked for, among all that are tried, that reach it
+  /// with the fewest bytes when answers that are close are asked for once more (refinement.hpp). Of logits or
+  /// probabilities in one output slot. Empty: none. In (0, 1).
   std::vector<double> refined_losses = {0.005};
   /// Share of the examples, the last ones, on which effects are measured; the tables come from the others. In (0, 1).
   double held_out = 0.5;
@@ -88,14 +88,41 @@ struct CalibratedCodec {
   CodecEffect effect;
   CodecSpeed speed;            ///< Of this machine, on the held-out boundaries.
   std::size_t kept_exact = 0;  ///< Held-out examples in which a tensor could not be encoded with loss.
+  friend bool operator==(const CalibratedCodec&, const CalibratedCodec&) = default;
 };
+
+/// All that is known about codecs for a model. A plain value, saved as JSON.
+struct Calibration {
+  static constexpr int schema_version = 1;
+  std::string fingerprint;  ///< Of the model.
+  std::vector<CalibratedCodec> codecs;
+
+  /// For TwoTierOptions::codecs: those that lose at most so much, and raw.
+  [[nodiscard]] std::vector<CodecProfile> profiles(double max_accuracy_loss = 1) const;
+  /// Throws invalid_argument: numbers that are not finite or out of range, tables that a name does not fit.
+  void validate() const;
+  /// Throws incompatible for another model.
+  void check_fits(const LayerGraph& graph) const;
+  friend bool operator==(const Calibration&, const Calibration&) = default;
+};
+
+/// Readable JSON with its schema version; the tables are in it once each, in base64. Throws as Calibration::validate.
+std::string to_json(const Calibration& calibration);
+/// Throws corrupt (naming the field), incompatible (another schema version), invalid_argument (as
+/// Calibration::validate).
+Calibration calibration_from_json(const std::string& json);
+
+/// Throws unavailable when the file can't be written.
+void save(const Calibration& calibration, const std::string& path);
+/// Throws unavailable (no such file) and as calibration_from_json, naming the file.
+Calibration load_calibration(const std::string& path);
 
 /// Runs heads and tails on the examples (each the model's inputs). At least 4 of them; few examples give wide
 /// intervals. Throws as CalibrationOptions::validate, Model::make_stage, Stage::run; invalid_argument (too few
 /// examples, an output that is no tensor of f32, unknown codecs, pixels that no input is made of). A cut whose stage
 /// can't be differentiated is calibrated without gradients: all directions of an error then count alike.
-std::vector<CalibratedCodec> calibrate(const Model& model, const std::vector<std::vector<Value>>& examples,
-                                       const CalibrationOptions& options = {});
+Calibration calibrate(const Model& model, const std::vector<std::vector<Value>>& examples,
+                      const CalibrationOptions& options = {});
 
 /// Of the codecs for inputs the one with the fewest bytes that loses at most so much: CodecProfile::accuracy_loss, 1 −
 /// agreement. So the quality at which pictures keep what another codec keeps. Nothing when all lose more.
