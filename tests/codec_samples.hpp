@@ -126,4 +126,22 @@ inline Tensor decoded_from(const Codec& codec, const std::vector<std::byte>& cod
   return tensor;
 }
 
+/// The same on every machine, −8 … 8.
+inline std::vector<float> repeatable_floats(std::size_t count) {
+  std::vector<float> numbers(count);
+  std::uint32_t state = 1;
+  for (float& number : numbers) {
+    state = state * 1664525U + 1013904223U;
+    number = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-28F;
+  }
+  return numbers;
+}
+
+/// FNV-1a.
+inline std::uint64_t digest_of(const std::byte* bytes, std::size_t count) {
+  std::uint64_t hash = 14695981039346656037U;
+  for (std::size_t i = 0; i < count; ++i) hash = (hash ^ std::to_integer<std::uint64_t>(bytes[i])) * 1099511628211U;
+  return hash;
+}
+
 }  // namespace splitnet::testing

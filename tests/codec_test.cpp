@@ -106,18 +106,7 @@ TEST(Codecs, SurviveDamagedBytes) {
 
 /// Symbols and decoded values are the same on every machine; these are from x86-64.
 TEST(Codecs, GiveTheSameBytesOnEveryMachine) {
-  std::vector<float> numbers(1000);
-  std::uint32_t state = 1;
-  for (float& number : numbers) {
-    state = state * 1664525U + 1013904223U;
-    number = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-28F;
-  }
-  const Tensor tensor = tensor_of(numbers, {1, 10, 10, 10});
-  const auto digest = [](const std::byte* bytes, std::size_t count) {  // FNV-1a.
-    std::uint64_t hash = 14695981039346656037U;
-    for (std::size_t i = 0; i < count; ++i) hash = (hash ^ std::to_integer<std::uint64_t>(bytes[i])) * 1099511628211U;
-    return hash;
-  };
+  const Tensor tensor = tensor_of(repeatable_floats(1000), {1, 10, 10, 10});
   struct Expected {
     const char* codec;
     std::uint64_t coded;
@@ -135,8 +124,8 @@ TEST(Codecs, GiveTheSameBytesOnEveryMachine) {
     const auto codec = CodecRegistry::with_defaults().make(expected.codec);
     const auto coded = coded_bytes(*codec, tensor);
     const Tensor back = decoded_from(*codec, coded, tensor);
-    EXPECT_EQ(digest(coded.data(), coded.size()), expected.coded) << expected.codec;
-    EXPECT_EQ(digest(back.data(), back.packed_bytes()), expected.decoded) << expected.codec;
+    EXPECT_EQ(digest_of(coded.data(), coded.size()), expected.coded) << expected.codec;
+    EXPECT_EQ(digest_of(back.data(), back.packed_bytes()), expected.decoded) << expected.codec;
   }
 }
 

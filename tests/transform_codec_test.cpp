@@ -80,6 +80,55 @@ TEST(TransformCodec, HasRoomForLargerNumbersThanCalibrationSaw) {
   EXPECT_LT(error_of_codec(*codec, tensor), 1.5 * error);
 }
 
+/// Tables in whole numbers, which no library of mathematics has touched.
+TransformTables repeatable_tables() {
+  TransformTables tables;
+  tables.channels = 3;
+  tables.components = 2;
+  tables.height = tables.width = 4;
+  tables.mean = {0.5F, -0.25F, 0};
+  tables.per_unit = {256, 128, 512};
+  tables.unit = {1.0F / 256, 1.0F / 128, 1.0F / 512};
+  tables.cosine_height = {4096, 4096,  4096,  4096, 5352, 2217,  -2217, -5352,
+                          4096, -4096, -4096, 4096, 2217, -5352, 5352,  -2217};
+  tables.cosine_width = tables.cosine_height;
+  tables.extra_shift = 1;
+  tables.band_of = {0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  tables.bands = {{{700, 300, -200, -100, 500, 600}, {800, -150, 300, 650, -250, 700}, 10, 10},
+                  {{400, -600, 100, 300, 200, 800}, {500, 250, -700, 150, 200, 900}, 10, 10}};
+  tables.radial_of = {0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6};
+  for (std::size_t i = 0; i < radial_bands * 2; ++i) tables.steps.push_back(static_cast<std::uint16_t>(64 + 3 * i));
+  for (std::size_t i = 0; i < 32; ++i) tables.spread.push_back(static_cast<std::uint8_t>(30 + 2 * i));
+  for (std::size_t c = 0; c < context_count; ++c) {
+    SymbolFrequencies frequencies{};
+    frequencies.fill(512);
+    frequencies[0] = static_cast<std::uint16_t>(probability_one - 15 * 512);
+    tables.frequencies.push_back(frequencies);
+  }
+  tables.shrink = {20, 10, -5};
+  return tables;
+}
+
+TEST(TransformCodec, GivesTheSameBytesOnEveryMachine) {
+  const Tensor tensor = tensor_of(repeatable_floats(2 * 3 * 8 * 4), {2, 3, 8, 4});
+  struct Expected {
+    int coarseness;
+    std::uint64_t coded;
+    std::uint64_t decoded;
+  };
+  for (const Expected& expected : std::vector<Expected>{
+           {-11, 7258242154795407973U, 14098447539000468373U},
+           {0, 5173687010985928190U, 17393816004909339191U},
+           {13, 15947588058677042621U, 7275765687641058356U},
+       }) {
+    const auto codec = make_transform_codec({repeatable_tables()}, expected.coarseness);
+    const auto coded = coded_bytes(*codec, tensor);
+    const Tensor back = decoded_from(*codec, coded, tensor);
+    EXPECT_EQ(digest_of(coded.data(), coded.size()), expected.coded) << expected.coarseness;
+    EXPECT_EQ(digest_of(back.data(), back.packed_bytes()), expected.decoded) << expected.coarseness;
+  }
+}
+
 TEST(TransformCodec, TakesOnlyWhatItsTablesAreFor) {
   const auto codec = make_transform_codec({tables_for(8, 12, 10)}, 0);
   EXPECT_TRUE(codec->takes(Tensor::empty(DType::f32, {1, 8, 12, 10})));
