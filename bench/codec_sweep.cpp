@@ -26,6 +26,8 @@
 #include <thread>
 #include <vector>
 
+#include "flops_share.hpp"
+
 namespace {
 
 using namespace splitnet;
@@ -137,12 +139,6 @@ struct Cell {
   std::vector<CalibratedCodec> codecs;
 };
 
-double flops_of(const LayerGraph& graph, const LayerSet& head) {
-  double sum = 0;
-  for (const std::size_t i : head) sum += static_cast<double>(graph.layers[i].flops.value_or(0));
-  return sum;
-}
-
 /// Of f32 that the head sends for this example.
 double boundary_bytes(const Model& model, const LayerSet& head, const std::vector<Value>& example) {
   const auto stage = model.make_stage({{head}, 0});
@@ -183,8 +179,6 @@ std::vector<Cell> measure(const Network& network, std::size_t tests) {
   const Calibration found = calibrate(*model, inputs.examples, options);
   save(found, "build/bench/codec_sweep/" + std::string(network.name) + ".json");
   const LayerGraph& graph = model->layers();
-  LayerSet all;
-  for (std::size_t i = 0; i < graph.layers.size(); ++i) all.push_back(i);
   std::vector<Cell> cells;
   std::map<LayerSet, std::size_t> cell_of;
   for (const CalibratedCodec& codec : found.codecs) {
@@ -194,7 +188,7 @@ std::vector<Cell> measure(const Network& network, std::size_t tests) {
       const std::string cut = head.empty() ? "input" : graph.layers[head.back()].name;
       cells.push_back({network.name,
                        cut,
-                       flops_of(graph, head) / flops_of(graph, all),
+                       bench::flops_share(graph, head),
                        boundary_bytes(*model, head, inputs.examples.back()),
                        {}});
     }

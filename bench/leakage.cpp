@@ -8,7 +8,6 @@
 #include <benchmark/benchmark.h>
 #include <splitnet/splitnet.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +16,8 @@
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "flops_share.hpp"
 
 namespace {
 
@@ -76,21 +77,10 @@ Examples make_examples(const Network& network) {
   return examples;
 }
 
-/// How much of the FLOPs the head has.
-double share_of(const LayerGraph& graph, const LayerSet& head) {
-  double done = 0;
-  double total = 0;
-  for (std::size_t i = 0; i < graph.layers.size(); ++i) {
-    const auto flops = static_cast<double>(graph.layers[i].flops.value_or(0));
-    total += flops;
-    if (std::binary_search(head.begin(), head.end(), i)) done += flops;
-  }
-  return done / total;
-}
-
 void print_row(const Network& network, const LayerGraph& graph, const Leakage& leakage) {
   std::printf("%-13s %-28s %5.1f %%  %-32s %6.3f  ", network.name, graph.layers[leakage.head.back()].name.c_str(),
-              100 * share_of(graph, leakage.head), leakage.codec.c_str(), leakage.distance_correlation.value_or(0));
+              100 * bench::flops_share(graph, leakage.head), leakage.codec.c_str(),
+              leakage.distance_correlation.value_or(0));
   if (leakage.rebuilt) {
     std::printf("%6.1f %6.1f  %6.3f  (%.1f, %.3f)\n", leakage.rebuilt->psnr_db, *leakage.highest_psnr_db,
                 leakage.rebuilt->ssim.value_or(0), leakage.trivial->psnr_db, leakage.trivial->ssim.value_or(0));

@@ -22,6 +22,7 @@
 #include "picture_format.hpp"
 #include "picture_inputs.hpp"
 #include "refinement_choice.hpp"
+#include "sequential_flops.hpp"
 #include "splitnet/error.hpp"
 #include "statistics.hpp"
 #include "transform_codec.hpp"
@@ -215,7 +216,7 @@ class EffectMeter {
     effect.divergence_nat = divergence_ / count;
     double below = error;
     double above = error;
-    if (kind_ == OutputKind::logits || kind_ == OutputKind::probabilities) {
+    if (detail::has_classes(kind_)) {
       // Wilson, "Probable inference, the law of succession, and statistical inference" (JASA 1927).
       constexpr double z = 1.96;
       const double center = (mean + z * z / (2 * count)) / (1 + z * z / count);
@@ -295,7 +296,6 @@ class CutCalibration {
       : options_(options), head_layers_(std::move(head)), result_slots_(model.result_slot_count()) {
     head_ = model.make_stage({{head_layers_}, 0}, options.stage);
     tail_ = model.make_stage({{head_layers_}, 1}, options.stage);
-    only_inputs_ = head_layers_.empty();
   }
 
   void add_example(const std::vector<Value>& inputs, std::size_t group, std::optional<std::size_t> label) {
@@ -348,7 +348,7 @@ class CutCalibration {
   [[nodiscard]] std::optional<CodecRun> run(const std::string& name, const CodecTables& tables,
                                             const Indices& on) const {
     const auto codec = CodecRegistry::with_defaults().make(name, tables);
-    if (!codec || (codec->only_inputs() && !only_inputs_)) return std::nullopt;
+    if (!codec || (codec->only_inputs() && !head_layers_.empty())) return std::nullopt;
     CodecRun result{.name = name, .tables = tables, .only_inputs = codec->only_inputs(), .examples = on};
     bool takes_some = false;
     for (const std::size_t e : on) {
@@ -524,7 +524,6 @@ class CutCalibration {
   const std::size_t result_slots_;
   std::unique_ptr<Stage> head_;
   std::unique_ptr<Stage> tail_;
-  bool only_inputs_ = false;
   std::vector<Example> examples_;
   std::vector<std::vector<std::vector<Value>>> gradients_;  ///< [example][draw][value of the boundary]
 };
@@ -532,18 +531,16 @@ class CutCalibration {
 /// Near 25, 50 and 75 % of the FLOPs.
 std::vector<Cut> default_cuts(const Model& model) {
   const LayerGraph& graph = model.layers();
-  double total = 0;
-  for (const Layer& layer : graph.layers) total += static_cast<double>(layer.flops.value_or(0));
+  const auto flops = detail::sequential_flops(graph);
   const auto boundaries = detail::sequential_boundaries(graph);
   std::vector<Cut> cuts;
   for (const double target : {0.25, 0.5, 0.75}) {
     std::optional<std::size_t> best;
-    double done = 0;
     LayerSet head;
     for (std::size_t i = 0; i + 1 < graph.layers.size(); ++i) {
       head.push_back(i);
-      done += static_cast<double>(graph.layers[i].flops.value_or(0));
-      if (std::abs(done - target * total) > 0.1 * total || model.refusal({head})) continue;
+      const double distance = std::abs(flops[i + 1] - target * flops.back());
+      if (distance > 0.1 * flops.back() || model.refusal({head})) continue;
       if (!best || boundaries[i + 1].raw_bytes < boundaries[*best + 1].raw_bytes) best = i;
     }
     if (!best) continue;
@@ -592,10 +589,6 @@ std::vector<std::string> picture_codecs(const CalibrationOptions& options) {
   return codecs;
 }
 
-bool has_classes(const CalibrationOptions& options) {
-  return options.output == OutputKind::logits || options.output == OutputKind::probabilities;
-}
-
 std::string transform_name(const std::string& tables, int coarseness) {
   return "transform:tables=" + detail::digest_of_tables(tables) + ";coarseness=" + std::to_string(coarseness);
 }
@@ -608,7 +601,8 @@ class Calibrator {
         options_(options),
         cuts_(options.cuts.empty() ? default_cuts(model) : options.cuts),
         pictures_(picture_codecs(options)),
-        refines_(!options.refined_losses.empty() && options.output_slots.size() == 1 && has_classes(options)) {
+        refines_(!options.refined_losses.empty() && options.output_slots.size() == 1 &&
+                 detail::has_classes(options.output)) {
     std::size_t count = 0;
     std::tie(order_, count) = split(examples.size(), options);
     training_.resize(count);
@@ -744,7 +738,7 @@ void CalibrationOptions::validate() const {
   for (const double loss : refined_losses) {
     detail::check_number(loss > 0 && loss < 1, "CalibrationOptions::refined_losses", loss, "numbers between 0 and 1");
   }
-  if (!labels.empty() && !has_classes(*this)) {
+  if (!labels.empty() && !detail::has_classes(output)) {
     throw Error(ErrorCode::invalid_argument,
                 "CalibrationOptions::labels are there, expected logits or probabilities as output");
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far the best class leads. Private.
+// Whether an output has classes, and how far the best one leads. Private.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,10 @@
 #include "splitnet/refinement.hpp"
 
 namespace splitnet::detail {
+
+inline bool has_classes(OutputKind kind) {
+  return kind == OutputKind::logits || kind == OutputKind::probabilities;
+}
 
 struct Lead {
   std::size_t row = 0;

@@ -108,12 +108,13 @@ class CostSum {
 
   void add_stage(std::size_t tier, const StageWork& work) {
     const Tier& where = problem_.tiers[tier];
-    const double compute = requests_ * compute_s(where, work);
+    const double request_s = compute_s(where, work);
+    const double compute = requests_ * request_s;
     cost_.stages.push_back({tier, compute, work.memory_bytes(), compute});
     cost_.latency_s += compute;
     if (tier == 0) return;
     cost_.start_s += start_s(where);
-    cost_.dollars += requests_ * dollars_of(where.price, compute / requests_);
+    cost_.dollars += requests_ * dollars_of(where.price, request_s);
   }
 
   void add_hop(std::size_t from, std::size_t to, const Boundary& boundary, const CodecProfile& codec) {

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <utility>
 
+#include "byte_tensor.hpp"
 #include "framed_picture.hpp"
 #include "picture_format.hpp"
 #include "pixel_scale.hpp"
@@ -53,9 +53,7 @@ EncodedPicture opened(Tensor file, const std::string& pixels) {
 }  // namespace
 
 EncodedPicture EncodedPicture::of(std::span<const std::byte> file, const std::string& pixels) {
-  Tensor copy = Tensor::empty(DType::u8, {static_cast<std::int64_t>(file.size())});
-  if (!file.empty()) std::memcpy(copy.data(), file.data(), file.size());
-  return opened(std::move(copy), pixels);
+  return opened(detail::to_byte_tensor({reinterpret_cast<const char*>(file.data()), file.size()}), pixels);
 }
 
 std::optional<EncodedPicture> EncodedPicture::in(const Value& value) {

@@ -15,6 +15,7 @@
 #include "elements.hpp"
 #include "inversion_attack.hpp"
 #include "picture_similarity.hpp"
+#include "sequential_flops.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
 
@@ -299,9 +300,7 @@ std::vector<LayerSet> sequential_heads(const Model& model) {
 /// The first one, and those nearest to 10, 25, 50 and 75 % of the FLOPs.
 std::vector<LayerSet> default_heads(const Model& model) {
   const auto heads = sequential_heads(model);
-  const LayerGraph& graph = model.layers();
-  std::vector<double> done{0};
-  for (const Layer& layer : graph.layers) done.push_back(done.back() + static_cast<double>(layer.flops.value_or(0)));
+  const auto done = detail::sequential_flops(model.layers());
   std::vector<LayerSet> chosen;
   if (!heads.empty()) chosen.push_back(heads.front());
   for (const double share : {0.1, 0.25, 0.5, 0.75}) {

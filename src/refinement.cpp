@@ -16,10 +16,6 @@
 namespace splitnet {
 namespace {
 
-bool has_classes(OutputKind kind) {
-  return kind == OutputKind::logits || kind == OutputKind::probabilities;
-}
-
 /// log p(best) − the largest other log p.
 double margin_of(std::span<const float> scores, std::size_t best, OutputKind kind) {
   float other = -std::numeric_limits<float>::infinity();
@@ -75,7 +71,7 @@ void Refinement::validate() const {
                                                  "', expected a coarse one and a finer one");
   }
   detail::check_not_negative("Refinement::min_margin_nat", min_margin_nat);
-  if (!has_classes(output)) {
+  if (!detail::has_classes(output)) {
     throw Error(ErrorCode::invalid_argument, "Refinement::output has no classes, expected logits or probabilities");
   }
 }

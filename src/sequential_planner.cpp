@@ -73,8 +73,9 @@ SequentialPlanner::SequentialPlanner(PlanningProblem problem, const IsLegal& is_
   }
   input_decode_s_ = detail::input_decode_s(problem_);
   for (std::size_t i = 0; i < layers; ++i) {
+    const LayerSet head = detail::first_layers(i);
     for (const CodecProfile& codec : problem_.codecs) {
-      leakages_db_.push_back(detail::leakage_psnr_db(problem_, detail::first_layers(i), rows_[i].boundary, codec.name));
+      leakages_db_.push_back(detail::leakage_psnr_db(problem_, head, rows_[i].boundary, codec.name));
     }
   }
   for (const CodecProfile& codec : problem_.codecs) {

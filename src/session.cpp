@@ -550,8 +550,10 @@ bool Session::Impl::asks_again(Call& call) const {
   if (call.again.empty()) return false;
   const auto* const output =
       refinement_->output_slot < call.slots.size() ? call.slots[refinement_->output_slot].get_if<Tensor>() : nullptr;
-  require(output != nullptr, "Refinement::output_slot " + std::to_string(refinement_->output_slot) + " of " +
-                                 std::to_string(call.slots.size()) + " results is no tensor");
+  if (output == nullptr) {
+    throw Error(ErrorCode::invalid_argument, "Refinement::output_slot " + std::to_string(refinement_->output_slot) +
+                                                 " of " + std::to_string(call.slots.size()) + " results is no tensor");
+  }
   return margin_nat(*output, refinement_->output) < refinement_->min_margin_nat;
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "damaged_bytes.hpp"
 #include "error_of.hpp"
 #include "picture_samples.hpp"
 
@@ -139,9 +140,7 @@ TEST(EncodedPicture, SurvivesDamagedFiles) {
   for (const char* format : {"jpeg", "webp"}) {
     const Bytes good = file_of(format, smooth_picture(3, 24, 40));
     for (int round = 0; round < 300; ++round) {
-      Bytes bad = good;
-      if (round % 2 == 0) bad[random() % bad.size()] ^= std::byte{1} << (random() % 8);
-      if (round % 2 == 1) bad.resize(random() % bad.size());
+      const auto bad = testing::damaged(good, round, random);
       try {
         const auto picture = EncodedPicture::of(bad, plain);
         if (picture.width * picture.height > 100'000) continue;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "codec_samples.hpp"
+#include "damaged_bytes.hpp"
 #include "error_of.hpp"
 
 namespace splitnet {
@@ -127,9 +128,7 @@ TEST(PictureCodec, SurvivesDamagedBytes) {
     const auto codec = CodecRegistry::with_defaults().make(name);
     const auto good = coded_bytes(*codec, tensor);
     for (int round = 0; round < 300; ++round) {
-      auto bad = good;
-      if (round % 2 == 0) bad[random() % bad.size()] ^= std::byte{1} << (random() % 8);
-      if (round % 2 == 1) bad.resize(random() % bad.size());
+      const auto bad = damaged(good, round, random);
       try {
         (void)decoded_from(*codec, bad, tensor);
       } catch (const Error& error) {

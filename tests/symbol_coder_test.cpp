@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "damaged_bytes.hpp"
 #include "error_of.hpp"
 #include "splitnet/error.hpp"
 
@@ -95,9 +96,7 @@ TEST(SymbolCoder, NeverReadsBeyondDamagedBytes) {
   std::mt19937 random(2);
   int refused = 0;
   for (int round = 0; round < 2000; ++round) {
-    auto bad = good;
-    if (round % 2 == 0) bad[random() % bad.size()] ^= std::byte{1} << (random() % 8);
-    if (round % 2 == 1) bad.resize(random() % bad.size());
+    const auto bad = testing::damaged(good, round, random);
     try {
       SymbolReader reader(model, bad);
       for (const Item& item : items) {

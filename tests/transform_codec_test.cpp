@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "codec_samples.hpp"
+#include "damaged_bytes.hpp"
 #include "error_of.hpp"
 #include "splitnet/error.hpp"
 #include "transform_samples.hpp"
@@ -158,9 +159,7 @@ TEST(TransformCodec, SurvivesDamagedBytes) {
   const auto good = coded_bytes(*codec, tensor);
   int refused = 0;
   for (int round = 0; round < 1000; ++round) {
-    auto bad = good;
-    if (round % 2 == 0) bad[random() % bad.size()] ^= std::byte{1} << (random() % 8);
-    if (round % 2 == 1) bad.resize(random() % bad.size());
+    const auto bad = damaged(good, round, random);
     try {
       (void)decoded_from(*codec, bad, tensor);
     } catch (const Error& error) {

@@ -99,7 +99,7 @@ struct Calibration {
 
   /// For TwoTierOptions::codecs: those that lose at most so much, and raw.
   [[nodiscard]] std::vector<CodecProfile> profiles(double max_accuracy_loss = 1) const;
-  /// Throws invalid_argument: numbers that are not finite or out of range, tables that a name does not fit.
+  /// Throws invalid_argument: numbers that are not finite or out of range.
   void validate() const;
   /// Throws incompatible for another model.
   void check_fits(const LayerGraph& graph) const;
