@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What codecs cost in fidelity: six networks with trained weights, cut near 25, 50 and 75 % of their FLOPs, each rung
 // of the ladder on inputs whose photos, people or chapters calibration has not seen; beside them the picture itself as
-// JPEG and WebP. Every measurement is written to build/bench/codec_sweep.json, calibrations to
-// build/bench/codec_sweep/NAME.json.
+// JPEG and WebP. Calibrations are written to build/bench/codec_sweep/NAME.json, measurements to NAME.rungs.json as each
+// network is done, and those of all networks, measured now or before, to build/bench/codec_sweep.json.
 //
 //   bench_codec_sweep [--networks NAME,NAME] [--tests N]; scripts/bench codec_sweep makes models and inputs first.
 
@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -27,6 +28,7 @@
 #include <vector>
 
 #include "flops_share.hpp"
+#include "headline.hpp"
 
 namespace {
 
@@ -275,7 +277,7 @@ void print(const Cell& cell) {
       at.high_divergence);
 }
 
-json to_json(const Cell& cell) {
+json to_json(const Network& network, const Cell& cell) {
   json rungs = json::array();
   for (const CalibratedCodec& codec : cell.codecs) {
     const CodecEffect& effect = codec.effect;
@@ -297,44 +299,58 @@ json to_json(const Cell& cell) {
                                   {"lost_high", effect.accuracy->lost_high}};
     }
   }
-  return {{"network", cell.network},
-          {"cut", cell.cut},
-          {"flops_share", cell.flops_share},
-          {"raw_bytes", cell.raw_bytes},
-          {"rungs", std::move(rungs)}};
+  json document = {{"network", cell.network},
+                   {"cut", cell.cut},
+                   {"flops_share", cell.flops_share},
+                   {"raw_bytes", cell.raw_bytes},
+                   {"rungs", std::move(rungs)}};
+  if (cell.cut == "input") return document;
+  const Figures at = figures_of(cell);
+  document["ratios"] = {{"half_point", at.refined_half_point},
+                        {"two_points", at.refined_two_points},
+                        {"one_request_half_point", at.half_point},
+                        {"one_request_two_points", at.two_points}};
+  if (network.output == OutputKind::logits || network.output == OutputKind::probabilities) {
+    document["ratios"]["kl_0.002"] = at.low_divergence;
+    document["ratios"]["kl_0.01"] = at.high_divergence;
+  }
+  return document;
+}
+
+std::string path_of(const Network& network) {
+  return "build/bench/codec_sweep/" + std::string(network.name) + ".rungs.json";
+}
+
+/// Measurements of all networks, those of earlier runs too.
+json read_measurements() {
+  json cells = json::array();
+  for (const Network& network : networks) {
+    std::ifstream file(path_of(network));
+    if (!file) continue;
+    for (json& cell : json::parse(file)) cells.push_back(std::move(cell));
+  }
+  return cells;
 }
 
 /// Over the boundaries of all networks; divergences of those that name classes.
-void print_headline(const std::vector<Cell>& cells) {
-  Figures least;
+std::string headline(const json& cells) {
+  std::map<std::string, double> least;
   double best_half_point = 0;
   std::size_t boundaries = 0;
-  std::size_t with_classes = 0;
-  const auto lower = [](double& number, double found, bool is_first) {
-    number = is_first ? found : std::min(number, found);
-  };
-  for (const Cell& cell : cells) {
-    if (cell.cut == "input") continue;
-    const Figures at = figures_of(cell);
-    const bool is_first = boundaries++ == 0;
-    lower(least.half_point, at.half_point, is_first);
-    lower(least.two_points, at.two_points, is_first);
-    lower(least.refined_half_point, at.refined_half_point, is_first);
-    lower(least.refined_two_points, at.refined_two_points, is_first);
-    best_half_point = std::max(best_half_point, at.refined_half_point);
-    const auto network =
-        std::find_if(networks.begin(), networks.end(), [&](const auto& n) { return n.name == cell.network; });
-    if (network->output != OutputKind::logits && network->output != OutputKind::probabilities) continue;
-    const bool is_first_with_classes = with_classes++ == 0;
-    lower(least.low_divergence, at.low_divergence, is_first_with_classes);
-    lower(least.high_divergence, at.high_divergence, is_first_with_classes);
+  for (const json& cell : cells) {
+    if (!cell.contains("ratios")) continue;
+    ++boundaries;
+    for (const auto& [name, ratio] : cell["ratios"].items()) {
+      const auto [at, is_first] = least.emplace(name, ratio.get<double>());
+      if (!is_first) at->second = std::min(at->second, ratio.get<double>());
+    }
+    best_half_point = std::max(best_half_point, cell["ratios"]["half_point"].get<double>());
   }
-  std::printf(
-      "\ncodec_sweep: ratio_at_half_point_min=%.2f ratio_at_half_point_max=%.2f ratio_at_two_points_min=%.2f "
-      "one_request_half_point_min=%.2f one_request_two_points_min=%.2f ratio_at_kl_0.002_min=%.2f "
-      "ratio_at_kl_0.01_min=%.2f boundaries=%zu\n",
-      least.refined_half_point, best_half_point, least.refined_two_points, least.half_point, least.two_points,
-      least.low_divergence, least.high_divergence, boundaries);
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(2);
+  for (const auto& [name, ratio] : least) text << "ratio_at_" << name << "_min=" << ratio << ' ';
+  text << "ratio_at_half_point_max=" << best_half_point << " boundaries=" << boundaries;
+  return text.str();
 }
 
 }  // namespace
@@ -361,13 +377,20 @@ int main(int argc, char** argv) try {
   }
   std::filesystem::create_directories("build/bench/codec_sweep");
   // One network on each core, each with one thread.
-  std::vector<std::vector<Cell>> found(chosen.size());
   std::vector<std::string> failures;
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t i = next++; i < chosen.size(); i = next++) {
       try {
-        found[i] = measure(*chosen[i], tests);
+        const auto cells = measure(*chosen[i], tests);
+        const std::lock_guard lock(printing);
+        json document = json::array();
+        for (const Cell& cell : cells) {
+          print(cell);
+          document.push_back(to_json(*chosen[i], cell));
+        }
+        std::fflush(stdout);
+        std::ofstream(path_of(*chosen[i])) << document.dump(1) << '\n';
       } catch (const std::exception& error) {
         const std::lock_guard lock(printing);
         failures.push_back(std::string(chosen[i]->name) + ": " + error.what());
@@ -380,17 +403,9 @@ int main(int argc, char** argv) try {
   }
   for (const std::string& failure : failures) std::fprintf(stderr, "codec_sweep: %s\n", failure.c_str());
   if (!failures.empty()) return 1;
-  std::vector<Cell> cells;
-  json document = json::array();
-  for (auto& list : found) {
-    for (Cell& cell : list) {
-      print(cell);
-      document.push_back(to_json(cell));
-      cells.push_back(std::move(cell));
-    }
-  }
-  std::ofstream("build/bench/codec_sweep.json") << document.dump(1) << '\n';
-  print_headline(cells);
+  const json cells = read_measurements();
+  std::ofstream("build/bench/codec_sweep.json") << cells.dump(1) << '\n';
+  bench::print_headline("codec_sweep", headline(cells));
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "codec_sweep: %s\n", error.what());

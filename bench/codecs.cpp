@@ -2,7 +2,7 @@
 // How fast codecs are on one core, as bytes of f32 per second in each direction, on a boundary of 1.6 MB: 128 maps of
 // 56 × 56, smooth in space, after ReLU (half of the elements are 0). The headline counts both directions together, the
 // lossless one is int8 with zstd; of the codec transform, learned from other such boundaries, it is the slower
-// direction.
+// direction. Ratios and won cells beside them are those that codec_sweep and sweep found last.
 
 #include <benchmark/benchmark.h>
 #include <splitnet/codec.hpp>
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "headline.hpp"
 #include "transform_codec.hpp"
 #include "transform_training.hpp"
 
@@ -133,7 +134,15 @@ int main(int argc, char** argv) {
   Reporter reporter;
   benchmark::RunSpecifiedBenchmarks(&reporter);
   benchmark::Shutdown();
-  std::printf("codecs: int8_GBps=%.2f lossless_MBps=%.0f transform_MBps=%.0f\n", reporter.speed_of("int8") * 1e-9,
-              reporter.speed_of("int8:lossless=zstd") * 1e-6, reporter.slower_direction_of("transform") * 1e-6);
+  char speeds[100];
+  std::snprintf(speeds, sizeof speeds, "int8_GBps=%.2f lossless_MBps=%.0f transform_MBps=%.0f",
+                reporter.speed_of("int8") * 1e-9, reporter.speed_of("int8:lossless=zstd") * 1e-6,
+                reporter.slower_direction_of("transform") * 1e-6);
+  std::string figures;
+  for (const char* ratio : {"half_point", "two_points", "kl_0.002", "kl_0.01"}) {
+    figures += bench::figure_of("codec_sweep", "ratio_at_" + std::string(ratio) + "_min") + " ";
+  }
+  bench::print_headline("codecs", figures + speeds + " " + bench::figure_of("sweep", "split_wins") + " " +
+                                      bench::figure_of("sweep", "cells"));
   return 0;
 }

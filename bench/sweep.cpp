@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "headline.hpp"
 #include "repeated_model.hpp"
 #include "sweep_worker.hpp"
 
@@ -197,11 +198,13 @@ class Bench {
     print_part("tbf", [](const Cell& cell) { return cell.by_kernel; });
     print_terms();
     const auto all = figures_of([](const Cell&) { return true; });
-    std::printf(
-        "sweep: prediction_error_median=%.4f prediction_error_p95=%.4f regret_median=%.4f regret_worst=%.4f "
-        "split_wins=%zu cells=%zu\n",
-        median(all.errors), quantile(all.errors, 0.95), median(all.regrets), quantile(all.regrets, 1), all.split_wins,
-        all.regrets.size());
+    char figures[200];
+    std::snprintf(figures, sizeof figures,
+                  "prediction_error_median=%.4f prediction_error_p95=%.4f regret_median=%.4f regret_worst=%.4f "
+                  "split_wins=%zu cells=%zu",
+                  median(all.errors), quantile(all.errors, 0.95), median(all.regrets), quantile(all.regrets, 1),
+                  all.split_wins, all.regrets.size());
+    bench::print_headline("sweep", figures);
   }
 
  private:

@@ -8,7 +8,7 @@ namespace splitnet::detail {
 namespace {
 
 /// Of what may be lost: the choice is made among many, and the best looking one has had luck.
-constexpr double caution = 0.7;
+constexpr double caution = 0.5;
 
 /// Answers that change: as seen, and as margins and errors would have it if they did not depend on each other.
 struct Changes {
