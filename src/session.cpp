@@ -107,6 +107,14 @@ void check(const SessionOptions& options) {
           "SessionOptions::threads is " + std::to_string(options.threads) + ", expected 0 or more");
 }
 
+/// Throws what is there instead.
+Message& reply_in(CallResult& result) {
+  if (const auto* error = std::get_if<Error>(&result)) throw *error;
+  auto& reply = std::get<Message>(result);
+  reply.throw_if_error();
+  return reply;
+}
+
 /// The worker's word on its times, as far as it can be true.
 double reported_s(const Message& reply, const char* step, double at_most_s) {
   const auto found = reply.times_s.find(step);
@@ -126,6 +134,9 @@ std::optional<std::vector<std::size_t>> passed_inputs(const StageInfo& info) {
   return passed;
 }
 
+/// Another session's tables may push this one's out again before its request is there.
+constexpr int most_prepared_again = 4;
+
 /// One inference on its way.
 struct Call {
   std::promise<Answer> promise;
@@ -133,6 +144,8 @@ struct Call {
   std::vector<Value> boundary;  // Of the next hop.
   std::vector<Value> again;     // The boundary once more, while its answer may be too close.
   std::string framed_for;       // The codec that the boundary is encoded with already; empty: it is not.
+  std::optional<Message> sent;  // Kept while the worker may answer that it has the codec's tables no more.
+  int prepared_again = 0;       // Times that it did.
   std::vector<Value> slots;
   std::size_t kept_exact = 0;
   bool refined = false;
@@ -172,6 +185,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   void cut_stages(const Route& route);
   void connect(const std::string& endpoint);
   void choose(Route& route);
+  [[nodiscard]] Message preparation(const Hop& hop, const std::string& codec) const;
   void prepare(const Hop& hop);
 
   CallPtr new_call(const RunOptions& options) const;
@@ -185,6 +199,8 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   void decode_pictures(Call& call, const std::string& codec) const;
   void take(Call& call, const StageInfo& info, std::vector<Value> outputs) const;
   void send(const CallPtr& call, std::size_t index);
+  void transmit(const CallPtr& call, std::size_t index, Message request);
+  void prepare_again(const CallPtr& call, std::size_t index);
   void receive(const CallPtr& call, std::size_t index, CallResult result);
   bool asks_again(Call& call) const;
   void note_times(Call& call, const Message& reply) const;
@@ -326,13 +342,17 @@ void Session::Impl::choose(Route& route) {
   }
 }
 
+Message Session::Impl::preparation(const Hop& hop, const std::string& codec) const {
+  Message request;
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec};
+  if (codec_tables_) request.values.emplace_back(detail::to_byte_tensor(*codec_tables_));
+  return request;
+}
+
 void Session::Impl::prepare(const Hop& hop) {
   const auto deadline = Clock::now() + options_.prepare_timeout;
   const auto prepare_for = [&](const std::string& codec) {
-    Message request;
-    request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec};
-    if (codec_tables_) request.values.emplace_back(detail::to_byte_tensor(*codec_tables_));
-    call_and_wait(*hop.connection, std::move(request), deadline);
+    call_and_wait(*hop.connection, preparation(hop, codec), deadline);
   };
   try {
     prepare_for(codec_.name);
@@ -521,19 +541,44 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
   times.request_bytes = tensor_bytes(request.values);
   call->times.hops.push_back(times);
   call->hop_begun = Clock::now();
-  const auto connection = hop.connection;  // `close` may drop it as soon as the completion has run.
+  if (codec_tables_) call->sent = request;
+  transmit(call, index, std::move(request));
+}
+
+void Session::Impl::transmit(const CallPtr& call, std::size_t index, Message request) {
+  const auto connection = hops_[index].connection;  // `close` may drop it as soon as the completion has run.
   connection->call(std::move(request), call->deadline, call->stop,
                    [self = shared_from_this(), call, index](CallResult result) {
                      self->guarded(call, [&] { self->receive(call, index, std::move(result)); });
                    });
 }
 
+/// The worker has been started anew since, or has taken in tables of others and forgotten these.
+void Session::Impl::prepare_again(const CallPtr& call, std::size_t index) {
+  const Hop& hop = hops_[index];
+  const auto connection = hop.connection;
+  connection->call(preparation(hop, call->sent->request.codec), call->deadline, call->stop,
+                   [self = shared_from_this(), call, index](CallResult result) {
+                     self->guarded(call, [&] {
+                       try {
+                         reply_in(result);
+                       } catch (const Error& error) {
+                         throw at_worker(self->hops_[index].endpoint, error);
+                       }
+                       self->transmit(call, index, *call->sent);
+                     });
+                   });
+}
+
 void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult result) {
   const Hop& hop = hops_[index];
+  const auto* const message = std::get_if<Message>(&result);
+  const bool is_incompatible =
+      message != nullptr && message->kind == MessageKind::error && message->error == ErrorCode::incompatible;
+  if (is_incompatible && call->sent && call->prepared_again++ < most_prepared_again) return prepare_again(call, index);
+  call->sent.reset();
   try {
-    if (const auto* error = std::get_if<Error>(&result)) throw *error;
-    Message& reply = std::get<Message>(result);
-    reply.throw_if_error();
+    Message& reply = reply_in(result);
     note_times(*call, reply);
     take(*call, hop.info, std::move(reply.values));
   } catch (const Error& error) {

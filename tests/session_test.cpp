@@ -160,7 +160,6 @@ TEST_P(SessionTest, EncodesTheBoundary) {
   EXPECT_FALSE(bit_identical(rounded.output, exact.output));
 }
 
-/// The tables travel when the stage is prepared; each run names them only.
 TEST_P(SessionTest, AsksOnceMoreWhereTheAnswerIsClose) {
   const ModelPtr model = testing::branch_model();
   const std::string address = serve(model);
@@ -207,32 +206,63 @@ TEST_P(SessionTest, AsksOnceMoreWhereTheAnswerIsClose) {
       throws(ErrorCode::invalid_argument, "one device and one worker", [&] { (void)Session::open(model, refined); }));
 }
 
-TEST_P(SessionTest, GivesTheWorkerTheTablesOfACalibratedCodec) {
-  const ModelPtr model = testing::branch_model();
-  const std::string address = serve(model);
+/// A codec transform for the boundary behind layer 4, learned from inputs from `seed` on.
+CodecProfile calibrated_codec(const Model& model, std::size_t seed = 1) {
   std::vector<std::vector<Value>> examples;
-  for (std::size_t i = 0; i < 40; ++i) examples.push_back({testing::arithmetic_input({16, 24}, i + 1)});
+  for (std::size_t i = 0; i < 40; ++i) examples.push_back({testing::arithmetic_input({16, 24}, i + seed)});
   CalibrationOptions calibration;
   calibration.output = OutputKind::numbers;
   calibration.cuts = {Cut::after_index(4)};
   calibration.codecs = {};
   calibration.coarsenesses = {-16};
-  const auto calibrated = calibrate(*model, examples, calibration).codecs;
-  ASSERT_EQ(calibrated.size(), 1U);
+  return calibrate(model, examples, calibration).codecs.at(0).profile;
+}
+
+/// The tables travel when the stage is prepared; each run names them only.
+TEST_P(SessionTest, GivesTheWorkerTheTablesOfACalibratedCodec) {
+  const ModelPtr model = testing::branch_model();
+  const std::string address = serve(model);
+  const CodecProfile calibrated = calibrated_codec(*model);
+  const std::vector<Value> inputs{testing::arithmetic_input({16, 24}, 1)};
   auto coded = options(address, Cut::after_index(4));
-  coded.codec = calibrated.front().profile.name;
+  coded.codec = calibrated.name;
   EXPECT_TRUE(throws(ErrorCode::incompatible, "are not here", [&] { (void)Session::open(model, coded); }));
-  coded.codec_tables = calibrated.front().profile.tables;
+  coded.codec_tables = calibrated.tables;
   const auto session = Session::open(model, coded);
-  const Answer answer = session->run(examples.front());
+  const Answer answer = session->run(inputs);
   EXPECT_LT(answer.times.boundary_bytes, 16 * 24 * 4);
   EXPECT_GT(answer.times.decode_s, 0);
-  const auto exact = Session::open(model, options(address, Cut::after_index(4)))->run(examples.front());
+  const auto exact = Session::open(model, options(address, Cut::after_index(4)))->run(inputs);
   const auto items = [](const Answer& given) {
     return testing::arithmetic::items_of(given.output.get_if<Tuple>()->items[0].tensor());
   };
   for (std::size_t i = 0; i < items(exact).size(); ++i) {
     EXPECT_NEAR(items(answer)[i], items(exact)[i], 0.2 * (1 + std::abs(items(exact)[i])));
+  }
+}
+
+TEST_P(SessionTest, GivesTheTablesAgainToAWorkerThatForgotThem) {
+  const ModelPtr model = testing::branch_model();
+  const CodecProfile of_one = calibrated_codec(*model, 1);
+  const CodecProfile of_another = calibrated_codec(*model, 100);
+  ASSERT_NE(of_one.name, of_another.name);
+  WorkerOptions forgetful;  // Has room for one of them.
+  forgetful.max_codec_table_bytes = std::max(of_one.tables->size(), of_another.tables->size());
+  const std::string address = serve(model, forgetful);
+  const auto open_with = [&](const CodecProfile& codec) {
+    auto coded = options(address, Cut::after_index(4));
+    coded.codec = codec.name;
+    coded.codec_tables = codec.tables;
+    return Session::open(model, coded);
+  };
+  const std::vector<Value> inputs{testing::arithmetic_input({16, 24}, 1)};
+  const auto one = open_with(of_one);
+  const Answer expected = one->run(inputs);
+  const auto another = open_with(of_another);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_GT(another->run(inputs).times.decode_s, 0);
+    EXPECT_TRUE(bit_identical(one->run(inputs).output, expected.output));
+    EXPECT_GT(one->run(inputs).times.decode_s, 0) << "they are there again";
   }
 }
 
