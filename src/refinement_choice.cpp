@@ -9,6 +9,8 @@ namespace {
 
 /// Of what may be lost: the choice is made among many, and the best looking one has had luck.
 constexpr double caution = 0.5;
+/// And of that what the second codec may lose by itself: nothing corrects it.
+constexpr double caution_of_second = 0.2;
 
 /// Answers that change: as seen, and as margins and errors would have it if they did not depend on each other.
 struct Changes {
@@ -48,14 +50,13 @@ Changes sum_of(const std::vector<Changes>& changes) {
 std::optional<RefinementChoice> choose_refinement(const std::vector<RefinementRung>& rungs, double max_loss) {
   std::vector<std::vector<Changes>> changes;
   for (const RefinementRung& rung : rungs) changes.push_back(changes_of(rung));
-  const auto is_allowed = [&](const Changes& first, const Changes& second, std::size_t answers) {
-    const double found = std::max(first.seen + second.seen, first.expected + second.expected);
-    return found <= caution * max_loss * static_cast<double>(answers);
+  const auto share = [](const Changes& a, const Changes& b, std::size_t answers) {
+    return std::max(a.seen + b.seen, a.expected + b.expected) / static_cast<double>(answers);
   };
   std::optional<RefinementChoice> best;
   double least = 1;
   for (std::size_t i = 0; i < rungs.size(); ++i) {
-    if (is_allowed(sum_of(changes[i]), {}, changes[i].size())) least = std::min(least, rungs[i].ratio);
+    if (share(sum_of(changes[i]), {}, changes[i].size()) <= caution * max_loss) least = std::min(least, rungs[i].ratio);
   }
   for (std::size_t first = 0; first < rungs.size(); ++first) {
     const auto& margins = rungs[first].margins_nat;
@@ -65,12 +66,13 @@ std::optional<RefinementChoice> choose_refinement(const std::vector<RefinementRu
     for (std::size_t second = 0; second < rungs.size(); ++second) {
       if (rungs[second].ratio <= rungs[first].ratio) continue;
       const Changes of_second = sum_of(changes[second]);
+      if (share(of_second, {}, order.size()) > caution_of_second * max_loss) continue;
       Changes first_kept;   // Of the clearest answers, which are not asked for again,
       Changes second_kept;  // and the same ones with the second codec.
       for (std::size_t kept = 0; kept + 1 < order.size(); ++kept) {
         first_kept += changes[first][order[kept]];
         second_kept += changes[second][order[kept]];
-        if (!is_allowed(first_kept, of_second - second_kept, order.size())) continue;
+        if (share(first_kept, of_second - second_kept, order.size()) > caution * max_loss) continue;
         const double asked = static_cast<double>(order.size() - kept - 1) / static_cast<double>(order.size());
         const double bytes = rungs[first].ratio + asked * rungs[second].ratio;
         if (bytes >= least) continue;

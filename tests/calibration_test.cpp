@@ -98,7 +98,7 @@ TEST(Calibration, CountsRightAnswersWhereTheyAreKnown) {
 TEST(Calibration, FindsTwoCodecsForAnswersThatAreClose) {
   const auto model = testing::branch_model();
   auto options = options_for(OutputKind::logits);
-  options.codecs = {};
+  options.codecs = {"f16"};
   options.coarsenesses = {-16, -8, 0, 4, 8, 16, 24};
   options.refined_losses = {0.05};
   std::vector<std::vector<Value>> given;

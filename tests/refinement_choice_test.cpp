@@ -32,7 +32,7 @@ double share_below(const RefinementRung& rung, double margin) {
 }
 
 TEST(RefinementChoice, TakesFewerBytesThanOneCodecForAll) {
-  const std::vector<RefinementRung> rungs{rung(0.2, 0.02, 1), rung(0.1, 0.2, 2), rung(0.05, 1, 3)};
+  const std::vector<RefinementRung> rungs{rung(0.2, 0.005, 1), rung(0.1, 0.2, 2), rung(0.05, 1, 3)};
   const auto choice = choose_refinement(rungs, 0.01);
   ASSERT_TRUE(choice);
   EXPECT_EQ(choice->second, 0U);
@@ -50,6 +50,16 @@ TEST(RefinementChoice, AsksMoreWhereLessMayBeLost) {
   const auto loose = choose_refinement(rungs, 0.02);
   ASSERT_TRUE(strict && loose);
   EXPECT_GT(strict->min_margin_nat, loose->min_margin_nat);
+}
+
+TEST(RefinementChoice, TakesASecondCodecThatLosesNextToNothing) {
+  const std::vector<RefinementRung> rungs{rung(0.4, 0.001, 1), rung(0.2, 0.03, 2), rung(0.1, 0.2, 3)};
+  const auto strict = choose_refinement(rungs, 0.01);
+  ASSERT_TRUE(strict);
+  EXPECT_EQ(strict->second, 0U);
+  const auto loose = choose_refinement(rungs, 0.05);
+  ASSERT_TRUE(loose);
+  EXPECT_EQ(loose->second, 1U);
 }
 
 TEST(RefinementChoice, GivesNothingWhereOneCodecIsEnoughOrNoneIs) {
