@@ -357,6 +357,7 @@ std::vector<WireStorage> read_storages(BoundedReader& in) {
 }  // namespace
 
 std::uint16_t version_for(const Message& message) noexcept {
+  if (message.kind == MessageKind::hello) return 3;
   return message.kind == MessageKind::request && needs_version_2(message.request) ? 2 : 1;
 }
 

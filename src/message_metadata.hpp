@@ -31,9 +31,9 @@ struct TensorPlace {
   friend bool operator==(const TensorPlace&, const TensorPlace&) = default;
 };
 
-/// Requests and replies have values, errors and cancels have none.
+/// Errors and cancels have none.
 constexpr bool has_values(MessageKind kind) noexcept {
-  return kind == MessageKind::request || kind == MessageKind::reply;
+  return kind == MessageKind::request || kind == MessageKind::reply || kind == MessageKind::hello;
 }
 
 /// Longer texts of errors are cut on the wire.

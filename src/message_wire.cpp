@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "message_metadata.hpp"
+
 namespace splitnet::detail {
 namespace {
 
@@ -86,7 +88,7 @@ void check_header_checksum(HeaderBytes bytes) {
 void check_fields(const WireHeader& header, std::uint32_t reserved) {
   const auto corrupt = [](const std::string& what) { throw Error(ErrorCode::corrupt, "message header: " + what); };
   const auto first = static_cast<std::uint8_t>(MessageKind::request);
-  const auto last = static_cast<std::uint8_t>(MessageKind::cancel);
+  const auto last = static_cast<std::uint8_t>(header.version < 3 ? MessageKind::cancel : MessageKind::hello);
   if (header.kind < first || header.kind > last) {
     corrupt("kind " + std::to_string(header.kind) + " is unknown");
   }
@@ -100,9 +102,9 @@ void check_fields(const WireHeader& header, std::uint32_t reserved) {
   if (header.time_left_ns != no_time_left && header.time_left_ns > static_cast<std::uint64_t>(INT64_MAX)) {
     corrupt("the time left does not fit 63 bits");
   }
-  const auto kind = static_cast<MessageKind>(header.kind);
-  const bool has_values = kind == MessageKind::request || kind == MessageKind::reply;
-  if (!has_values && header.payload_bytes != 0) corrupt("a payload in a message that has none");
+  if (!has_values(static_cast<MessageKind>(header.kind)) && header.payload_bytes != 0) {
+    corrupt("a payload in a message that has none");
+  }
 }
 
 void check_lengths(const WireHeader& header, const MessageLimits& limits) {

@@ -133,8 +133,8 @@ TEST(MessageFault, OtherProtocolsAreNamed) {
 
 TEST(MessageFault, OtherVersionsAndByteOrdersAreRejected) {
   auto bytes = encoded_bytes(testing::sample_request());
-  store(bytes, 4, std::uint16_t{3});
-  EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 3, expected 1 … 2", bytes));
+  store(bytes, 4, std::uint16_t{4});
+  EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 4, expected 1 … 3", bytes));
   store(bytes, 4, std::uint16_t{0});
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 0", bytes));
   store(bytes, 4, std::uint16_t{0x0100});

@@ -3,6 +3,7 @@
 /// Everything that does without libtorch.
 #pragma once
 
+#include "splitnet/access.hpp"
 #include "splitnet/calibration.hpp"
 #include "splitnet/codec.hpp"
 #include "splitnet/cost_model.hpp"

@@ -19,7 +19,13 @@
 namespace splitnet {
 
 /// Travels: never renumber.
-enum class MessageKind : std::uint8_t { request = 1, reply = 2, error = 3, cancel = 4 };
+enum class MessageKind : std::uint8_t {
+  request = 1,
+  reply = 2,
+  error = 3,
+  cancel = 4,  ///< The caller of the request with this id has given up.
+  hello = 5,   ///< First on a connection that has to show a token: values = [the token].
+};
 
 /// What a request wants done. Travels: never renumber.
 enum class Operation : std::uint8_t {
@@ -55,7 +61,7 @@ struct Message {
   ErrorCode error = ErrorCode::internal;  ///< Of an error.
   std::string error_message;              ///< Of an error; at most 4096 bytes of it travel.
   std::map<std::string, double> times_s;  ///< Of a reply: how long each step took, in seconds.
-  std::vector<Value> values;              ///< Of a request or a reply; others travel without.
+  std::vector<Value> values;              ///< Of a request, a reply or a hello; others travel without.
 
   static Message make_error(const Error& error);
   /// Throws the error that an error message carries; does nothing for other kinds.

@@ -26,9 +26,24 @@ using CallResult = std::variant<Message, Error>;
 /// and must not block for long.
 using Completion = std::function<void(CallResult)>;
 
+/// What a connection does when it is lost (the peer was started anew, say): it connects again by itself, after a pause
+/// that doubles with every failure, taken at random between half of it and all of it so that many callers of one worker
+/// don't come back at once. Meanwhile calls end with `unavailable` at once. A peer that refuses the token, or speaks
+/// another version, is not asked again.
+struct Reconnect {
+  bool enabled = true;
+  std::chrono::nanoseconds first_pause = std::chrono::milliseconds(50);
+  std::chrono::nanoseconds longest_pause = std::chrono::seconds(5);
+};
+
 struct ConnectOptions {
   /// How long establishing the connection may take.
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
+  /// What the listener wants to see before it answers (access.hpp); empty: nothing is shown.
+  std::string token = {};
+  Reconnect reconnect;
+  /// A peer whose machine has not acknowledged anything for so long counts as gone, and calls end with `unavailable`.
+  std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
   MessageLimits limits;
   /// Checksum over payloads (header and metadata always carry one).
   bool payload_checksum = true;
@@ -40,6 +55,8 @@ struct ConnectOptions {
 
 struct ListenOptions {
   MessageLimits limits;
+  /// What a connection must show before anything else of it is read; empty: nothing. Compared in constant time.
+  std::string token = {};
   bool payload_checksum = true;
   std::size_t max_connections = 1024;
   /// Requests being handled per connection; the transport stops reading from one that has more.
@@ -48,7 +65,17 @@ struct ListenOptions {
   std::size_t max_queued_bytes = std::size_t{1} << 30;
   /// How long a peer may take from the first byte of a message to its last.
   std::chrono::nanoseconds message_timeout = std::chrono::seconds(30);
-  /// Allows addresses that other machines can reach.
+  /// How long a new connection may take until it has proved itself: handshake of TLS, token.
+  std::chrono::nanoseconds handshake_timeout = std::chrono::seconds(10);
+  /// New connections, of all peers together, in a second; more are turned away with `overloaded`.
+  double max_connects_per_s = 1000;
+  /// Requests of one connection in a second; more are answered with `overloaded`.
+  double max_requests_per_s = 100'000;
+  /// Wrong tokens from one address in a second. An address that is over it is turned away with `overloaded`.
+  double max_wrong_tokens_per_s = 1;
+  /// As ConnectOptions::dead_peer_timeout.
+  std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
+  /// Allows addresses that other machines can reach, where neither a token nor TLS protects them.
   bool allow_remote = false;
 };
 
@@ -73,8 +100,12 @@ class Connection {
   virtual ~Connection() = default;
   /// Never blocks on the peer. The completion gets the reply (kind `reply` or `error`), or: overloaded
   /// (queue full), too_large (before anything is sent), deadline_exceeded, cancelled (`stop`),
-  /// unavailable (peer or connection gone), corrupt, incompatible.
+  /// unavailable (peer or connection gone), unauthenticated (token or certificate refused), corrupt, incompatible.
   virtual void call(Message request, Deadline deadline, std::stop_token stop, Completion done) = 0;
+  /// Memory for tensors of requests, uninitialised, on a 64-byte boundary: what lies in it is sent with the fewest
+  /// copies that this road allows (shared memory: none). May be used for any purpose and outlive the connection. Throws
+  /// std::bad_alloc.
+  [[nodiscard]] virtual Storage allocate(std::size_t bytes) { return Storage::allocate(bytes); }
   /// Ends all calls in flight with `unavailable`. Later calls end with `unavailable` too. Idempotent.
   virtual void close() = 0;
 };
@@ -94,11 +125,12 @@ class Transport {
  public:
   virtual ~Transport() = default;
   /// Throws invalid_argument (bad endpoint), unavailable (nobody there, naming the endpoint),
-  /// deadline_exceeded, overloaded (no room; a transport that learns it later ends the first call so).
+  /// deadline_exceeded, overloaded (no room) and unauthenticated; a transport that learns the last two later ends the
+  /// first call so.
   [[nodiscard]] virtual std::unique_ptr<Connection> connect(const std::string& endpoint,
                                                             const ConnectOptions& options) = 0;
-  /// Throws invalid_argument (bad endpoint, or an address beyond this machine without `allow_remote`),
-  /// unavailable (address in use).
+  /// Throws invalid_argument (bad endpoint, or an address beyond this machine without token, TLS or
+  /// `allow_remote`), unavailable (address in use).
   [[nodiscard]] virtual std::unique_ptr<Listener> listen(const std::string& endpoint, Handler handler,
                                                          const ListenOptions& options) = 0;
 };
