@@ -6,6 +6,7 @@
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/tcp.hpp"
+#include "splitnet/transport/unix.hpp"
 #include "text.hpp"
 
 namespace splitnet {
@@ -14,6 +15,7 @@ TransportRegistry TransportRegistry::with_defaults() {
   TransportRegistry registry;
   registry.add("inproc", make_inproc_transport());
   registry.add("tcp", make_tcp_transport());
+  registry.add("unix", make_unix_transport());
   registry.add("shaped", make_shaped_transport(registry.transports_));  // The others, so no cycle.
   return registry;
 }

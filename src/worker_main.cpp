@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <exception>
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "splitnet/access.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/partitioner.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -43,6 +45,8 @@ struct Arguments {
   std::size_t queued_requests = WorkerOptions{}.max_queued_requests;
   std::size_t queued_megabytes = WorkerOptions{}.max_queued_bytes >> 20;
   double drain_timeout_s = 30;
+  std::string token_file;
+  TlsOptions tls;
   bool allow_remote = false;
   bool verbose = false;
 };
@@ -94,8 +98,18 @@ void add_options(CLI::App& app, Arguments& arguments) {
                  "Seconds that requests under way may still take after SIGTERM or SIGINT")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--token-file", arguments.token_file,
+                 "A file (chmod 600) whose first line clients have to show; without it the environment variable "
+                 "SPLITNET_TOKEN is taken, if it is set")
+      ->type_name("FILE");
+  app.add_option("--certificate", arguments.tls.certificate_file, "Certificate chain (PEM) for tls:// and https://")
+      ->type_name("FILE");
+  app.add_option("--key", arguments.tls.private_key_file, "Its private key (PEM)")->type_name("FILE");
+  app.add_option("--client-ca", arguments.tls.client_ca_file,
+                 "Take only clients with a certificate of these authorities (PEM)")
+      ->type_name("FILE");
   app.add_flag("--allow-remote", arguments.allow_remote,
-               "Allow addresses that other machines can reach. There is no password and no encryption yet: whoever "
+               "Allow addresses that other machines can reach without a token and without encryption: whoever "
                "reaches the port can use the models and read along. Do this only on a network you trust");
   app.add_flag("--verbose", arguments.verbose, "Log every refused request");
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
@@ -243,13 +257,21 @@ void drain(Worker& worker, const sigset_t& signals, double timeout_s) {
   }
 }
 
+/// Empty: none is asked for.
+std::string token_of(const Arguments& arguments) {
+  constexpr const char* variable = "SPLITNET_TOKEN";
+  if (!arguments.token_file.empty()) return load_token(arguments.token_file);
+  return std::getenv(variable) == nullptr ? std::string() : token_from_environment(variable);
+}
+
 int serve(const Arguments& arguments) {
   const sigset_t signals = block_end_signals();
   const auto worker = Worker::create(worker_options(arguments));
   load_models(*worker, arguments);
   ListenOptions options;
   options.allow_remote = arguments.allow_remote;
-  const auto registry = TransportRegistry::with_defaults();
+  options.token = token_of(arguments);
+  const auto registry = TransportRegistry::with_defaults(arguments.tls);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);
     std::cout << "listening on " << address << std::endl;

@@ -45,8 +45,9 @@ struct ConnectOptions {
   /// A peer whose machine has not acknowledged anything for so long counts as gone, and calls end with `unavailable`.
   std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
   MessageLimits limits;
-  /// Checksum over payloads (header and metadata always carry one).
-  bool payload_checksum = true;
+  /// Checksum over payloads (header and metadata always carry one). Unset: as the road needs it, where neither
+  /// encryption nor shared memory makes it unnecessary.
+  std::optional<bool> payload_checksum = {};
   /// Calls that may be under way at once; one more ends with `overloaded`.
   std::size_t max_calls_in_flight = 1024;
   /// Bytes waiting to be sent; a call that would exceed it ends with `overloaded`.
@@ -55,14 +56,18 @@ struct ConnectOptions {
 
 struct ListenOptions {
   MessageLimits limits;
+  /// As ConnectOptions::payload_checksum, of replies.
+  std::optional<bool> payload_checksum = {};
   /// What a connection must show before anything else of it is read; empty: nothing. Compared in constant time.
   std::string token = {};
-  bool payload_checksum = true;
   std::size_t max_connections = 1024;
   /// Requests being handled per connection; the transport stops reading from one that has more.
   std::size_t max_calls_in_flight = 1024;
   /// Reply bytes waiting for a peer that does not read; beyond it the connection is closed.
   std::size_t max_queued_bytes = std::size_t{1} << 30;
+  /// Bytes of requests that are on their way in or not yet done with, of all connections together; a request beyond
+  /// is answered with `overloaded`.
+  std::size_t max_received_bytes = std::size_t{4} << 30;
   /// How long a peer may take from the first byte of a message to its last.
   std::chrono::nanoseconds message_timeout = std::chrono::seconds(30);
   /// How long a new connection may take until it has proved itself: handshake of TLS, token.

@@ -2,6 +2,10 @@
 #include "buffer_pool.hpp"
 
 #include <new>
+#include <string>
+#include <utility>
+
+#include "splitnet/error.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -36,7 +40,29 @@ BufferPool::Buffer BufferPool::take_kept(std::size_t bytes) {
   return {};
 }
 
-Storage BufferPool::take(std::size_t bytes) {
+Storage BufferPool::take(std::size_t bytes, std::shared_ptr<ByteBudget> budget) {
+  if (!budget) return take_unbounded(bytes);
+  if (!budget->take(bytes)) {
+    throw Error(ErrorCode::overloaded, "message: a body of " + std::to_string(bytes) + " bytes, while " +
+                                           std::to_string(budget->taken_bytes()) + " of the " +
+                                           std::to_string(budget->max_bytes()) + " for all connections are in use");
+  }
+  Storage inner;
+  try {
+    inner = take_unbounded(bytes);
+  } catch (...) {
+    budget->give_back(bytes);
+    throw;
+  }
+  std::byte* const data = inner.data();
+  std::shared_ptr<void> owner(data, [inner = std::move(inner), budget = std::move(budget), bytes](void*) mutable {
+    inner = {};  // First the memory, then the right to take as much.
+    budget->give_back(bytes);
+  });
+  return Storage::adopt(data, bytes, std::move(owner));
+}
+
+Storage BufferPool::take_unbounded(std::size_t bytes) {
   if (bytes < kSmallestPooled || bytes > max_bytes_) return Storage::allocate(bytes);
   Buffer buffer = take_kept(bytes);
   if (buffer.data == nullptr) {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "byte_budget.hpp"
 #include "splitnet/tensor.hpp"
 
 namespace splitnet::detail {
@@ -21,14 +22,16 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  /// `bytes` uninitialised bytes on a 64-byte boundary. Throws std::bad_alloc.
-  Storage take(std::size_t bytes);
+  /// `bytes` uninitialised bytes on a 64-byte boundary, which count against `budget`, if there is one, until the last
+  /// tensor in them goes. Throws std::bad_alloc, overloaded.
+  Storage take(std::size_t bytes, std::shared_ptr<ByteBudget> budget = nullptr);
 
  private:
   struct Buffer {
     std::byte* data = nullptr;
     std::size_t capacity = 0;
   };
+  Storage take_unbounded(std::size_t bytes);
   Buffer take_kept(std::size_t bytes);
   void give_back(Buffer buffer) noexcept;
   static void free(Buffer buffer) noexcept;

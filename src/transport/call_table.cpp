@@ -29,7 +29,8 @@ CallTable::CallTable(std::shared_ptr<asio::io_context> context, std::size_t max_
 
 std::optional<Error> CallTable::admit(std::uint64_t id, Deadline deadline, const std::stop_token& stop,
                                       Completion& done) {
-  if (closed_) return Error(ErrorCode::unavailable, closed_->what());
+  if (closed_) return Error(closed_->code(), closed_->what());
+  if (suspended_) return Error(ErrorCode::unavailable, std::string(suspended_->what()) + "; connecting again");
   if (stop.stop_requested()) return cancel_error();
   if (deadline && *deadline <= Clock::now()) return deadline_error();
   if (calls_.size() >= max_in_flight_) {
@@ -99,14 +100,28 @@ void CallTable::abandon(std::uint64_t id, const Error& error) {
 }
 
 void CallTable::close(const Error& reason) {
+  end_all(&CallTable::closed_, reason);
+}
+
+void CallTable::suspend(const Error& reason) {
+  end_all(&CallTable::suspended_, reason);
+}
+
+void CallTable::resume() {
+  const std::lock_guard lock(mutex_);
+  suspended_.reset();
+}
+
+void CallTable::end_all(std::optional<Error> CallTable::*state, const Error& reason) {
   std::unordered_map<std::uint64_t, Call> calls;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
-    closed_ = reason;
+    this->*state = reason;
     calls.swap(calls_);
     deadlines_.clear();
     timer_.cancel();
+    armed_for_ = TimePoint::max();
   }
   // Each gets an error of its own: copies would share one string between threads.
   for (auto& [id, call] : calls) post(std::move(call.done), Error(reason.code(), reason.what()));

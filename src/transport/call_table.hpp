@@ -32,8 +32,11 @@ class CallTable : public std::enable_shared_from_this<CallTable> {
   void finish_later(std::uint64_t id, CallResult result);
   /// Ends a call on the context's thread, outside of any `call`.
   void finish_here(std::uint64_t id, CallResult result);
-  /// Ends all calls with `reason`, later; calls that begin afterwards end with `unavailable`.
+  /// Ends all calls with `reason`, later; calls that begin afterwards end so too.
   void close(const Error& reason);
+  /// Ends all calls with `reason`, later; calls that begin before `resume` end with `unavailable`.
+  void suspend(const Error& reason);
+  void resume();
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -48,6 +51,7 @@ class CallTable : public std::enable_shared_from_this<CallTable> {
   void abandon(std::uint64_t id, const Error& error);
   std::optional<Error> admit(std::uint64_t id, Deadline deadline, const std::stop_token& stop, Completion& done);
   void post(Completion done, CallResult result);
+  void end_all(std::optional<Error> CallTable::*state, const Error& reason);
   void arm_timer();  // Under the lock.
   void expire();
 
@@ -64,6 +68,7 @@ class CallTable : public std::enable_shared_from_this<CallTable> {
   asio::steady_timer timer_;
   TimePoint armed_for_ = TimePoint::max();
   std::optional<Error> closed_;
+  std::optional<Error> suspended_;
 };
 
 }  // namespace splitnet::detail

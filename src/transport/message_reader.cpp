@@ -10,6 +10,9 @@
 namespace splitnet::detail {
 
 std::span<std::byte> MessageReader::space() noexcept {
+  if (frame_ && frame_->refused) {
+    return {staging_.data(), std::min(staging_.size(), frame_->header.body_bytes() - body_filled_)};
+  }
   if (frame_) {
     return {frame_->body.data() + body_filled_, frame_->header.body_bytes() - body_filled_};
   }
@@ -32,20 +35,22 @@ void MessageReader::read_header() {
   std::memcpy(frame.header_bytes.data(), staging_.data() + begin_, message_header_bytes);
   frame.header = decode_header(frame.header_bytes, limits_);
   try {
-    frame.body = pool_->take(frame.header.body_bytes());
+    frame.body = pool_->take(frame.header.body_bytes(), budget_);
+  } catch (const Error& error) {
+    frame.refused = error;
   } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::overloaded,
-                "message: no memory for its body of " + std::to_string(frame.header.body_bytes()) + " bytes");
+    frame.refused.emplace(ErrorCode::overloaded, "message: no memory for its body of " +
+                                                     std::to_string(frame.header.body_bytes()) + " bytes");
   }
   begin_ += message_header_bytes;
   frame_ = std::move(frame);
   body_filled_ = 0;
 }
 
-void MessageReader::copy_staged_body() noexcept {
+void MessageReader::use_staged_body() noexcept {
   const auto bytes = std::min(end_ - begin_, frame_->header.body_bytes() - body_filled_);
   if (bytes == 0) return;
-  std::memcpy(frame_->body.data() + body_filled_, staging_.data() + begin_, bytes);
+  if (!frame_->refused) std::memcpy(frame_->body.data() + body_filled_, staging_.data() + begin_, bytes);
   body_filled_ += bytes;
   begin_ += bytes;
 }
@@ -55,7 +60,7 @@ std::optional<MessageReader::Frame> MessageReader::next() {
     check_magic();
     if (end_ - begin_ >= message_header_bytes) read_header();
   }
-  if (frame_) copy_staged_body();
+  if (frame_) use_staged_body();
   // The staged rest, less than a header or of a later message, moves to the front.
   if (begin_ == end_) begin_ = end_ = 0;
   if (!frame_ && begin_ != 0) {

@@ -23,20 +23,24 @@ class MessageReader {
     MessageHeader header;
     std::array<std::byte, message_header_bytes> header_bytes{};
     Storage body;
+    std::optional<Error> refused = {};  ///< Its body was skipped: there was no memory for it.
     [[nodiscard]] Message decode(const MessageLimits& limits) const {
       return splitnet::decode(header_bytes, body, limits);
     }
   };
 
-  MessageReader(const MessageLimits& limits, std::shared_ptr<BufferPool> pool)
-      : limits_(limits), pool_(std::move(pool)) {}
+  MessageReader(const MessageLimits& limits, std::shared_ptr<BufferPool> pool, std::shared_ptr<ByteBudget> budget = {})
+      : limits_(limits), pool_(std::move(pool)), budget_(std::move(budget)) {}
 
   /// Where the next bytes go; never empty once `next` has returned nothing.
   [[nodiscard]] std::span<std::byte> space() noexcept;
   void filled(std::size_t bytes) noexcept;
-  /// A message whose bytes are complete. Throws as decode_header (then the stream can't be followed any
-  /// further), and overloaded when there is no memory for the body.
+  /// A message whose bytes are complete. Throws as decode_header: then the stream can't be followed any further.
   std::optional<Frame> next();
+
+  [[nodiscard]] const MessageLimits& limits() const noexcept { return limits_; }
+  /// For the messages whose headers have not been read yet.
+  void set_limits(const MessageLimits& limits) noexcept { limits_ = limits; }
 
   /// Part of a message has come.
   [[nodiscard]] bool in_message() const noexcept { return frame_.has_value() || begin_ != end_; }
@@ -46,10 +50,11 @@ class MessageReader {
  private:
   void read_header();
   void check_magic() const;
-  void copy_staged_body() noexcept;
+  void use_staged_body() noexcept;
 
-  const MessageLimits limits_;
+  MessageLimits limits_;
   const std::shared_ptr<BufferPool> pool_;
+  const std::shared_ptr<ByteBudget> budget_;
   std::array<std::byte, staging_bytes> staging_;
   std::size_t begin_ = 0;  // staging_[begin_, end_) has been received and not yet used.
   std::size_t end_ = 0;

@@ -9,13 +9,6 @@
 namespace splitnet::detail {
 namespace {
 
-constexpr std::string_view kScheme = "tcp://";
-
-[[noreturn]] void refuse(const std::string& text, const char* what) {
-  throw Error(ErrorCode::invalid_argument,
-              "endpoint '" + text + "': " + what + "; expected tcp://host:port, for example tcp://127.0.0.1:7070");
-}
-
 bool is_port(std::string_view text) {
   unsigned number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -24,18 +17,23 @@ bool is_port(std::string_view text) {
 
 }  // namespace
 
-TcpEndpoint parse_tcp_endpoint(const std::string& text) {
-  if (!text.starts_with(kScheme)) refuse(text, "not a tcp endpoint");
-  const auto rest = text.substr(kScheme.size());
+TcpEndpoint parse_tcp_endpoint(const std::string& scheme, const std::string& text) {
+  const auto refuse = [&](const char* what) {
+    throw Error(ErrorCode::invalid_argument, "endpoint '" + text + "': " + what + "; expected " + scheme +
+                                                 "://host:port, for example " + scheme + "://127.0.0.1:7070");
+  };
+  const std::string prefix = scheme + "://";
+  if (!text.starts_with(prefix)) refuse(("not a " + scheme + " endpoint").c_str());
+  const auto rest = text.substr(prefix.size());
   const auto colon = rest.rfind(':');
-  if (colon == std::string::npos) refuse(text, "no port");
-  TcpEndpoint endpoint{text, rest.substr(0, colon), rest.substr(colon + 1)};
+  if (colon == std::string::npos) refuse("no port");
+  TcpEndpoint endpoint{scheme, text, rest.substr(0, colon), rest.substr(colon + 1)};
   const bool bracketed = endpoint.host.starts_with('[') && endpoint.host.ends_with(']');
   if (bracketed) endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
-  if (endpoint.host.empty()) refuse(text, "no host");
-  if (!bracketed && endpoint.host.find(':') != std::string::npos) refuse(text, "an IPv6 address needs brackets");
-  if (endpoint.host.find_first_of("/[]@ ") != std::string::npos) refuse(text, "not a host name");
-  if (!is_port(endpoint.port)) refuse(text, "the port is not a number from 0 to 65535");
+  if (endpoint.host.empty()) refuse("no host");
+  if (!bracketed && endpoint.host.find(':') != std::string::npos) refuse("an IPv6 address needs brackets");
+  if (endpoint.host.find_first_of("/[]@ ") != std::string::npos) refuse("not a host name");
+  if (!is_port(endpoint.port)) refuse("the port is not a number from 0 to 65535");
   return endpoint;
 }
 
@@ -60,9 +58,9 @@ bool is_loopback(const asio::ip::address& address) {
   return address.is_loopback();
 }
 
-std::string to_uri(const asio::ip::tcp::endpoint& endpoint) {
+std::string to_uri(const std::string& scheme, const asio::ip::tcp::endpoint& endpoint) {
   const auto host = endpoint.address().to_string();
-  return "tcp://" + (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(endpoint.port());
+  return scheme + "://" + (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(endpoint.port());
 }
 
 }  // namespace splitnet::detail

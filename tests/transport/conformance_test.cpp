@@ -2,9 +2,12 @@
 // Every transport of the library against the one suite: a new one adds a line here.
 #include "splitnet/testing/transport_conformance.hpp"
 
+#include <unistd.h>
+
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/tcp.hpp"
+#include "splitnet/transport/unix.hpp"
 
 namespace splitnet {
 namespace {
@@ -15,10 +18,18 @@ std::shared_ptr<Transport> tcp() {
   return make_tcp_transport();
 }
 std::shared_ptr<Transport> frugal_tcp() {
-  TcpOptions options;
+  SocketOptions options;
   options.listener_threads = 1;
   options.receive_pool_bytes = 0;
   return make_tcp_transport(options);
+}
+
+std::shared_ptr<Transport> unix() {
+  return make_unix_transport();
+}
+/// Of this process: tests run side by side.
+std::string socket_name(const std::string& name) {
+  return "unix://@splitnet_" + name + "_" + std::to_string(::getpid());
 }
 
 std::shared_ptr<Transport> shaped() {
@@ -27,19 +38,25 @@ std::shared_ptr<Transport> shaped() {
 
 // Port 1 (tcpmux) is privileged and not in use on machines that run tests.
 INSTANTIATE_TEST_SUITE_P(Inproc, TransportConformance,
-                         ::testing::Values(TransportCase{make_inproc_transport, "inproc://a", "inproc://nobody"}));
+                         ::testing::Values(TransportCase{make_inproc_transport, "inproc://a", "inproc://nobody", false}));
 INSTANTIATE_TEST_SUITE_P(Tcp, TransportConformance,
                          ::testing::Values(TransportCase{tcp, "tcp://127.0.0.1:0", "tcp://127.0.0.1:1"}));
 INSTANTIATE_TEST_SUITE_P(FrugalTcp, TransportConformance,
                          ::testing::Values(TransportCase{frugal_tcp, "tcp://localhost:0", "tcp://localhost:1"}));
+INSTANTIATE_TEST_SUITE_P(Unix, TransportConformance,
+                         ::testing::Values(TransportCase{unix, socket_name("a"), socket_name("nobody")}));
+INSTANTIATE_TEST_SUITE_P(UnixFile, TransportConformance,
+                         ::testing::Values(TransportCase{unix, "unix://" + ::testing::TempDir() + "splitnet_conformance",
+                                                         "unix://" + ::testing::TempDir() + "splitnet_nobody"}));
 INSTANTIATE_TEST_SUITE_P(ShapedInproc, TransportConformance,
-                         ::testing::Values(TransportCase{shaped, "shaped://@inproc://a", "shaped://@inproc://nobody"}));
+                         ::testing::Values(TransportCase{shaped, "shaped://@inproc://a", "shaped://@inproc://nobody",
+                                                         false}));
 INSTANTIATE_TEST_SUITE_P(ShapedTcp, TransportConformance,
                          ::testing::Values(TransportCase{shaped, "shaped://@tcp://127.0.0.1:0",
                                                          "shaped://@tcp://127.0.0.1:1"}));
 INSTANTIATE_TEST_SUITE_P(ShapedWithALink, TransportConformance,
                          ::testing::Values(TransportCase{shaped, "shaped://delay=1ms,up=1Gbit@inproc://a",
-                                                         "shaped://delay=1ms@inproc://nobody"}));
+                                                         "shaped://delay=1ms@inproc://nobody", false}));
 
 }  // namespace
 }  // namespace splitnet

@@ -17,6 +17,8 @@ struct TransportCase {
   std::function<std::shared_ptr<Transport>()> make;
   std::string listen_endpoint;  ///< Free at the start of every case.
   std::string nobody;           ///< An endpoint where nobody listens.
+  /// It leads to other processes: it looks at tokens, limits rates, and connects again by itself.
+  bool leaves_process = true;
 };
 
 }  // namespace splitnet::testing
@@ -112,6 +114,25 @@ TEST_P(TransportConformance, CarriesManyTensors) {
   const auto reply = call_and_wait(*connection, request_with(values));
   ASSERT_EQ(reply.values.size(), values.size());
   for (std::size_t i = 0; i < values.size(); ++i) EXPECT_TRUE(bit_identical(reply.values[i], values[i])) << i;
+}
+
+TEST_P(TransportConformance, GivesMemoryThatOutlivesIt) {
+  listen(echo);
+  auto connection = connect();
+  constexpr std::size_t bytes = 300'000;
+  std::vector<Storage> storages;
+  for (int i = 0; i < 3; ++i) {
+    storages.push_back(connection->allocate(bytes));
+    ASSERT_EQ(storages.back().size_bytes(), bytes);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(storages.back().data()) % tensor_alignment_bytes, 0U);
+    std::fill_n(storages.back().data(), bytes, static_cast<std::byte>(i));
+    const Tensor tensor{storages.back(), DType::u8, {static_cast<std::int64_t>(bytes)}, {1}, 0};
+    EXPECT_TRUE(bit_identical(call_and_wait(*connection, request_with({tensor})).values.at(0).tensor(), tensor));
+  }
+  connection.reset();
+  listener.reset();
+  transport.reset();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(storages[static_cast<std::size_t>(i)].data()[bytes - 1], static_cast<std::byte>(i));
 }
 
 TEST_P(TransportConformance, KeepsAReplyAliveAfterTheConnection) {
@@ -508,6 +529,182 @@ TEST_P(TransportConformance, AnswersAfterEverythingIsGone) {
   transport.reset();
   items[0].respond(reply_with({}));
   EXPECT_EQ(outcome.count(), 1);
+}
+
+// ---- losing the peer ---------------------------------------------------------------------------
+
+TEST_P(TransportConformance, ConnectsAgainByItself) {
+  if (!GetParam().leaves_process) return;
+  listen(echo);
+  const auto address = listener->address();
+  ConnectOptions options;
+  options.reconnect.first_pause = 5ms;
+  options.reconnect.longest_pause = 20ms;
+  const auto connection = connect(options);
+  for (int round = 0; round < 3; ++round) {
+    (void)call_and_wait(*connection, request_with({}));
+    listener->close();
+    EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
+    std::this_thread::sleep_for(30ms);  // Some attempts fail.
+    listener = transport->listen(address, echo, {});
+    const auto until = Clock::now() + kLongTime;
+    Outcome outcome = start_call(*connection, request_with({}));
+    while (outcome.error() == ErrorCode::unavailable && Clock::now() < until) {
+      std::this_thread::sleep_for(1ms);
+      outcome = start_call(*connection, request_with({}));
+    }
+    EXPECT_NE(outcome.message(), nullptr);
+  }
+}
+
+TEST_P(TransportConformance, StaysLostWhenToldSo) {
+  if (!GetParam().leaves_process) return;
+  listen(echo);
+  const auto address = listener->address();
+  ConnectOptions options;
+  options.reconnect.enabled = false;
+  const auto connection = connect(options);
+  listener->close();
+  EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
+  listener = transport->listen(address, echo, {});
+  std::this_thread::sleep_for(100ms);
+  EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
+}
+
+TEST_P(TransportConformance, ClosesWhileItConnectsAgain) {
+  listen(echo);
+  for (const auto pause : {0ms, 1ms, 30ms}) {
+    ConnectOptions options;
+    options.reconnect.first_pause = options.reconnect.longest_pause = pause;
+    auto connection = connect(options);
+    const auto address = listener->address();
+    listener->close();
+    (void)start_call(*connection, request_with({})).error();
+    std::this_thread::sleep_for(2ms);
+    connection->close();
+    EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
+    connection.reset();
+    listener = transport->listen(address, echo, {});
+  }
+}
+
+// ---- access ------------------------------------------------------------------------------------
+
+inline constexpr const char* right_token = "the-token-of-this-test";
+
+/// What somebody with this token gets when he connects and calls.
+inline std::optional<ErrorCode> outcome_with(Transport& transport, const std::string& address,
+                                             const std::string& token) {
+  ConnectOptions options;
+  options.token = token;
+  options.reconnect.enabled = false;
+  try {
+    return start_call(*transport.connect(address, options), request_with({iota_u8(100'000)})).error();
+  } catch (const Error& error) {
+    return error.code();
+  }
+}
+
+TEST_P(TransportConformance, ServesWhoShowsTheToken) {
+  if (!GetParam().leaves_process) return;
+  ListenOptions options;
+  options.token = right_token;
+  listen(echo, options);
+  ConnectOptions with_token;
+  with_token.token = right_token;
+  const auto connection = connect(with_token);
+  for (int i = 0; i < 3; ++i) {
+    const auto reply = call_and_wait(*connection, request_with({Value(i), iota_u8(1'000'000)}));
+    EXPECT_EQ(reply.values.at(0).integer(), i);
+  }
+}
+
+TEST_P(TransportConformance, RefusesWhoDoesNot) {
+  if (!GetParam().leaves_process) return;
+  std::atomic<int> handled{0};
+  ListenOptions options;
+  options.token = right_token;
+  options.max_wrong_tokens_per_s = 1000;
+  listen(
+      [&handled](Message request, const CallContext& context, const Responder& respond) {
+        ++handled;
+        echo(std::move(request), context, respond);
+      },
+      options);
+  const std::string address = listener->address();
+  EXPECT_EQ(outcome_with(*transport, address, ""), ErrorCode::unauthenticated);
+  EXPECT_EQ(outcome_with(*transport, address, std::string(right_token) + "s"), ErrorCode::unauthenticated);
+  EXPECT_EQ(outcome_with(*transport, address, "quite-another-token-x"), ErrorCode::unauthenticated);
+  EXPECT_EQ(handled, 0);
+  EXPECT_EQ(outcome_with(*transport, address, right_token), std::nullopt);
+  EXPECT_EQ(handled, 1);
+  EXPECT_EQ(outcome_with(*transport, address, "short"), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of([&] {
+              options.token = "short";
+              (void)transport->listen(GetParam().listen_endpoint, echo, options);
+            }),
+            ErrorCode::invalid_argument);
+}
+
+TEST_P(TransportConformance, TakesATokenThatNobodyAskedFor) {
+  listen(echo);
+  EXPECT_EQ(outcome_with(*transport, listener->address(), right_token), std::nullopt);
+}
+
+TEST_P(TransportConformance, TurnsAwayWhoGuessesTokens) {
+  if (!GetParam().leaves_process) return;
+  ListenOptions options;
+  options.token = right_token;
+  options.max_wrong_tokens_per_s = 2;
+  listen(echo, options);
+  std::map<std::optional<ErrorCode>, int> outcomes;
+  for (int i = 0; i < 20; ++i) {
+    ++outcomes[outcome_with(*transport, listener->address(), "quite-another-token-" + std::to_string(i))];
+  }
+  EXPECT_GE(outcomes[ErrorCode::unauthenticated], 2);
+  EXPECT_GE(outcomes[ErrorCode::overloaded], 1);
+  EXPECT_EQ(outcomes[ErrorCode::unauthenticated] + outcomes[ErrorCode::overloaded], 20);
+  const auto until = Clock::now() + kLongTime;  // He who knows it has to wait a moment too.
+  std::optional<ErrorCode> outcome = ErrorCode::overloaded;
+  while (outcome == ErrorCode::overloaded && Clock::now() < until) {
+    std::this_thread::sleep_for(20ms);
+    outcome = outcome_with(*transport, listener->address(), right_token);
+  }
+  EXPECT_EQ(outcome, std::nullopt);
+}
+
+TEST_P(TransportConformance, LimitsRequestsPerSecond) {
+  if (!GetParam().leaves_process) return;
+  ListenOptions options;
+  options.max_requests_per_s = 10;
+  listen(echo, options);
+  const auto connection = connect();
+  int good = 0;
+  int overloaded = 0;
+  const auto start = Clock::now();
+  for (int i = 0; i < 40; ++i) {
+    const auto error = start_call(*connection, request_with({})).error();
+    good += error ? 0 : 1;
+    overloaded += error == ErrorCode::overloaded ? 1 : 0;
+  }
+  const double took_s = std::chrono::duration<double>(Clock::now() - start).count();
+  EXPECT_GE(good, 10);
+  EXPECT_LE(good, 10 + 10 * took_s + 1);
+  EXPECT_EQ(good + overloaded, 40);
+}
+
+TEST_P(TransportConformance, LimitsNewConnectionsPerSecond) {
+  if (!GetParam().leaves_process) return;
+  ListenOptions options;
+  options.max_connects_per_s = 3;
+  listen(echo, options);
+  std::map<std::optional<ErrorCode>, int> outcomes;
+  const auto start = Clock::now();
+  for (int i = 0; i < 20; ++i) ++outcomes[outcome_with(*transport, listener->address(), "")];
+  const double took_s = std::chrono::duration<double>(Clock::now() - start).count();
+  EXPECT_GE(outcomes[std::nullopt], 3);
+  EXPECT_LE(outcomes[std::nullopt], 3 + 3 * took_s + 1);
+  EXPECT_EQ(outcomes[std::nullopt] + outcomes[ErrorCode::overloaded], 20);
 }
 
 // ---- answering ---------------------------------------------------------------------------------

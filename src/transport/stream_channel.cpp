@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tcp_channel.hpp"
-
-#include <sys/socket.h>
+#include "stream_channel.hpp"
 
 #include <array>
 #include <cerrno>
@@ -17,42 +15,59 @@ constexpr auto kDrainTime = std::chrono::seconds(1);
 
 }  // namespace
 
-TcpChannel::TcpChannel(std::shared_ptr<asio::io_context> context, asio::ip::tcp::socket socket,
-                       std::shared_ptr<BufferPool> pool, const ChannelOptions& options, std::string peer)
+StreamChannel::StreamChannel(std::shared_ptr<asio::io_context> context, std::unique_ptr<ByteStream> stream,
+                             std::shared_ptr<BufferPool> pool, const ChannelOptions& options, std::string peer)
     : context_(std::move(context)),
       work_(context_->get_executor()),
       options_(options),
       peer_(std::move(peer)),
-      socket_(std::move(socket)),
-      descriptor_(socket_.native_handle()),
-      reader_(options.limits, std::move(pool)),
+      stream_(std::move(stream)),
+      reader_(options.limits, std::move(pool), options.budget),
       timer_(*context_) {}
 
-Error TcpChannel::broken(const std::string& why) const {
-  return Error(ErrorCode::unavailable, "connection with " + peer_ + ": " + why);
-}
-
-void TcpChannel::start(std::shared_ptr<ChannelOwner> owner) {
+void StreamChannel::start(std::shared_ptr<ChannelOwner> owner) {
   // Here, not in the work posted: what a handler posts to its own context can be overtaken by what `close`
   // posts from another thread, and a channel that finishes without its owner would keep it for ever.
   owner_ = std::move(owner);
-  asio::post(*context_, [self = shared_from_this()] { self->read(); });
+  asio::post(*context_, [self = shared_from_this()] { self->open(); });
+}
+
+// ---- opening -----------------------------------------------------------------------------------
+
+void StreamChannel::open() {
+  if (closed_) return;
+  if (options_.handshake_timeout.count() > 0) {
+    set_timer(Clock::now() + std::chrono::duration_cast<Clock::duration>(options_.handshake_timeout));
+  }
+  stream_->async_handshake([self = shared_from_this()](const boost::system::error_code& error) {
+    if (self->closed_) return;
+    if (error) return self->close(self->stream_->explain(error, self->peer_));
+    self->open_ = true;
+    self->owner_->on_open();
+    self->read();
+  });
+}
+
+void StreamChannel::established(const MessageLimits& limits) {
+  established_ = true;
+  reader_.set_limits(limits);
+  if (timer_armed_) timer_.cancel();
+  timer_armed_ = false;
 }
 
 // ---- reading -----------------------------------------------------------------------------------
 
-void TcpChannel::read() {
+void StreamChannel::read() {
   if (closed_) return;
   const auto space = reader_.space();
-  socket_.async_read_some(asio::buffer(space.data(), space.size()),
-                          [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
-                            self->on_read(error, bytes);
-                          });
+  stream_->async_read(space, [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
+    self->on_read(error, bytes);
+  });
 }
 
-void TcpChannel::on_read(const boost::system::error_code& error, std::size_t bytes) {
+void StreamChannel::on_read(const boost::system::error_code& error, std::size_t bytes) {
   if (closed_ || draining_) return;
-  if (error) return close(broken(error == asio::error::eof ? "closed by the peer" : error.message()));
+  if (error) return close(stream_->explain(error, peer_));
   reader_.filled(bytes);
   for (int turn = 0; turn < kTurnsInARow; ++turn) {
     if (!deliver()) return;
@@ -63,16 +78,14 @@ void TcpChannel::on_read(const boost::system::error_code& error, std::size_t byt
   read();
 }
 
-bool TcpChannel::read_more() {
-  const auto space = reader_.space();
-  const auto bytes = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
-  if (bytes <= 0) return false;  // Nothing yet, or an end that the next read reports.
-  reader_.filled(static_cast<std::size_t>(bytes));
-  return true;
+bool StreamChannel::read_more() {
+  const auto bytes = stream_->read_more(reader_.space());
+  reader_.filled(bytes);
+  return bytes > 0;
 }
 
 // False when reading must not go on.
-bool TcpChannel::deliver() {
+bool StreamChannel::deliver() {
   for (;;) {
     if (closed_ || draining_) return false;
     if (!owner_->may_read() && pause()) return false;
@@ -80,7 +93,7 @@ bool TcpChannel::deliver() {
   }
 }
 
-bool TcpChannel::deliver_one() {
+bool StreamChannel::deliver_one() {
   std::optional<MessageReader::Frame> frame;
   try {
     frame = reader_.next();
@@ -90,9 +103,13 @@ bool TcpChannel::deliver_one() {
   }
   if (!frame) return false;
   message_since_.reset();
+  if (frame->refused) {
+    owner_->on_bad_message(frame->header, *frame->refused);
+    return true;
+  }
   std::optional<Message> message;
   try {
-    message = frame->decode(options_.limits);
+    message = frame->decode(reader_.limits());
   } catch (const Error& error) {
     owner_->on_bad_message(frame->header, error);
     return true;
@@ -106,12 +123,12 @@ bool TcpChannel::deliver_one() {
 }
 
 // True when reading stops. Asked twice, because `resume` may have come between question and answer.
-bool TcpChannel::pause() {
+bool StreamChannel::pause() {
   paused_ = true;
   return !owner_->may_read() || !paused_.exchange(false);
 }
 
-void TcpChannel::resume() {
+void StreamChannel::resume() {
   if (!paused_.load() || !paused_.exchange(false)) return;
   asio::post(*context_, [self = shared_from_this()] {
     if (!self->owner_ || !self->deliver()) return;
@@ -121,31 +138,40 @@ void TcpChannel::resume() {
 }
 
 // One timer per time-out, not per message: it looks at the message that is coming in when it fires.
-void TcpChannel::watch_message_time() {
-  if (options_.message_timeout.count() <= 0 || !reader_.in_message()) return;
+void StreamChannel::watch_message_time() {
+  if (!established_ || options_.message_timeout.count() <= 0 || !reader_.in_message()) return;
   if (!message_since_) message_since_ = Clock::now();
   if (timer_armed_) return;
+  set_timer(*message_since_ + std::chrono::duration_cast<Clock::duration>(options_.message_timeout));
+}
+
+void StreamChannel::set_timer(Clock::time_point when) {
   timer_armed_ = true;
-  timer_.expires_at(*message_since_ + std::chrono::duration_cast<Clock::duration>(options_.message_timeout));
+  timer_.expires_at(when);
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& aborted) {
     if (!aborted) self->on_timer();
   });
 }
 
-void TcpChannel::on_timer() {
+void StreamChannel::on_timer() {
   timer_armed_ = false;
-  if (closed_ || draining_ || !message_since_) return;
+  if (closed_ || draining_) return;
+  if (!established_) {
+    const Error late(ErrorCode::deadline_exceeded, "handshake: not complete within the time-out");
+    return open_ ? owner_->on_bad_stream(late) : close(late);
+  }
+  if (!message_since_) return;
   if (Clock::now() - *message_since_ < options_.message_timeout) return watch_message_time();
   owner_->on_bad_stream(Error(ErrorCode::deadline_exceeded, "message: not complete within the time-out"));
 }
 
 // ---- writing -----------------------------------------------------------------------------------
 
-TcpChannel::Sent TcpChannel::send(EncodedMessage message) {
+StreamChannel::Sent StreamChannel::send(EncodedMessage message) {
   return enqueue(std::move(message), false);
 }
 
-TcpChannel::Sent TcpChannel::enqueue(EncodedMessage message, bool is_last) {
+StreamChannel::Sent StreamChannel::enqueue(EncodedMessage message, bool is_last) {
   {
     const std::lock_guard lock(send_mutex_);
     if (closed_ || last_queued_) return Sent::closed;
@@ -160,7 +186,7 @@ TcpChannel::Sent TcpChannel::enqueue(EncodedMessage message, bool is_last) {
   return Sent::yes;
 }
 
-void TcpChannel::write() {
+void StreamChannel::write() {
   for (int turn = 0; turn < kTurnsInARow; ++turn) {
     if (!write_once()) return;
   }
@@ -168,36 +194,34 @@ void TcpChannel::write() {
 }
 
 // False when this thread has nothing more to write.
-bool TcpChannel::write_once() {
+bool StreamChannel::write_once() {
   std::array<iovec, kVectors> vectors;
-  msghdr header{};
-  header.msg_iov = vectors.data();
+  std::size_t count = 0;
   {
     const std::lock_guard lock(send_mutex_);
-    header.msg_iovlen = gather(vectors.data(), vectors.size());
+    count = gather(vectors.data(), vectors.size());
   }
-  const auto sent = ::sendmsg(descriptor_, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent < 0) {
-    if (errno == EINTR) return true;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      wait_writable();
-    } else {
-      const int cause = errno;
-      drop_queue();
-      close(broken(std::strerror(cause)));  // NOLINT(concurrency-mt-unsafe): glibc's is safe
-    }
+  const auto [sent, error] = stream_->write(vectors.data(), count);
+  if (error == EAGAIN) {
+    wait_writable();
+    return false;
+  }
+  if (error != 0) {
+    drop_queue();
+    close(Error(ErrorCode::unavailable,
+                "connection with " + peer_ + ": " + std::strerror(error)));  // NOLINT(concurrency-mt-unsafe)
     return false;
   }
   std::vector<EncodedMessage> done;  // Freed without the lock: it may be the last handle to large tensors.
   const std::lock_guard lock(send_mutex_);
-  done = consume(static_cast<std::size_t>(sent));
+  done = consume(sent);
   if (!queue_.empty()) return true;
   writing_ = false;
-  if (last_queued_) ::shutdown(descriptor_, SHUT_WR);
+  if (last_queued_) stream_->shutdown_write();
   return false;
 }
 
-std::size_t TcpChannel::gather(iovec* vectors, std::size_t count) const {
+std::size_t StreamChannel::gather(iovec* vectors, std::size_t count) const {
   std::size_t used = 0;
   std::size_t skip = front_sent_;
   for (const auto& message : queue_) {
@@ -214,7 +238,7 @@ std::size_t TcpChannel::gather(iovec* vectors, std::size_t count) const {
   return used;
 }
 
-std::vector<EncodedMessage> TcpChannel::consume(std::size_t bytes) {
+std::vector<EncodedMessage> StreamChannel::consume(std::size_t bytes) {
   std::vector<EncodedMessage> done;
   queued_bytes_ -= bytes;
   front_sent_ += bytes;
@@ -227,17 +251,17 @@ std::vector<EncodedMessage> TcpChannel::consume(std::size_t bytes) {
 }
 
 // Asio's sockets are not thread-safe, so waiting is arranged on the context's thread.
-void TcpChannel::wait_writable() {
+void StreamChannel::wait_writable() {
   asio::dispatch(*context_, [self = shared_from_this()] {
     if (self->closed_) return self->drop_queue();
-    self->socket_.async_wait(asio::ip::tcp::socket::wait_write, [self](const boost::system::error_code& error) {
+    self->stream_->async_wait_writable([self](const boost::system::error_code& error) {
       if (error || self->closed_) return self->drop_queue();
       self->write();
     });
   });
 }
 
-void TcpChannel::drop_queue() {
+void StreamChannel::drop_queue() {
   std::deque<EncodedMessage> dropped;
   const std::lock_guard lock(send_mutex_);
   dropped.swap(queue_);
@@ -248,23 +272,22 @@ void TcpChannel::drop_queue() {
 
 // ---- ending ------------------------------------------------------------------------------------
 
-void TcpChannel::close(const Error& reason) {
+void StreamChannel::close(const Error& reason) {
   {
     const std::lock_guard lock(send_mutex_);  // No send slips in behind.
     if (closed_.exchange(true)) return;
   }
-  ::shutdown(descriptor_, SHUT_RDWR);
+  stream_->shutdown();
   asio::post(*context_, [self = shared_from_this(), reason] { self->finish(reason); });
 }
 
-void TcpChannel::finish(const Error& reason) {
-  boost::system::error_code ignored;
-  socket_.cancel(ignored);
+void StreamChannel::finish(const Error& reason) {
+  stream_->cancel();
   timer_.cancel();
   if (auto owner = std::exchange(owner_, nullptr)) owner->on_closed(reason);
 }
 
-void TcpChannel::close_after(EncodedMessage last_word, const Error& reason) {
+void StreamChannel::close_after(EncodedMessage last_word, const Error& reason) {
   if (closed_ || draining_.exchange(true)) return;
   drain_reason_ = reason;
   if (enqueue(std::move(last_word), true) != Sent::yes) return close(reason);
@@ -275,14 +298,13 @@ void TcpChannel::close_after(EncodedMessage last_word, const Error& reason) {
   drain();  // A read that is still waiting takes some of the bytes and throws them away too.
 }
 
-void TcpChannel::drain() {
+void StreamChannel::drain() {
   if (closed_) return;
   static thread_local std::array<std::byte, 16 * 1024> rubbish;
-  socket_.async_read_some(asio::buffer(rubbish.data(), rubbish.size()),
-                          [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
-                            if (error) return self->close(*self->drain_reason_);
-                            self->drain();
-                          });
+  stream_->async_read(rubbish, [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+    if (error) return self->close(*self->drain_reason_);
+    self->drain();
+  });
 }
 
 }  // namespace splitnet::detail

@@ -2,8 +2,6 @@
 // One socket that carries messages both ways, the same on the calling and the answering side. Private.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <atomic>
 #include <chrono>
 #include <deque>
@@ -12,57 +10,31 @@
 #include <vector>
 
 #include "asio.hpp"
+#include "byte_stream.hpp"
+#include "channel.hpp"
 #include "message_reader.hpp"
-#include "splitnet/transport.hpp"
 
 namespace splitnet::detail {
 
-/// What a channel tells its owner, always on the context's thread and without a lock.
-class ChannelOwner {
- public:
-  virtual ~ChannelOwner() = default;
-  virtual void on_message(Message message) = 0;
-  /// The bytes of one message were bad; the stream can still be followed.
-  virtual void on_bad_message(const MessageHeader& header, const Error& error) = 0;
-  /// The stream can't be followed any further: not a message, too large, or too slow.
-  virtual void on_bad_stream(const Error& error) = 0;
-  /// Once, and last.
-  virtual void on_closed(const Error& reason) = 0;
-  /// False stops reading until `TcpChannel::resume`.
-  [[nodiscard]] virtual bool may_read() const { return true; }
-};
-
-struct ChannelOptions {
-  MessageLimits limits;
-  std::size_t max_queued_bytes = 0;
-  std::chrono::nanoseconds message_timeout{0};  ///< From first to last byte of a message; 0: unbounded.
-};
-
 /// Writing begins on the thread that calls `send`, without blocking, and what the socket does not take at
-/// once is written by the context's thread; reading always happens there. The descriptor is closed by
-/// the destructor only, so that no thread can meet a recycled number.
-class TcpChannel : public std::enable_shared_from_this<TcpChannel> {
+/// once is written by the context's thread; reading always happens there.
+class StreamChannel : public Channel, public std::enable_shared_from_this<StreamChannel> {
  public:
-  enum class Sent { yes, queue_full, closed };
+  StreamChannel(std::shared_ptr<asio::io_context> context, std::unique_ptr<ByteStream> stream,
+                std::shared_ptr<BufferPool> pool, const ChannelOptions& options, std::string peer);
 
-  TcpChannel(std::shared_ptr<asio::io_context> context, asio::ip::tcp::socket socket, std::shared_ptr<BufferPool> pool,
-             const ChannelOptions& options, std::string peer);
-
-  /// Any thread; before anything else. The channel holds its owner until it is closed.
-  void start(std::shared_ptr<ChannelOwner> owner);
-  /// Any thread; never blocks.
-  Sent send(EncodedMessage message);
-  /// Any thread; cheap when reading has not been stopped.
-  void resume();
-  /// Any thread; idempotent.
-  void close(const Error& reason);
-  /// The context's thread: says a last word and waits a moment for the peer to hear it, then closes.
+  void start(std::shared_ptr<ChannelOwner> owner) override;
+  void established(const MessageLimits& limits) override;
+  Sent send(EncodedMessage message) override;
+  void resume() override;
+  void close(const Error& reason) override;
   /// Closing at once with bytes unread would reset the connection, and the word would be lost.
-  void close_after(EncodedMessage last_word, const Error& reason);
+  void close_after(EncodedMessage last_word, const Error& reason) override;
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  void open();
   void read();
   void on_read(const boost::system::error_code& error, std::size_t bytes);
   bool read_more();
@@ -70,6 +42,7 @@ class TcpChannel : public std::enable_shared_from_this<TcpChannel> {
   bool deliver_one();
   bool pause();
   void drain();
+  void set_timer(std::chrono::steady_clock::time_point when);
   void watch_message_time();
   void on_timer();
 
@@ -81,15 +54,13 @@ class TcpChannel : public std::enable_shared_from_this<TcpChannel> {
   std::size_t gather(iovec* vectors, std::size_t count) const;
   std::vector<EncodedMessage> consume(std::size_t bytes);
   void finish(const Error& reason);
-  [[nodiscard]] Error broken(const std::string& why) const;
 
   const std::shared_ptr<asio::io_context> context_;
   // A thread in the middle of `send` can still hand its rest over to the context's thread.
   const asio::executor_work_guard<asio::io_context::executor_type> work_;
   const ChannelOptions options_;
   const std::string peer_;
-  asio::ip::tcp::socket socket_;
-  const int descriptor_;
+  const std::unique_ptr<ByteStream> stream_;
 
   std::atomic<bool> closed_{false};
   std::atomic<bool> draining_{false};
@@ -98,6 +69,8 @@ class TcpChannel : public std::enable_shared_from_this<TcpChannel> {
   // The context's thread only.
   std::shared_ptr<ChannelOwner> owner_;
   MessageReader reader_;
+  bool open_ = false;
+  bool established_ = false;
   std::optional<Clock::time_point> message_since_;
   asio::steady_timer timer_;
   bool timer_armed_ = false;
