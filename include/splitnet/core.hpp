@@ -32,6 +32,7 @@
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/socket_options.hpp"
 #include "splitnet/transport/tcp.hpp"
+#include "splitnet/transport/tls.hpp"
 #include "splitnet/transport/unix.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/value.hpp"
