@@ -11,11 +11,14 @@
 
 namespace splitnet {
 
-TransportRegistry TransportRegistry::with_defaults() {
+TransportRegistry TransportRegistry::with_defaults([[maybe_unused]] const TlsOptions& tls) {
   TransportRegistry registry;
   registry.add("inproc", make_inproc_transport());
   registry.add("tcp", make_tcp_transport());
   registry.add("unix", make_unix_transport());
+#ifdef SPLITNET_WITH_TLS
+  registry.add("tls", make_tls_transport(tls));
+#endif
   registry.add("shaped", make_shaped_transport(registry.transports_));  // The others, so no cycle.
   return registry;
 }

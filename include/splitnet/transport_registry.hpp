@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "splitnet/transport.hpp"
+#include "splitnet/transport/tls.hpp"
 
 namespace splitnet {
 
@@ -18,8 +19,8 @@ class TransportRegistry {
  public:
   TransportRegistry() = default;
   /// With every transport that this build of the library has. `shaped` finds the others behind its '@', but not
-  /// those that are added later.
-  static TransportRegistry with_defaults();
+  /// those that are added later. `tls`: for those that encrypt.
+  static TransportRegistry with_defaults(const TlsOptions& tls = {});
 
   /// Replaces a transport of the same scheme.
   void add(std::string scheme, std::shared_ptr<Transport> transport);

@@ -213,8 +213,7 @@ void Caller::send(std::uint64_t id, EncodedMessage message) {
                                             "call to '" + endpoint_ + "': " + std::to_string(bytes) +
                                                 " bytes would exceed the " +
                                                 std::to_string(options_.max_queued_bytes) + " that may wait"));
-    case Channel::Sent::closed:
-      return calls_->finish_later(id, Error(ErrorCode::unavailable, name() + ": lost"));
+    case Channel::Sent::closed: return;  // Its `on_closed`, which knows the reason, ends this call too.
   }
 }
 

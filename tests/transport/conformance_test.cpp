@@ -4,9 +4,13 @@
 
 #include <unistd.h>
 
+#ifdef SPLITNET_WITH_TLS
+#include "certificates.hpp"
+#endif
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/tcp.hpp"
+#include "splitnet/transport/tls.hpp"
 #include "splitnet/transport/unix.hpp"
 
 namespace splitnet {
@@ -48,6 +52,19 @@ INSTANTIATE_TEST_SUITE_P(Unix, TransportConformance,
 INSTANTIATE_TEST_SUITE_P(UnixFile, TransportConformance,
                          ::testing::Values(TransportCase{unix, "unix://" + ::testing::TempDir() + "splitnet_conformance",
                                                          "unix://" + ::testing::TempDir() + "splitnet_nobody"}));
+#ifdef SPLITNET_WITH_TLS
+std::shared_ptr<Transport> tls() {
+  static const testing::Certificates certificates;
+  static const bool issued = (certificates.issue("server"), certificates.issue("client"), true);
+  (void)issued;
+  TlsOptions options = certificates.server("server");
+  options.ca_file = certificates.client().ca_file;
+  options.client_ca_file = options.ca_file;
+  return make_tls_transport(options);
+}
+INSTANTIATE_TEST_SUITE_P(Tls, TransportConformance,
+                         ::testing::Values(TransportCase{tls, "tls://localhost:0", "tls://localhost:1"}));
+#endif
 INSTANTIATE_TEST_SUITE_P(ShapedInproc, TransportConformance,
                          ::testing::Values(TransportCase{shaped, "shaped://@inproc://a", "shaped://@inproc://nobody",
                                                          false}));
