@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tls_stream.hpp"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/ssl/error.hpp>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "tls_context.hpp"
@@ -19,10 +23,50 @@ constexpr std::size_t record_bytes = 16 * 1024;
 /// A writer gives way to the reader after so much.
 constexpr std::size_t bytes_in_a_row = 256 * 1024;
 
+// OpenSSL's own socket BIO raises SIGPIPE when the peer is gone.
+int descriptor_of(BIO* bio) {
+  return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
+}
+int write_socket(BIO* bio, const char* data, std::size_t size, std::size_t* written) {
+  const auto sent = ::send(descriptor_of(bio), data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  BIO_clear_retry_flags(bio);
+  if (sent < 0 && BIO_sock_non_fatal_error(errno) != 0) BIO_set_retry_write(bio);
+  *written = sent < 0 ? 0 : static_cast<std::size_t>(sent);
+  return sent < 0 ? -1 : 1;
+}
+int read_socket(BIO* bio, char* data, std::size_t size, std::size_t* got) {
+  const auto received = ::recv(descriptor_of(bio), data, size, MSG_DONTWAIT);
+  BIO_clear_retry_flags(bio);
+  if (received < 0 && BIO_sock_non_fatal_error(errno) != 0) BIO_set_retry_read(bio);
+  if (received == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+  *got = received < 0 ? 0 : static_cast<std::size_t>(received);
+  return received < 0 ? -1 : received > 0 ? 1 : 0;
+}
+long control_socket(BIO* bio, int command, long, void*) {
+  if (command == BIO_CTRL_EOF) return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0 ? 1 : 0;
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+BIO* new_socket_bio(int descriptor) {
+  static BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket without SIGPIPE");
+    BIO_meth_set_write_ex(made, write_socket);
+    BIO_meth_set_read_ex(made, read_socket);
+    BIO_meth_set_ctrl(made, control_socket);
+    return made;
+  }();
+  BIO* const bio = BIO_new(method);
+  if (bio == nullptr) throw std::bad_alloc();
+  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(descriptor)));
+  BIO_set_init(bio, 1);
+  return bio;
+}
+
 }  // namespace
 
 TlsStream::TlsStream(StreamSocket socket, SslPtr ssl) : ByteStream(std::move(socket)), ssl_(std::move(ssl)) {
-  SSL_set_fd(ssl_.get(), descriptor());
+  BIO* const bio = new_socket_bio(descriptor());
+  SSL_set_bio(ssl_.get(), bio, bio);
   SSL_set_mode(ssl_.get(),
                SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 }
@@ -75,7 +119,8 @@ TlsStream::Result TlsStream::read(std::span<std::byte> space) noexcept {
 }
 
 void TlsStream::async_read(std::span<std::byte> space, ReadDone done) {
-  const Result result = read(space);
+  // Asked for nothing, OpenSSL would wait for more.
+  const Result result = space.empty() ? Result() : read(space);
   if (result.wait == Wait::none) {
     asio::post(socket().get_executor(), [done = std::move(done), result] { done(result.error, result.bytes); });
     return;
