@@ -55,8 +55,8 @@ void ByteStream::cancel() noexcept {
 }
 
 Error ByteStream::explain(const boost::system::error_code& error, const std::string& peer) const {
-  return Error(ErrorCode::unavailable, "connection with " + peer + ": " +
-                                           (error == asio::error::eof ? "closed by the peer" : error.message()));
+  return Error(ErrorCode::unavailable,
+               "connection with " + peer + ": " + (error == asio::error::eof ? "closed by the peer" : error.message()));
 }
 
 void configure_tcp(StreamSocket& socket, std::chrono::nanoseconds dead_peer_timeout) {

@@ -19,8 +19,8 @@ using StreamSocket = asio::generic::stream_protocol::socket;
 using StreamEndpoint = asio::generic::stream_protocol::endpoint;
 using StreamAcceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
-/// Plain bytes; TlsStream encrypts them. All but `write` and `shutdown` on the context's thread. The descriptor is closed
-/// by the destructor only, so that no thread can meet a recycled number.
+/// Plain bytes; TlsStream encrypts them. All but `write` and `shutdown` on the context's thread. The descriptor is
+/// closed by the destructor only, so that no thread can meet a recycled number.
 class ByteStream {
  public:
   using Done = std::function<void(const boost::system::error_code&)>;

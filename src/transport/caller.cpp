@@ -209,10 +209,10 @@ void Caller::send(std::uint64_t id, EncodedMessage message) {
   switch (open ? open->send(std::move(message)) : Channel::Sent::closed) {
     case Channel::Sent::yes: return;
     case Channel::Sent::queue_full:
-      return calls_->finish_later(id, Error(ErrorCode::overloaded,
-                                            "call to '" + endpoint_ + "': " + std::to_string(bytes) +
-                                                " bytes would exceed the " +
-                                                std::to_string(options_.max_queued_bytes) + " that may wait"));
+      return calls_->finish_later(
+          id, Error(ErrorCode::overloaded, "call to '" + endpoint_ + "': " + std::to_string(bytes) +
+                                               " bytes would exceed the " + std::to_string(options_.max_queued_bytes) +
+                                               " that may wait"));
     case Channel::Sent::closed: return;  // Its `on_closed`, which knows the reason, ends this call too.
   }
 }

@@ -17,8 +17,8 @@ class Dialer {
   using Done = std::function<void(std::variant<std::shared_ptr<Channel>, Error>)>;
 
   virtual ~Dialer() = default;
-  /// Ends with a channel that is not started yet, or with unavailable, deadline_exceeded (`until` passed), unauthenticated.
-  /// One at a time.
+  /// Ends with a channel that is not started yet, or with unavailable, deadline_exceeded (`until` passed),
+  /// unauthenticated. One at a time.
   virtual void dial(std::chrono::steady_clock::time_point until, Done done) = 0;
   /// What is under way ends soon, with an error.
   virtual void cancel() = 0;

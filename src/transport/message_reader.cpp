@@ -39,8 +39,8 @@ void MessageReader::read_header() {
   } catch (const Error& error) {
     frame.refused = error;
   } catch (const std::bad_alloc&) {
-    frame.refused.emplace(ErrorCode::overloaded, "message: no memory for its body of " +
-                                                     std::to_string(frame.header.body_bytes()) + " bytes");
+    frame.refused.emplace(ErrorCode::overloaded,
+                          "message: no memory for its body of " + std::to_string(frame.header.body_bytes()) + " bytes");
   }
   begin_ += message_header_bytes;
   frame_ = std::move(frame);

@@ -73,14 +73,14 @@ void ServedPeer::on_hello(const Message& message) {
 
 void ServedPeer::on_request(Message message) {
   if (requests_.take()) return calls_->serve(std::move(message), by_->handler, address_.text);
-  channel_->send(encode_error(message.id, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
-                                                                           std::to_string(by_->options.max_requests_per_s) +
-                                                                           " are taken")));
+  channel_->send(encode_error(
+      message.id, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
+                                                   std::to_string(by_->options.max_requests_per_s) + " are taken")));
 }
 
 void ServedPeer::on_bad_message(const MessageHeader& header, const Error& error) {
-  // Damaged bytes say that nothing else of this peer can be trusted, and strangers are not argued with; other errors are
-  // about one message.
+  // Damaged bytes say that nothing else of this peer can be trusted, and strangers are not argued with; other errors
+  // are about one message.
   if (error.code() == ErrorCode::corrupt || !is_established_) {
     return channel_->close_after(encode_error(header.id, error), error);
   }
@@ -94,8 +94,8 @@ void ServedPeer::on_closed(const Error&) {
 
 void ServedPeer::send(const Message& reply) {
   if (channel_->send(encode_reply(reply)) == Channel::Sent::queue_full) {
-    channel_->close(Error(ErrorCode::overloaded,
-                          "connection with " + address_.text + ": the peer does not read its replies"));
+    channel_->close(
+        Error(ErrorCode::overloaded, "connection with " + address_.text + ": the peer does not read its replies"));
   }
   channel_->resume();
 }

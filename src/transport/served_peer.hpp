@@ -69,7 +69,7 @@ class ServedPeer : public ChannelOwner, public std::enable_shared_from_this<Serv
   const Address address_;
   const Gone gone_;
   std::shared_ptr<ServedCalls> calls_;
-  RateLimit requests_;          // The context's thread only.
+  RateLimit requests_;           // The context's thread only.
   bool is_established_ = false;  // Likewise.
 };
 

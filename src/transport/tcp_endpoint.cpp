@@ -60,7 +60,8 @@ bool is_loopback(const asio::ip::address& address) {
 
 std::string to_uri(const std::string& scheme, const asio::ip::tcp::endpoint& endpoint) {
   const auto host = endpoint.address().to_string();
-  return scheme + "://" + (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(endpoint.port());
+  return scheme + "://" + (endpoint.address().is_v6() ? "[" + host + "]" : host) + ":" +
+         std::to_string(endpoint.port());
 }
 
 }  // namespace splitnet::detail

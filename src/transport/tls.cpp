@@ -50,8 +50,8 @@ class TlsTransport : public Transport {
       SSL_set_accept_state(ssl.get());
       return std::make_unique<detail::TlsStream>(std::move(socket), std::move(ssl));
     });
-    return detail::listen_on(road, std::move(handler),
-                             detail::without_checksum(options), options_.listener_threads, pool_);
+    return detail::listen_on(road, std::move(handler), detail::without_checksum(options), options_.listener_threads,
+                             pool_);
   }
 
  private:

@@ -141,19 +141,16 @@ class UnixTransport : public Transport {
   std::unique_ptr<Connection> connect(const std::string& endpoint, const ConnectOptions& options) override {
     const Name name = parse(endpoint);
     const bool needs_trust = !name.is_file();
-    detail::StreamRoad road{endpoint,
-                            [name] { return std::vector<detail::StreamEndpoint>{name.endpoint()}; },
-                            [needs_trust](StreamSocket socket) {
-                              return std::make_unique<CheckedStream>(std::move(socket), needs_trust);
-                            }};
+    detail::StreamRoad road{
+        endpoint, [name] { return std::vector<detail::StreamEndpoint>{name.endpoint()}; },
+        [needs_trust](StreamSocket socket) { return std::make_unique<CheckedStream>(std::move(socket), needs_trust); }};
     return detail::connect_by(detail::make_stream_dialer(std::move(road), options, pool_), endpoint,
                               detail::without_checksum(options));
   }
   std::unique_ptr<Listener> listen(const std::string& endpoint, Handler handler,
                                    const ListenOptions& options) override {
     return detail::listen_on(std::make_shared<UnixListeningRoad>(parse(endpoint), options), std::move(handler),
-                             detail::without_checksum(options),
-                             options_.listener_threads, pool_);
+                             detail::without_checksum(options), options_.listener_threads, pool_);
   }
 
  private:

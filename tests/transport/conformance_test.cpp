@@ -42,7 +42,8 @@ std::shared_ptr<Transport> shaped() {
 
 // Port 1 (tcpmux) is privileged and not in use on machines that run tests.
 INSTANTIATE_TEST_SUITE_P(Inproc, TransportConformance,
-                         ::testing::Values(TransportCase{make_inproc_transport, "inproc://a", "inproc://nobody", false}));
+                         ::testing::Values(TransportCase{make_inproc_transport, "inproc://a", "inproc://nobody",
+                                                         false}));
 INSTANTIATE_TEST_SUITE_P(Tcp, TransportConformance,
                          ::testing::Values(TransportCase{tcp, "tcp://127.0.0.1:0", "tcp://127.0.0.1:1"}));
 INSTANTIATE_TEST_SUITE_P(FrugalTcp, TransportConformance,
@@ -50,7 +51,8 @@ INSTANTIATE_TEST_SUITE_P(FrugalTcp, TransportConformance,
 INSTANTIATE_TEST_SUITE_P(Unix, TransportConformance,
                          ::testing::Values(TransportCase{unix, socket_name("a"), socket_name("nobody")}));
 INSTANTIATE_TEST_SUITE_P(UnixFile, TransportConformance,
-                         ::testing::Values(TransportCase{unix, "unix://" + ::testing::TempDir() + "splitnet_conformance",
+                         ::testing::Values(TransportCase{unix,
+                                                         "unix://" + ::testing::TempDir() + "splitnet_conformance",
                                                          "unix://" + ::testing::TempDir() + "splitnet_nobody"}));
 #ifdef SPLITNET_WITH_TLS
 std::shared_ptr<Transport> tls() {

@@ -48,7 +48,8 @@ class RawAddress {
   socklen_t* size() { return &size_; }
   std::string to_uri(const std::string& uri) const {
     if (family() == AF_UNIX) return uri;
-    return uri.substr(0, uri.rfind(':') + 1) + std::to_string(ntohs(reinterpret_cast<const sockaddr_in&>(storage_).sin_port));
+    return uri.substr(0, uri.rfind(':') + 1) +
+           std::to_string(ntohs(reinterpret_cast<const sockaddr_in&>(storage_).sin_port));
   }
 
  private:

@@ -36,9 +36,7 @@ class StreamAttack : public ::testing::TestWithParam<std::string> {
   void TearDown() override {
     if (listener) expect_served();
   }
-  static std::string other_endpoint() {
-    return GetParam().starts_with("unix") ? GetParam() + "_other" : GetParam();
-  }
+  static std::string other_endpoint() { return GetParam().starts_with("unix") ? GetParam() + "_other" : GetParam(); }
   void expect_served() const {
     EXPECT_EQ(call_and_wait(*friendly, request_with({Value(5)}), std::chrono::steady_clock::now() + 20s)
                   .values.at(0)

@@ -117,9 +117,8 @@ TEST_F(Tls, SaysThatTheOtherSideIsPlain) {
   const auto plain = make_tcp_transport()->listen("tcp://127.0.0.1:0", echo, {});
   ConnectOptions options;
   options.connect_timeout = 5s;
-  const auto code = code_of([&] {
-    (void)make_tls_transport(certificates->client())->connect("tls" + plain->address().substr(3), options);
-  });
+  const auto code = code_of(
+      [&] { (void)make_tls_transport(certificates->client())->connect("tls" + plain->address().substr(3), options); });
   EXPECT_TRUE(code == ErrorCode::incompatible || code == ErrorCode::unavailable);
 }
 

@@ -132,7 +132,8 @@ TEST_P(TransportConformance, GivesMemoryThatOutlivesIt) {
   connection.reset();
   listener.reset();
   transport.reset();
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(storages[static_cast<std::size_t>(i)].data()[bytes - 1], static_cast<std::byte>(i));
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(storages[static_cast<std::size_t>(i)].data()[bytes - 1], static_cast<std::byte>(i));
 }
 
 TEST_P(TransportConformance, KeepsAReplyAliveAfterTheConnection) {

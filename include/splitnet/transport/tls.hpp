@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// Certificates and whom to trust, for every transport that encrypts, and `tls://host:port`: framed messages over TCP with
-/// TLS. TLS 1.3 and nothing older.
+/// Certificates and whom to trust, for every transport that encrypts, and `tls://host:port`: framed messages over TCP
+/// with TLS. TLS 1.3 and nothing older.
 #pragma once
 
 #include <memory>
@@ -30,8 +30,8 @@ struct TlsOptions {
   friend bool operator==(const TlsOptions&, const TlsOptions&) = default;
 };
 
-/// Endpoints as of tcp://. A listener without a certificate is invalid_argument; a peer whose certificate is refused, on
-/// either side, gets `unauthenticated` (a client's certificate is refused only with its first call).
+/// Endpoints as of tcp://. A listener without a certificate is invalid_argument; a peer whose certificate is refused,
+/// on either side, gets `unauthenticated` (a client's certificate is refused only with its first call).
 std::shared_ptr<Transport> make_tls_transport(const TlsOptions& tls = {}, const SocketOptions& options = {});
 
 }  // namespace splitnet

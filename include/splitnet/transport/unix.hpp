@@ -10,10 +10,10 @@
 
 namespace splitnet {
 
-/// `unix:///run/splitnet.sock` is a file: its permissions say who may connect (this user alone, until you change them); one
-/// that a dead listener left behind is replaced, and it goes when the listener closes. `unix://@name` is a name that
-/// goes with the process (Linux's abstract names); only this user and root may connect or listen under it, others with
-/// the token.
+/// `unix:///run/splitnet.sock` is a file: its permissions say who may connect (this user alone, until you change them);
+/// one that a dead listener left behind is replaced, and it goes when the listener closes. `unix://@name` is a name
+/// that goes with the process (Linux's abstract names); only this user and root may connect or listen under it, others
+/// with the token.
 std::shared_ptr<Transport> make_unix_transport(const SocketOptions& options = {});
 
 }  // namespace splitnet
