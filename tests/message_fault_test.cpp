@@ -423,6 +423,21 @@ TEST(MessageFault, OperationsOfLaterVersionsAreRejected) {
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "operation 4 of version 2", with(2, 4)));
 }
 
+TEST(MessageFault, HelloIsOfVersion3) {
+  const auto with = [](std::uint8_t version) {
+    return HandWritten(MessageKind::hello).version(version).u32(0).u32(1).u8(6).u32(3).u8('t').u8('o').u8('k').finish();
+  };
+  const Message hello = decode(with(3));
+  EXPECT_EQ(hello.kind, MessageKind::hello);
+  ASSERT_EQ(hello.values.size(), 1U);
+  EXPECT_EQ(*hello.values[0].get_if<std::string>(), "tok");
+  const Bytes written = encoded_bytes(hello);
+  EXPECT_EQ(written[4], std::byte{3}) << "the version that can say it";
+  EXPECT_TRUE(rejected(ErrorCode::corrupt, "kind 5 is unknown", with(2)));
+  EXPECT_TRUE(rejected(ErrorCode::corrupt, "kind 6 is unknown",
+                       HandWritten(static_cast<MessageKind>(6)).version(3).u32(0).u32(0).finish()));
+}
+
 TEST(MessageFault, UnknownErrorCodesKeepTheirText) {
   const auto bytes = HandWritten(MessageKind::error).u8(99).u32(4).u8('b').u8('u').u8('s').u8('y').finish();
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "code 99 that says: busy", bytes));
