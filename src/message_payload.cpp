@@ -177,7 +177,7 @@ class PayloadPlanner {
 
 class TensorBinder {
  public:
-  TensorBinder(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits)
+  TensorBinder(Metadata& metadata, const MessageBody& body, std::size_t metadata_bytes, const MessageLimits& limits)
       : metadata_(metadata), body_(body), users_(metadata.storages.size(), 0), limits_(limits) {
     taken_bytes_ = message_header_bytes + body.size_bytes();
     locate_storages(metadata_bytes);
@@ -205,7 +205,9 @@ class TensorBinder {
       }
       check_padding(at, begin);
       at = begin + storage.bytes;
-      storages_.push_back(Storage::adopt(body_.data() + begin, storage.bytes, body_.owner()));
+      auto found = body_.find(begin, storage.bytes);
+      if (!found) corrupt("storage " + std::to_string(storages_.size()) + " does not lie in one piece");
+      storages_.push_back(*std::move(found));
     }
     if (at != body_.size_bytes()) {
       corrupt(std::to_string(body_.size_bytes() - at) + " bytes behind the last storage");
@@ -214,7 +216,7 @@ class TensorBinder {
 
   void check_padding(std::size_t begin, std::size_t end) const {
     for (; begin < end; ++begin) {
-      if (body_.data()[begin] != std::byte{0}) corrupt("padding that is not zero at byte " + std::to_string(begin));
+      if (body_.at(begin) != std::byte{0}) corrupt("padding that is not zero at byte " + std::to_string(begin));
     }
   }
 
@@ -303,7 +305,7 @@ class TensorBinder {
   }
 
   Metadata& metadata_;
-  const Storage& body_;
+  const MessageBody& body_;
   std::vector<Storage> storages_;
   std::vector<std::size_t> users_;
   const MessageLimits& limits_;
@@ -316,7 +318,8 @@ PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& 
   return PayloadPlanner(values, limits, gaps).run();
 }
 
-void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits) {
+void bind_tensors(Metadata& metadata, const MessageBody& body, std::size_t metadata_bytes,
+                  const MessageLimits& limits) {
   TensorBinder(metadata, body, metadata_bytes, limits).run();
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "message_body.hpp"
 #include "message_metadata.hpp"
 #include "splitnet/message.hpp"
 
@@ -35,8 +36,8 @@ enum class Gaps {
 /// invariant or is misaligned), too_large (number of tensors).
 PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& limits, Gaps gaps = Gaps::pack);
 
-/// Gives the tensors of `metadata` their storage: `body`, or new bytes for packed ones. Payloads begin
+/// Gives the tensors of `metadata` their storage: parts of `body`, or new bytes for packed ones. Payloads begin
 /// `metadata_bytes` into `body`. Throws corrupt, too_large.
-void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits);
+void bind_tensors(Metadata& metadata, const MessageBody& body, std::size_t metadata_bytes, const MessageLimits& limits);
 
 }  // namespace splitnet::detail
