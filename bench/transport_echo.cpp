@@ -2,9 +2,12 @@
 // Calls over any endpoint of TransportRegistry::with_defaults, for bench/transports.py (echo_program.hpp).
 #include <splitnet/transport_registry.hpp>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,9 +25,27 @@ Tensor bytes_tensor(std::size_t bytes) {
   return tensor;
 }
 
+/// The least that a stage does with what it gets: it looks at every byte once.
+void read_all(const Tensor& tensor) {
+  std::uint64_t sum = 0;
+  const std::span words(reinterpret_cast<const std::uint64_t*>(tensor.data()), tensor.packed_bytes() / 8);
+  for (const auto word : words) sum += word;
+  static volatile std::uint64_t kept;
+  kept = sum;
+}
+
+TlsOptions take_tls(bench::Options& options) {
+  TlsOptions tls;
+  tls.certificate_file = options.take("certificate", "");
+  tls.private_key_file = options.take("key", "");
+  tls.ca_file = options.take("ca", "");
+  return tls;
+}
+
 class Server : public bench::EchoServer {
  public:
-  explicit Server(bench::Options& options) {
+  explicit Server(bench::Options& options)
+      : reads_(options.take_switch("read", false)), registry_(TransportRegistry::with_defaults(take_tls(options))) {
     ListenOptions listen;
     listen.payload_checksum = options.take_switch("checksum", true);
     listener_ = registry_.listen(
@@ -37,6 +58,7 @@ class Server : public bench::EchoServer {
  private:
   Message answer(const Message& request) {
     const Tensor& payload = request.values.at(0).tensor();
+    if (reads_) read_all(payload);
     Message reply;
     reply.kind = MessageKind::reply;
     reply.values.emplace_back(
@@ -44,14 +66,17 @@ class Server : public bench::EchoServer {
     return reply;
   }
 
+  const bool reads_;
   bench::ReadyReplies<Tensor> replies_{bytes_tensor};
-  TransportRegistry registry_ = TransportRegistry::with_defaults();
+  TransportRegistry registry_;
   std::unique_ptr<Listener> listener_;
 };
 
 class Client : public bench::EchoClient {
  public:
-  Client(const std::string& address, bench::Options& options) {
+  Client(const std::string& address, bench::Options& options)
+      : registry_(TransportRegistry::with_defaults(take_tls(options))),
+        allocates_(options.take_switch("allocate", false)) {
     ConnectOptions connect;
     connect.payload_checksum = options.take_switch("checksum", true);
     connection_ = registry_.connect(address, connect);
@@ -59,10 +84,11 @@ class Client : public bench::EchoClient {
 
   bench::Measurement measure(const bench::Load& load) override {
     const auto bytes = bench::make_request(load);
-    auto tensor = bytes_tensor(bytes.size());
-    std::memcpy(tensor.data(), bytes.data(), bytes.size());
+    auto storage = allocates_ ? connection_->allocate(bytes.size()) : Storage::allocate(bytes.size());
+    std::memcpy(storage.data(), bytes.data(), bytes.size());
     Message request;
-    request.values.emplace_back(std::move(tensor));
+    request.values.emplace_back(
+        Tensor{std::move(storage), DType::u8, {static_cast<std::int64_t>(bytes.size())}, {1}, 0});
     if (load.in_flight == 1) {
       return bench::run_blocking(load, [&](std::size_t) { return size_of(call_and_wait(*connection_, request)); });
     }
@@ -84,7 +110,8 @@ class Client : public bench::EchoClient {
     return reply.values.at(0).tensor().packed_bytes();
   }
 
-  TransportRegistry registry_ = TransportRegistry::with_defaults();
+  TransportRegistry registry_;
+  const bool allocates_;
   std::unique_ptr<Connection> connection_;
 };
 
@@ -97,9 +124,12 @@ int main(int argc, char** argv) {
   }
   return bench::run_echo_program(
       argc, argv,
-      {"  --endpoint URI      where the server listens (tcp://127.0.0.1:0)\n"
-       "  --checksum on|off   over payloads (on)\n"
-       "or: --schemes         prints those of the registry\n",
+      {"  --endpoint URI       where the server listens (tcp://127.0.0.1:0)\n"
+       "  --checksum on|off    over payloads (on)\n"
+       "  --read on|off        the server adds up all bytes of the request (off)\n"
+       "  --allocate on|off    the request lies in memory of Connection::allocate (off)\n"
+       "  --certificate FILE --key FILE --ca FILE   of the server, and whom the client trusts\n"
+       "or: --schemes          prints those of the registry\n",
        [](bench::Options& options) { return std::make_unique<Server>(options); },
        [](const std::string& address, bench::Options& options) { return std::make_unique<Client>(address, options); }});
 }

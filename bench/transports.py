@@ -38,33 +38,83 @@ HEAVY_BYTES = 256_000_000  # Under way at once, in requests and replies.
 ENDPOINTS = {
     "tcp": "tcp://127.0.0.1:0",
     "unix": "unix://{folder}/{unique}",
+    "tls": "tls://127.0.0.1:0",
     "shm": "shm://{unique}",
     "http": "http://127.0.0.1:0",
+    "https": "https://127.0.0.1:0",
 }
+ENCRYPTED = ("tls", "https")
 NOT_BETWEEN_PROCESSES = {
     "inproc": "stays inside one process",
     "shaped": "is another transport behind a modelled link",
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A transport, used in one way."""
+
+    suffix: str
+    checksum: bool = False
+    reads: bool = False  # The server looks at every byte of the request, as a stage does.
+    allocates: bool = False  # The request lies in memory of Connection::allocate.
+
+
+def variants_of(scheme: str) -> list[Variant]:
+    if scheme == "shm":  # Its payloads have no checksum.
+        return [
+            Variant(""),
+            Variant("-allocated", allocates=True),
+            Variant("+read", reads=True),
+            Variant("-allocated+read", reads=True, allocates=True),
+        ]
+    read = [Variant("+read", reads=True)] if scheme == "tcp" else []
+    return [Variant(""), Variant("+checksum", checksum=True), *read]
+
+
+def make_certificate(folder: str) -> tuple[str, ...] | None:
+    """Options for a server and whoever trusts it; None without the openssl program."""
+    certificate, key = f"{folder}/certificate.pem", f"{folder}/key.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 1 -subj /CN=splitnet-bench "
+        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
+    )
+    try:
+        subprocess.run(command.split(), check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return ("--certificate", certificate, "--key", key, "--ca", certificate)
+
+
 def splitnet_candidates(programs: pathlib.Path, folder: str) -> Iterator[Candidate]:
     program = str(programs / "bench_transport_echo")
     schemes = subprocess.run([program, "--schemes"], check=True, capture_output=True, text=True).stdout.split()
+    certificate = make_certificate(folder)
     for scheme in [*ENDPOINTS, *(scheme for scheme in schemes if scheme not in ENDPOINTS)]:
         name = f"splitnet-{scheme}"
+        missing = None
         if scheme not in schemes:
-            yield Candidate(name, missing="this build of the library does not have it")
+            missing = "this build of the library does not have it"
+        elif scheme not in ENDPOINTS:
+            missing = NOT_BETWEEN_PROCESSES.get(scheme, "bench/transports.py knows no endpoint for it")
+        elif scheme in ENCRYPTED and certificate is None:
+            missing = "the program openssl, which makes a certificate, does not work here"
+        if missing is not None:
+            yield Candidate(name, missing=missing)
             continue
-        if scheme not in ENDPOINTS:
-            why = NOT_BETWEEN_PROCESSES.get(scheme, "bench/transports.py knows no endpoint for it")
-            yield Candidate(name, missing=why)
-            continue
-        for checksum in (False, True):
-            full_name = f"{name}+checksum" if checksum else name
-            unique = f"splitnet-bench-{os.getpid()}-{scheme}-{int(checksum)}"
-            endpoint = ENDPOINTS[scheme].format(folder=folder, unique=unique)
-            options = ("--checksum", "on" if checksum else "off")
-            yield Candidate(full_name, (program,), ("--endpoint", endpoint, *options), options, checksum)
+        for number, variant in enumerate(variants_of(scheme)):
+            unique = f"splitnet-bench-{os.getpid()}-{scheme}-{number}"
+            both = ("--checksum", "on" if variant.checksum else "off")
+            both += certificate if scheme in ENCRYPTED else ()
+            yield Candidate(
+                f"{name}{variant.suffix}",
+                (program,),
+                ("--endpoint", ENDPOINTS[scheme].format(folder=folder, unique=unique), *both)
+                + (("--read", "on") if variant.reads else ()),
+                both + (("--allocate", "on") if variant.allocates else ()),
+                variant.checksum,
+                one_in_flight_only=variant.reads,
+            )
 
 
 def limit_candidates(programs: pathlib.Path) -> Iterator[Candidate]:

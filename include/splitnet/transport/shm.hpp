@@ -41,10 +41,10 @@ struct ShmOptions {
 /// Others only with the token; their bytes are copied before they are looked at. A name that a listener of another user
 /// has taken is not called on: who connects gets `unauthenticated`.
 ///
-/// Tensors that arrive are read where the sender wrote them (Storage::is_foreign): they must not be written to, and they
-/// take the sender's room until the last handle goes. Who sends a tensor that lies in memory of Connection::allocate or
-/// CallContext::allocate leaves its bytes alone until `storage.owner().use_count()` is what it was before, which may be
-/// later than the answer.
+/// Tensors that arrive are read where the sender wrote them (Storage::is_foreign): they must not be written to, and
+/// they take the sender's room until the last handle goes. Who sends a tensor that lies in memory of
+/// Connection::allocate or CallContext::allocate leaves its bytes alone until `storage.owner().use_count()` is what it
+/// was before, which may be later than the answer.
 ///
 /// ConnectOptions::payload_checksum and ListenOptions::payload_checksum are ignored: payloads have none. Throws
 /// invalid_argument when ShmOptions::arena_bytes is out of range.
