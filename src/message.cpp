@@ -15,6 +15,7 @@
 #include "message_metadata.hpp"
 #include "message_payload.hpp"
 #include "message_wire.hpp"
+#include "small_vector.hpp"
 
 namespace splitnet {
 namespace {
@@ -73,6 +74,7 @@ Storage first_buffer(const std::vector<std::byte>& metadata, const detail::Paylo
 
 std::vector<std::span<const std::byte>> buffers_of(const Storage& first, const detail::PayloadPlan& plan) {
   std::vector<std::span<const std::byte>> buffers;
+  buffers.reserve(1 + 2 * plan.parts.size());
   buffers.emplace_back(first.data(), first.size_bytes());
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     if (i > 0) {
@@ -86,9 +88,10 @@ std::vector<std::span<const std::byte>> buffers_of(const Storage& first, const d
 }
 
 /// Of the buffers one after the other.
-std::uint64_t checksum_of(const std::vector<std::span<const std::byte>>& buffers) {
+std::uint64_t checksum_of(std::span<const std::span<const std::byte>> buffers) {
   if (buffers.size() == 1) return detail::checksum(buffers.front());
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), &XXH3_freeState);
+  using State = std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)>;
+  thread_local const State state(XXH3_createState(), &XXH3_freeState);
   if (!state) throw std::bad_alloc();
   XXH3_64bits_reset(state.get());
   for (const auto& buffer : buffers) XXH3_64bits_update(state.get(), buffer.data(), buffer.size());
@@ -96,9 +99,10 @@ std::uint64_t checksum_of(const std::vector<std::span<const std::byte>>& buffers
 }
 
 /// Over everything behind the metadata.
-std::uint64_t payload_checksum_of(std::vector<std::span<const std::byte>> buffers, std::size_t metadata_bytes) {
-  buffers.front() = buffers.front().subspan(message_header_bytes + metadata_bytes);
-  return checksum_of(buffers);
+std::uint64_t payload_checksum_of(const EncodedMessage& message, std::size_t metadata_bytes) {
+  detail::SmallVector<std::span<const std::byte>, 8> payload(message.buffers.begin(), message.buffers.end());
+  payload.front() = payload.front().subspan(message_header_bytes + metadata_bytes);
+  return checksum_of(payload);
 }
 
 void check_checksum(std::uint64_t found, std::uint64_t expected, const char* what) {
@@ -160,7 +164,7 @@ EncodedMessage encode(const Message& message, bool payload_checksum, const Messa
   header.metadata_checksum = detail::checksum(metadata);
   if (payload_checksum) {
     header.flags = detail::payload_checksum_flag;
-    header.payload_checksum = payload_checksum_of(encoded.buffers, metadata.size());
+    header.payload_checksum = payload_checksum_of(encoded, metadata.size());
   }
   detail::write_header(header, std::span<std::byte, message_header_bytes>(first.data(), message_header_bytes));
   return encoded;

@@ -26,8 +26,8 @@ std::byte MessageBody::at(std::size_t offset) const {
   return part->bytes.data()[offset - part->begin];
 }
 
-std::vector<std::span<const std::byte>> MessageBody::from(std::size_t begin) const {
-  std::vector<std::span<const std::byte>> spans;
+SmallVector<std::span<const std::byte>, 2> MessageBody::from(std::size_t begin) const {
+  SmallVector<std::span<const std::byte>, 2> spans;
   for (const auto& part : parts_) {
     const std::size_t end = part.begin + part.bytes.size_bytes();
     if (end <= begin) continue;

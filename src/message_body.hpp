@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <vector>
 
+#include "small_vector.hpp"
 #include "splitnet/message.hpp"
 
 namespace splitnet::detail {
@@ -29,7 +29,7 @@ class MessageBody {
   /// One byte, which must be there.
   [[nodiscard]] std::byte at(std::size_t offset) const;
   /// What lies behind `begin`, in order.
-  [[nodiscard]] std::vector<std::span<const std::byte>> from(std::size_t begin) const;
+  [[nodiscard]] SmallVector<std::span<const std::byte>, 2> from(std::size_t begin) const;
   [[nodiscard]] bool is_aligned() const noexcept;
 
  private:
@@ -40,7 +40,7 @@ class MessageBody {
   /// The last part that begins at or before `offset`.
   [[nodiscard]] const Part* part_at(std::size_t offset) const;
 
-  std::vector<Part> parts_;
+  SmallVector<Part, 1> parts_;
   std::size_t bytes_ = 0;
 };
 

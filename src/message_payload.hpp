@@ -8,6 +8,7 @@
 
 #include "message_body.hpp"
 #include "message_metadata.hpp"
+#include "small_vector.hpp"
 #include "splitnet/message.hpp"
 
 namespace splitnet::detail {
@@ -19,9 +20,9 @@ struct PayloadPart {
 };
 
 struct PayloadPlan {
-  std::vector<WireStorage> storages;
-  std::vector<PayloadPart> parts;   ///< One for each storage.
-  std::vector<TensorPlace> places;  ///< In the order of for_each_tensor.
+  SmallVector<WireStorage, 4> storages;
+  SmallVector<PayloadPart, 4> parts;   ///< One for each storage.
+  SmallVector<TensorPlace, 4> places;  ///< In the order of for_each_tensor.
   std::vector<Storage> keep_alive;
   std::size_t unpacked_bytes = 0;  ///< What a reader allocates for packed storages.
 };

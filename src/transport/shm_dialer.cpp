@@ -60,7 +60,7 @@ class ShmDialer : public Dialer, public std::enable_shared_from_this<ShmDialer> 
   void connect() {
     const auto endpoint = address_.endpoint();
     if (::connect(socket_->native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0) {
-      return say_hello();
+      return make_offer();
     }
     const int cause = errno;
     if (cause != EAGAIN && cause != EINTR) {
@@ -72,7 +72,7 @@ class ShmDialer : public Dialer, public std::enable_shared_from_this<ShmDialer> 
     });
   }
 
-  void say_hello() {
+  void make_offer() {
     const ucred listener = credentials_of(*socket_);
     is_trusted_ = is_trusted(listener);
     if (!is_trusted_ && !address_.is_file()) {  // A name can be taken by anybody.
@@ -80,21 +80,21 @@ class ShmDialer : public Dialer, public std::enable_shared_from_this<ShmDialer> 
     }
     memory_ = std::make_shared<OwnShmMemory>(layout_of(shm_));
     try {
-      send_hello(socket_->native_handle(), {memory_->layout(), std::nullopt}, memory_->take_descriptor());
+      send_offer(socket_->native_handle(), {memory_->layout(), std::nullopt}, memory_->take_descriptor());
     } catch (const Error& error) {  // A listener that has no room says so, and closes, before it hears anything.
       lost_ = error;
     }
     socket_->async_wait(StreamSocket::wait_read, [self = shared_from_this()](const boost::system::error_code& aborted) {
-      if (!aborted) self->attempt([&] { self->hear_hello(); });
+      if (!aborted) self->attempt([&] { self->take_offer(); });
     });
   }
 
-  void hear_hello() {
-    const auto answer = receive_hello(socket_->native_handle());
-    if (answer.hello.error) throw *answer.hello.error;
+  void take_offer() {
+    const auto answer = receive_offer(socket_->native_handle());
+    if (answer.offer.error) throw *answer.offer.error;
     if (lost_) throw *lost_;
-    answer.hello.layout.check(shm_.max_peer_arena_bytes);
-    auto theirs = std::make_shared<PeerShmMemory>(answer.memory, answer.hello.layout);
+    answer.offer.layout.check(shm_.max_peer_arena_bytes);
+    auto theirs = std::make_shared<PeerShmMemory>(answer.memory, answer.offer.layout);
     finish(std::make_shared<ShmChannel>(
         context_, ShmPeer{*std::exchange(socket_, std::nullopt), std::move(memory_), std::move(theirs), is_trusted_},
         pool_, options_, shm_, address_.text));

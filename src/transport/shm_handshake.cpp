@@ -30,7 +30,7 @@ struct Packet {
   std::uint32_t reserved = 0;
   std::array<char, kMaxTextBytes> text{};
 };
-static_assert(sizeof(Packet) == shm_hello_bytes && std::is_trivially_copyable_v<Packet>);
+static_assert(sizeof(Packet) == shm_offer_bytes && std::is_trivially_copyable_v<Packet>);
 
 [[noreturn]] void corrupt(const std::string& what) {
   throw Error(ErrorCode::corrupt, "shared-memory handshake: " + what);
@@ -50,14 +50,14 @@ union OneDescriptor {
 
 }  // namespace
 
-ShmHello parse_hello(std::span<const std::byte> bytes) {
+ShmOffer parse_offer(std::span<const std::byte> bytes) {
   Packet packet;
   constexpr std::size_t version_end = offsetof(Packet, version) + sizeof(Packet::version);
   if (bytes.size() < version_end) {
     corrupt(std::to_string(bytes.size()) + " bytes, expected " + std::to_string(sizeof packet));
   }
   std::memcpy(&packet, bytes.data(), std::min(bytes.size(), sizeof packet));
-  if (packet.magic != kMagic) corrupt("the bytes received are not a splitnet hello (wrong magic)");
+  if (packet.magic != kMagic) corrupt("the bytes received are not a splitnet offer (wrong magic)");
   if (packet.version != kVersion) {
     throw Error(ErrorCode::incompatible, "shared-memory handshake: version " + std::to_string(packet.version) +
                                              ", expected " + std::to_string(kVersion));
@@ -69,24 +69,24 @@ ShmHello parse_hello(std::span<const std::byte> bytes) {
     corrupt("a text of " + std::to_string(packet.text_bytes) + " bytes, expected at most " +
             std::to_string(packet.text.size()));
   }
-  ShmHello hello{{packet.ring_bytes, packet.arena_bytes}, std::nullopt};
+  ShmOffer offer{{packet.ring_bytes, packet.arena_bytes}, std::nullopt};
   if (packet.error == 0) {
     if (packet.text_bytes > 0) corrupt("a text without an error");
   } else if (is_error_code(packet.error)) {
-    hello.error.emplace(static_cast<ErrorCode>(packet.error), std::string(packet.text.data(), packet.text_bytes));
+    offer.error.emplace(static_cast<ErrorCode>(packet.error), std::string(packet.text.data(), packet.text_bytes));
   } else {
     corrupt("error code " + std::to_string(packet.error) + " is unknown");
   }
-  return hello;
+  return offer;
 }
 
-std::vector<std::byte> write_hello(const ShmHello& hello) {
+std::vector<std::byte> write_offer(const ShmOffer& offer) {
   Packet packet;
-  packet.ring_bytes = hello.layout.ring_bytes;
-  packet.arena_bytes = hello.layout.arena_bytes;
-  if (hello.error) {
-    const std::string_view text = hello.error->what();
-    packet.error = static_cast<std::uint32_t>(hello.error->code());
+  packet.ring_bytes = offer.layout.ring_bytes;
+  packet.arena_bytes = offer.layout.arena_bytes;
+  if (offer.error) {
+    const std::string_view text = offer.error->what();
+    packet.error = static_cast<std::uint32_t>(offer.error->code());
     packet.text_bytes = static_cast<std::uint32_t>(std::min(text.size(), packet.text.size()));
     std::copy_n(text.begin(), packet.text_bytes, packet.text.begin());
   }
@@ -94,8 +94,8 @@ std::vector<std::byte> write_hello(const ShmHello& hello) {
   return {bytes.begin(), bytes.end()};
 }
 
-void send_hello(int socket, const ShmHello& hello, const Descriptor& memory) {
-  auto bytes = write_hello(hello);
+void send_offer(int socket, const ShmOffer& offer, const Descriptor& memory) {
+  auto bytes = write_offer(offer);
   iovec vector{bytes.data(), bytes.size()};
   OneDescriptor control{};
   msghdr message{};
@@ -117,8 +117,8 @@ void send_hello(int socket, const ShmHello& hello, const Descriptor& memory) {
   if (static_cast<std::size_t>(sent) != bytes.size()) gone("sending", EAGAIN);
 }
 
-ReceivedHello receive_hello(int socket) {
-  std::array<std::byte, shm_hello_bytes> bytes{};
+ReceivedOffer receive_offer(int socket) {
+  std::array<std::byte, shm_offer_bytes> bytes{};
   iovec vector{bytes.data(), bytes.size()};
   OneDescriptor control{};
   msghdr message{};
@@ -128,7 +128,7 @@ ReceivedHello receive_hello(int socket) {
   message.msg_controllen = control.bytes.size();
   const auto got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (got <= 0) gone("receiving", got < 0 ? errno : 0);
-  ReceivedHello received;
+  ReceivedOffer received;
   const cmsghdr* const header = CMSG_FIRSTHDR(&message);
   if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
       header->cmsg_len == CMSG_LEN(sizeof(int))) {
@@ -136,12 +136,12 @@ ReceivedHello receive_hello(int socket) {
     std::memcpy(&number, CMSG_DATA(header), sizeof number);
     received.memory = Descriptor(number);
   }
-  received.hello = parse_hello(std::span(bytes).first(static_cast<std::size_t>(got)));
+  received.offer = parse_offer(std::span(bytes).first(static_cast<std::size_t>(got)));
   if ((message.msg_flags & MSG_CTRUNC) != 0) {
     if (received.memory) corrupt("more than one descriptor");
     throw Error(ErrorCode::overloaded, "shared-memory handshake: no descriptor is free for the peer's memory");
   }
-  if (!received.memory && !received.hello.error) corrupt("no descriptor, expected one of memory");
+  if (!received.memory && !received.offer.error) corrupt("no descriptor, expected one of memory");
   return received;
 }
 

@@ -19,26 +19,26 @@
 
 namespace splitnet::detail {
 
-struct ShmHello {
+struct ShmOffer {
   ShmLayout layout;
   std::optional<Error> error;  ///< Of the side that listens: why not; then there is no memory.
 };
 
-/// Every hello has this many bytes.
-inline constexpr std::size_t shm_hello_bytes = 552;
+/// Every offer has this many bytes.
+inline constexpr std::size_t shm_offer_bytes = 552;
 /// Throws corrupt (the field, what was found, what was expected), incompatible (another version).
-ShmHello parse_hello(std::span<const std::byte> bytes);
-std::vector<std::byte> write_hello(const ShmHello& hello);
+ShmOffer parse_offer(std::span<const std::byte> bytes);
+std::vector<std::byte> write_offer(const ShmOffer& offer);
 
 /// Never blocks. `memory` may be empty. Throws unavailable (the peer is gone).
-void send_hello(int socket, const ShmHello& hello, const Descriptor& memory);
-struct ReceivedHello {
-  ShmHello hello;
-  Descriptor memory;  ///< Empty when the hello says why not.
+void send_offer(int socket, const ShmOffer& offer, const Descriptor& memory);
+struct ReceivedOffer {
+  ShmOffer offer;
+  Descriptor memory;  ///< Empty when the offer says why not.
 };
-/// What has arrived; never blocks. Throws as parse_hello, corrupt (other than one descriptor), unavailable (the peer is
+/// What has arrived; never blocks. Throws as parse_offer, corrupt (other than one descriptor), unavailable (the peer is
 /// gone), overloaded (too many descriptors are open here).
-ReceivedHello receive_hello(int socket);
+ReceivedOffer receive_offer(int socket);
 
 /// What a byte on the socket is once the two have met; another one is a fault of the peer.
 inline constexpr char shm_wake_byte = 'w';

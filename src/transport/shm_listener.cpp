@@ -20,7 +20,7 @@ namespace {
 // After an accept that failed for want of descriptors or memory: trying at once would spin.
 constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 
-/// A socket on which no hello has come yet.
+/// A socket on which no offer has come yet.
 struct Visitor {
   Visitor(std::shared_ptr<asio::io_context> its_context, StreamSocket its_socket)
       : context(std::move(its_context)), socket(std::move(its_socket)), timer(*context) {}
@@ -51,8 +51,8 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   void accept();
   void on_accept(const boost::system::error_code& error, StreamSocket socket, std::size_t index);
   void welcome(StreamSocket socket, std::size_t index);
-  void await_hello(const std::shared_ptr<Visitor>& visitor);
-  void on_hello(const std::shared_ptr<Visitor>& visitor);
+  void await_offer(const std::shared_ptr<Visitor>& visitor);
+  void on_offer(const std::shared_ptr<Visitor>& visitor);
   [[nodiscard]] ShmPeer meet(Visitor& visitor, const ucred& who) const;
   void serve(const std::shared_ptr<Visitor>& visitor, ShmPeer peer, const ucred& who);
   static void turn_away(StreamSocket& socket, const Error& why) noexcept;
@@ -114,13 +114,13 @@ void Acceptor::welcome(StreamSocket socket, std::size_t index) {
     }
     auto visitor = std::make_shared<Visitor>(contexts_[index], std::move(socket));
     visitors_.insert(visitor);
-    asio::post(*visitor->context, [self = shared_from_this(), visitor] { self->await_hello(visitor); });
+    asio::post(*visitor->context, [self = shared_from_this(), visitor] { self->await_offer(visitor); });
   } catch (const Error& error) {
     turn_away(socket, error);
   }
 }
 
-void Acceptor::await_hello(const std::shared_ptr<Visitor>& visitor) {
+void Acceptor::await_offer(const std::shared_ptr<Visitor>& visitor) {
   const auto time = std::min<std::chrono::nanoseconds>(by_->options.handshake_timeout, std::chrono::hours(24));
   visitor->timer.expires_after(time);
   visitor->timer.async_wait([visitor](const boost::system::error_code& aborted) {
@@ -130,11 +130,11 @@ void Acceptor::await_hello(const std::shared_ptr<Visitor>& visitor) {
   visitor->socket.async_wait(StreamSocket::wait_read,
                              [self = shared_from_this(), visitor](const boost::system::error_code& aborted) {
                                visitor->timer.cancel();
-                               aborted ? self->forget(visitor) : self->on_hello(visitor);
+                               aborted ? self->forget(visitor) : self->on_offer(visitor);
                              });
 }
 
-void Acceptor::on_hello(const std::shared_ptr<Visitor>& visitor) {
+void Acceptor::on_offer(const std::shared_ptr<Visitor>& visitor) {
   try {
     const ucred who = credentials_of(visitor->socket);
     return serve(visitor, meet(*visitor, who), who);
@@ -148,11 +148,11 @@ void Acceptor::on_hello(const std::shared_ptr<Visitor>& visitor) {
 
 ShmPeer Acceptor::meet(Visitor& visitor, const ucred& who) const {
   const int socket = visitor.socket.native_handle();
-  const auto hello = receive_hello(socket);
-  hello.hello.layout.check(shm_.max_peer_arena_bytes);
-  auto theirs = std::make_shared<PeerShmMemory>(hello.memory, hello.hello.layout);
+  const auto offer = receive_offer(socket);
+  offer.offer.layout.check(shm_.max_peer_arena_bytes);
+  auto theirs = std::make_shared<PeerShmMemory>(offer.memory, offer.offer.layout);
   auto own = std::make_shared<OwnShmMemory>(layout_of(shm_));
-  send_hello(socket, {own->layout(), std::nullopt}, own->take_descriptor());
+  send_offer(socket, {own->layout(), std::nullopt}, own->take_descriptor());
   return {std::move(visitor.socket), std::move(own), std::move(theirs), is_trusted(who)};
 }
 
@@ -172,7 +172,7 @@ void Acceptor::serve(const std::shared_ptr<Visitor>& visitor, ShmPeer peer, cons
 
 void Acceptor::turn_away(StreamSocket& socket, const Error& why) noexcept {
   try {
-    send_hello(socket.native_handle(), {{}, why}, Descriptor());
+    send_offer(socket.native_handle(), {{}, why}, Descriptor());
   } catch (const std::exception&) {  // Then the peer sees the socket close.
   }
 }

@@ -50,9 +50,9 @@ void write_shm_frames(const std::filesystem::path& directory) {
     add(lent, bytes);
     write(directory / (name + "_lent"), lent);
   }
-  std::vector<std::byte> hello{std::byte{2}};
-  add(hello, detail::write_hello({{}, std::nullopt}));
-  write(directory / "hello", hello);
+  std::vector<std::byte> offer{std::byte{2}};
+  add(offer, detail::write_offer({{}, std::nullopt}));
+  write(directory / "offer", offer);
 }
 
 /// The index of the codec, then an encoded tensor.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer target: whatever a peer writes into its ring, its arena and its hello, it gives a message or an Error.
-// The first byte says what the others are: 0 a ring, 1 a message with extents (below), else a hello.
+// libFuzzer target: whatever a peer writes into its ring, its arena and its offer, it gives a message or an Error.
+// The first byte says what the others are: 0 a ring, 1 a message with extents (below), else an offer.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -116,14 +116,14 @@ std::vector<std::byte> ring_with_message(Bytes input, const Storage& arena) {
   return ring;
 }
 
-void read_hello(Bytes bytes) {
+void read_offer(Bytes bytes) {
   try {
-    const auto hello = detail::parse_hello(bytes);
-    hello.layout.check(std::uint64_t{1} << 30);
-    require(hello.layout.total_bytes() <= (std::uint64_t{1} << 30) + (std::uint64_t{32} << 20), "a layout without end");
-    const auto again = detail::parse_hello(detail::write_hello(hello));
-    require(again.layout == hello.layout && again.error.has_value() == hello.error.has_value(),
-            "a hello changed on its second way");
+    const auto offer = detail::parse_offer(bytes);
+    offer.layout.check(std::uint64_t{1} << 30);
+    require(offer.layout.total_bytes() <= (std::uint64_t{1} << 30) + (std::uint64_t{32} << 20), "a layout without end");
+    const auto again = detail::parse_offer(detail::write_offer(offer));
+    require(again.layout == offer.layout && again.error.has_value() == offer.error.has_value(),
+            "an offer changed on its second way");
   } catch (const Error& error) {
     require_promised(error);
   }
@@ -139,7 +139,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0]) {
     case 0: read_ring(input, 1 + data[1], arena); break;
     case 1: read_ring(ring_with_message(input, arena), kArenaBytes, arena); break;
-    default: read_hello(input);
+    default: read_offer(input);
   }
   return 0;
 }

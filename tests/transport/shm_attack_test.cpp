@@ -73,14 +73,14 @@ class ShmHandshakeAttack : public ShmAttack {
   void SetUp() override { listen(); }
   void expect_refusal(const ShmLayout& claimed, const Descriptor& memory, ErrorCode code) const {
     const auto socket = connect_raw(listener->address());
-    detail::send_hello(socket.get(), {claimed, std::nullopt}, memory);
+    detail::send_offer(socket.get(), {claimed, std::nullopt}, memory);
     expect_refused(socket, code);
   }
   static void expect_refused(const Descriptor& socket, ErrorCode code) {
     ASSERT_TRUE(testing::has_input(socket.get()));
-    const auto answer = detail::receive_hello(socket.get());
-    ASSERT_TRUE(answer.hello.error);
-    EXPECT_EQ(answer.hello.error->code(), code) << answer.hello.error->what();
+    const auto answer = detail::receive_offer(socket.get());
+    ASSERT_TRUE(answer.offer.error);
+    EXPECT_EQ(answer.offer.error->code(), code) << answer.offer.error->what();
     EXPECT_FALSE(answer.memory);
     EXPECT_TRUE(testing::is_closed(socket.get()));
   }
@@ -127,8 +127,8 @@ TEST_F(ShmHandshakeAttack, SizesThatNoSideHas) {
   }
 }
 
-TEST_F(ShmHandshakeAttack, GarbageAndPartsOfAHello) {
-  const auto good = detail::write_hello({layout, std::nullopt});
+TEST_F(ShmHandshakeAttack, GarbageAndPartsOfAnOffer) {
+  const auto good = detail::write_offer({layout, std::nullopt});
   for (const std::size_t bytes : {1, 8, 12, 100, 551}) {
     const auto socket = connect_raw(listener->address());
     ASSERT_EQ(::send(socket.get(), good.data(), bytes, MSG_NOSIGNAL), static_cast<ssize_t>(bytes));
@@ -141,24 +141,24 @@ TEST_F(ShmHandshakeAttack, GarbageAndPartsOfAHello) {
 }
 
 TEST_F(ShmHandshakeAttack, AnotherVersion) {
-  auto hello = detail::write_hello({layout, std::nullopt});
-  hello[8] = std::byte{2};
+  auto offer = detail::write_offer({layout, std::nullopt});
+  offer[8] = std::byte{2};
   const auto socket = connect_raw(listener->address());
-  (void)!::send(socket.get(), hello.data(), hello.size(), MSG_NOSIGNAL);
+  (void)!::send(socket.get(), offer.data(), offer.size(), MSG_NOSIGNAL);
   expect_refused(socket, ErrorCode::incompatible);
 }
 
-TEST_F(ShmHandshakeAttack, EveryFieldOfTheHello) {
-  const auto good = detail::write_hello({layout, std::nullopt});
-  EXPECT_EQ(detail::parse_hello(good).layout, layout);
-  const auto refusal = detail::parse_hello(detail::write_hello({layout, Error(ErrorCode::overloaded, "no room")}));
+TEST_F(ShmHandshakeAttack, EveryFieldOfTheOffer) {
+  const auto good = detail::write_offer({layout, std::nullopt});
+  EXPECT_EQ(detail::parse_offer(good).layout, layout);
+  const auto refusal = detail::parse_offer(detail::write_offer({layout, Error(ErrorCode::overloaded, "no room")}));
   EXPECT_STREQ(refusal.error->what(), "no room");
   for (std::size_t at = 0; at + 8 <= 48; at += 4) {
     for (const std::uint64_t value : {kHuge, kAllOnes}) {
       auto bytes = good;
       std::memcpy(bytes.data() + at, &value, sizeof value);
       try {
-        (void)detail::parse_hello(bytes);
+        (void)detail::parse_offer(bytes);
       } catch (const Error& error) {
         EXPECT_TRUE(error.code() == ErrorCode::corrupt || error.code() == ErrorCode::incompatible) << error.what();
       }
@@ -167,10 +167,10 @@ TEST_F(ShmHandshakeAttack, EveryFieldOfTheHello) {
 }
 
 TEST_F(ShmHandshakeAttack, SeveralDescriptors) {
-  const auto hello = detail::write_hello({layout, std::nullopt});
+  const auto offer = detail::write_offer({layout, std::nullopt});
   const auto file = memory_file(layout.total_bytes(), kGoodSeals);
   const std::array<int, 3> numbers{file.get(), file.get(), file.get()};
-  iovec vector{const_cast<std::byte*>(hello.data()), hello.size()};
+  iovec vector{const_cast<std::byte*>(offer.data()), offer.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof numbers)> control{};
   msghdr message{};
   message.msg_iov = &vector;
@@ -450,9 +450,9 @@ TEST_F(ShmAttack, CannotShrinkWhatTheOtherReads) {
   const auto layout = testing::small_layout();
   const auto file = memory_file(layout.total_bytes(), kGoodSeals);
   const auto socket = connect_raw(listener->address());
-  detail::send_hello(socket.get(), {layout, std::nullopt}, file);
+  detail::send_offer(socket.get(), {layout, std::nullopt}, file);
   ASSERT_TRUE(testing::has_input(socket.get()));
-  ASSERT_FALSE(detail::receive_hello(socket.get()).hello.error);
+  ASSERT_FALSE(detail::receive_offer(socket.get()).offer.error);
   EXPECT_NE(::ftruncate(file.get(), 0), 0);
   EXPECT_NE(::ftruncate(file.get(), 1 << 24), 0);
   EXPECT_NE(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_WRITE), 0);
@@ -462,9 +462,9 @@ TEST_F(ShmAttack, CannotWriteTheOthersMemory) {
   listen();
   auto socket = connect_raw(listener->address());
   OwnShmMemory own(testing::small_layout());
-  detail::send_hello(socket.get(), {own.layout(), std::nullopt}, own.take_descriptor());
+  detail::send_offer(socket.get(), {own.layout(), std::nullopt}, own.take_descriptor());
   ASSERT_TRUE(testing::has_input(socket.get()));
-  const auto answer = detail::receive_hello(socket.get());
+  const auto answer = detail::receive_offer(socket.get());
   ASSERT_TRUE(answer.memory);
   EXPECT_EQ(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, answer.memory.get(), 0), MAP_FAILED);
   EXPECT_NE(::ftruncate(answer.memory.get(), 0), 0);
@@ -666,7 +666,7 @@ TEST(ShmCaller, RefusesMemoryThatCanShrink) {
     const Descriptor peer(::accept(socket.get(), nullptr, nullptr));
     EXPECT_TRUE(testing::has_input(peer.get()));
     const auto layout = testing::small_layout();
-    detail::send_hello(peer.get(), {layout, std::nullopt}, memory_file(layout.total_bytes(), F_SEAL_GROW));
+    detail::send_offer(peer.get(), {layout, std::nullopt}, memory_file(layout.total_bytes(), F_SEAL_GROW));
     EXPECT_TRUE(testing::is_closed(peer.get()));
   });
   EXPECT_EQ(code_of_connect(listener.address()), ErrorCode::corrupt);

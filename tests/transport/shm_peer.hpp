@@ -184,11 +184,11 @@ inline detail::ShmLayout small_layout() {
 inline ShmSide connect_side(const std::string& endpoint) {
   auto socket = connect_raw(endpoint);
   auto own = std::make_shared<detail::OwnShmMemory>(small_layout());
-  detail::send_hello(socket.get(), {own->layout(), std::nullopt}, own->take_descriptor());
+  detail::send_offer(socket.get(), {own->layout(), std::nullopt}, own->take_descriptor());
   EXPECT_TRUE(has_input(socket.get()));
-  const auto answer = detail::receive_hello(socket.get());
-  if (answer.hello.error) throw *answer.hello.error;
-  auto theirs = std::make_shared<detail::PeerShmMemory>(answer.memory, answer.hello.layout);
+  const auto answer = detail::receive_offer(socket.get());
+  if (answer.offer.error) throw *answer.offer.error;
+  auto theirs = std::make_shared<detail::PeerShmMemory>(answer.memory, answer.offer.layout);
   return {std::move(socket), std::move(own), std::move(theirs)};
 }
 
@@ -196,10 +196,10 @@ inline ShmSide connect_side(const std::string& endpoint) {
 inline ShmSide accept_side(const detail::Descriptor& listener) {
   detail::Descriptor socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   EXPECT_TRUE(has_input(socket.get()));
-  const auto hello = detail::receive_hello(socket.get());
-  auto theirs = std::make_shared<detail::PeerShmMemory>(hello.memory, hello.hello.layout);
+  const auto offer = detail::receive_offer(socket.get());
+  auto theirs = std::make_shared<detail::PeerShmMemory>(offer.memory, offer.offer.layout);
   auto own = std::make_shared<detail::OwnShmMemory>(small_layout());
-  detail::send_hello(socket.get(), {own->layout(), std::nullopt}, own->take_descriptor());
+  detail::send_offer(socket.get(), {own->layout(), std::nullopt}, own->take_descriptor());
   return {std::move(socket), std::move(own), std::move(theirs)};
 }
 
