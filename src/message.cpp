@@ -57,7 +57,7 @@ struct Draft {
 Draft draft_of(const Message& message, const MessageLimits& limits, detail::Gaps gaps) {
   Draft draft;
   if (detail::has_values(message.kind)) draft.plan = detail::plan_payload(message.values, limits, gaps);
-  draft.metadata = detail::write_metadata(message, draft.plan.storages, draft.plan.places, limits);
+  draft.metadata = detail::write_metadata(message, detail::span_of(draft.plan.storages), detail::span_of(draft.plan.places), limits);
   draft.body_bytes = body_bytes_of(draft.metadata.size(), draft.plan, limits);
   return draft;
 }
@@ -102,7 +102,7 @@ std::uint64_t checksum_of(std::span<const std::span<const std::byte>> buffers) {
 std::uint64_t payload_checksum_of(const EncodedMessage& message, std::size_t metadata_bytes) {
   detail::SmallVector<std::span<const std::byte>, 8> payload(message.buffers.begin(), message.buffers.end());
   payload.front() = payload.front().subspan(message_header_bytes + metadata_bytes);
-  return checksum_of(payload);
+  return checksum_of(detail::span_of(payload));
 }
 
 void check_checksum(std::uint64_t found, std::uint64_t expected, const char* what) {
@@ -188,7 +188,7 @@ Message detail::decode(std::span<const std::byte, message_header_bytes> header, 
   const std::span<const std::byte> metadata_bytes(first->data(), wire.metadata_bytes);
   check_checksum(detail::checksum(metadata_bytes), wire.metadata_checksum, "metadata");
   if (wire.flags == detail::payload_checksum_flag) {
-    check_checksum(checksum_of(body.from(wire.metadata_bytes)), wire.payload_checksum, "payload");
+    check_checksum(checksum_of(detail::span_of(body.from(wire.metadata_bytes))), wire.payload_checksum, "payload");
   }
   auto metadata = detail::read_metadata(wire.version, static_cast<MessageKind>(wire.kind), metadata_bytes, limits);
   detail::bind_tensors(metadata, body, wire.metadata_bytes, limits);

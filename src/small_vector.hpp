@@ -4,10 +4,17 @@
 
 #include <boost/container/small_vector.hpp>
 #include <cstddef>
+#include <span>
 
 namespace splitnet::detail {
 
 template <class T, std::size_t n>
 using SmallVector = boost::container::small_vector<T, n>;
+
+/// Its iterators don't say that they are contiguous (Boost 1.74).
+template <class T, std::size_t n>
+std::span<const T> span_of(const SmallVector<T, n>& items) {
+  return {items.data(), items.size()};
+}
 
 }  // namespace splitnet::detail
