@@ -57,7 +57,8 @@ struct Draft {
 Draft draft_of(const Message& message, const MessageLimits& limits, detail::Gaps gaps) {
   Draft draft;
   if (detail::has_values(message.kind)) draft.plan = detail::plan_payload(message.values, limits, gaps);
-  draft.metadata = detail::write_metadata(message, detail::span_of(draft.plan.storages), detail::span_of(draft.plan.places), limits);
+  draft.metadata =
+      detail::write_metadata(message, detail::span_of(draft.plan.storages), detail::span_of(draft.plan.places), limits);
   draft.body_bytes = body_bytes_of(draft.metadata.size(), draft.plan, limits);
   return draft;
 }
