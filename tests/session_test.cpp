@@ -494,7 +494,8 @@ TEST_P(SessionTest, MeasuresWhatIsNotGiven) {
   wanted.objective = Objective::latency;
   const auto session = Session::open(model, wanted);
   EXPECT_GT(session->plan()->device_only->cost.latency_s, 0);
-  EXPECT_GT(session->plan()->worker_only->cost.hops.front().rtt_s, 0);
+  const HopCost& hop = session->plan()->worker_only->cost.hops.front();
+  EXPECT_GT(hop.rtt_s + hop.overhead_s, 0);  // On a busy machine one of them may be all there is.
   expect_right(*model, 1, *session);
 }
 
