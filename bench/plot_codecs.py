@@ -18,6 +18,9 @@ from matplotlib.ticker import LogFormatter  # noqa: E402
 
 STYLES = {"transform": "o-", "asked again": "*", "integers": "s--", "f16": "d", "jpeg": "^:", "webp": "v:", "u8": "P"}
 
+COLOURS = {family: f"C{number}" for number, family in enumerate(STYLES)}
+LOSSES = {"minilm": "1 − cosine, %", "yolov3_tiny": "relative error, %"}
+
 
 def family_of(codec: str) -> str:
     if ", below " in codec:
@@ -48,7 +51,8 @@ def draw(network: str, cells: list[dict], path: pathlib.Path) -> None:
             ]
             spread[0] = [min(low, loss - 0.02) for low, loss in zip(spread[0], losses)]
             axis.errorbar(
-                [r["bytes"] / 1000 for r in rungs], losses, yerr=spread, fmt=style, label=family, markersize=5, elinewidth=0.6
+                [r["bytes"] / 1000 for r in rungs], losses, yerr=spread, fmt=style, label=family, markersize=5, elinewidth=0.6,
+                color=COLOURS[family],
             )
         axis.set_xscale("log")
         axis.set_yscale("log")
@@ -60,7 +64,7 @@ def draw(network: str, cells: list[dict], path: pathlib.Path) -> None:
         for share in (0.5, 2):
             axis.axhline(share, color="0.8", linewidth=0.8, zorder=0)
         axis.grid(axis="x", color="0.93")
-    axes[0][0].set_ylabel("changed answers, %")
+    axes[0][0].set_ylabel(LOSSES.get(network, "changed answers, %"))
     axes[0][-1].legend(fontsize=7)
     figure.suptitle(network)
     figure.tight_layout()
