@@ -13,6 +13,8 @@ namespace {
 constexpr int kTurnsInARow = 16;
 constexpr std::size_t kVectors = 64;
 constexpr auto kDrainTime = std::chrono::seconds(1);
+// How long reading may take to find out why nothing can be written any more.
+constexpr auto kLastWordsTime = std::chrono::milliseconds(100);
 // Messages are held back while fewer bytes wait, and while handlers take less time.
 constexpr std::size_t kHeldBackBytes = 64 * 1024;
 constexpr auto kQuick = std::chrono::microseconds(20);
@@ -174,6 +176,7 @@ void StreamChannel::set_timer(Clock::time_point when) {
 void StreamChannel::on_timer() {
   timer_armed_ = false;
   if (closed_ || draining_) return;
+  if (write_error_) return close(*write_error_);
   if (!established_) {
     const Error late(ErrorCode::deadline_exceeded, "handshake: not complete within the time-out");
     return open_ ? owner_->on_bad_stream(late) : close(late);
@@ -245,8 +248,9 @@ bool StreamChannel::write_once() {
   }
   if (error != 0) {
     drop_queue();
-    close(Error(ErrorCode::unavailable,
-                "connection with " + peer_ + ": " + std::strerror(error)));  // NOLINT(concurrency-mt-unsafe)
+    close_after_reading(
+        Error(ErrorCode::unavailable,
+              "connection with " + peer_ + ": " + std::strerror(error)));  // NOLINT(concurrency-mt-unsafe)
     return false;
   }
   SmallVector<EncodedMessage, 4> done;  // Freed without the lock: it may be the last handle to large tensors.
@@ -316,6 +320,16 @@ void StreamChannel::close(const Error& reason) {
   }
   stream_->shutdown();
   asio::post(*context_, [self = shared_from_this(), reason] { self->finish(reason); });
+}
+
+/// Nothing can be written; what the peer said before it closed (that it refuses a certificate, say) may still be unread.
+void StreamChannel::close_after_reading(const Error& reason) {
+  if (paused_) return close(reason);
+  asio::post(*context_, [self = shared_from_this(), reason] {
+    if (self->closed_ || self->draining_ || self->write_error_) return;
+    self->write_error_ = reason;
+    self->set_timer(Clock::now() + kLastWordsTime);
+  });
 }
 
 void StreamChannel::finish(const Error& reason) {

@@ -57,6 +57,7 @@ class StreamChannel : public Channel, public std::enable_shared_from_this<Stream
   void drop_queue();
   std::size_t gather(iovec* vectors, std::size_t count) const;
   SmallVector<EncodedMessage, 4> consume(std::size_t bytes);
+  void close_after_reading(const Error& reason);
   void finish(const Error& reason);
 
   const std::shared_ptr<asio::io_context> context_;
@@ -79,6 +80,7 @@ class StreamChannel : public Channel, public std::enable_shared_from_this<Stream
   asio::steady_timer timer_;
   bool timer_armed_ = false;
   std::optional<Error> drain_reason_;
+  std::optional<Error> write_error_;
   bool handlers_are_quick_ = true;  // The last one was.
   bool holds_back_ = false;         // Something in the queue waits for the end of `deliver`.
 
