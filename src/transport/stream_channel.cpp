@@ -322,7 +322,8 @@ void StreamChannel::close(const Error& reason) {
   asio::post(*context_, [self = shared_from_this(), reason] { self->finish(reason); });
 }
 
-/// Nothing can be written; what the peer said before it closed (that it refuses a certificate, say) may still be unread.
+/// Nothing can be written; what the peer said before it closed (that it refuses a certificate, say) may still be
+/// unread.
 void StreamChannel::close_after_reading(const Error& reason) {
   if (paused_) return close(reason);
   asio::post(*context_, [self = shared_from_this(), reason] {
