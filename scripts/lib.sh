@@ -30,17 +30,47 @@ help_if_asked() {
   done
 }
 
+# Prints those packages of a list that are not installed.
+missing_packages() {
+  local package
+  grep -v '^#' "$1" | while read -r package; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || echo "$package"
+  done
+}
+
+# Installs the packages named, or says how to.
+apt_install() {
+  say "install $*"
+  local as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || die "not root, and these packages are missing; run:
+  sudo apt-get update && sudo apt-get install --no-install-recommends $*"
+    as_root=(sudo -n)
+  fi
+  "${as_root[@]}" apt-get update -qq || die "the package lists can't be read; is there a network?"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+    die "these packages can't be installed (is there a network?): $*"
+}
+
+# Installs the Debian packages that a list names, one a line.
+install_packages() {
+  command -v dpkg-query >/dev/null || die "this set-up knows Debian and Ubuntu only; elsewhere install what $1 names"
+  local missing
+  mapfile -t missing < <(missing_packages "$1")
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
 # The stamp of a set-up step: done when it was last done with the same files.
 is_done() { [ -f "$venv/.stamp-$1" ] && [ "$(cat "$venv/.stamp-$1")" = "$2" ]; }
 mark_done() { printf '%s' "$2" >"$venv/.stamp-$1"; }
 
-# Installs requirements/NAME.txt into .venv, for each name given, unless it was installed as it is now.
+# Installs requirements/NAME.txt into $venv, for each name given, unless it was installed as it is now.
 install_requirements() {
   local file key
   for file in "$@"; do
     key=$(sha256sum "requirements/$file.txt" | cut -d' ' -f1)
     is_done "$file" "$key" && continue
-    say "install requirements/$file.txt into .venv"
+    say "install requirements/$file.txt into ${venv#"$root/"}"
     "$venv/bin/python" -m pip install -q --no-deps --disable-pip-version-check -r "requirements/$file.txt" ||
       die "requirements/$file.txt can't be installed; is there a network?"
     if [ "$file" = base ]; then

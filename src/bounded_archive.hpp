@@ -31,7 +31,7 @@ inline void swap_to_little_endian(void* data, std::size_t bytes, std::size_t ite
 
 class MetadataWriter : public cereal::OutputArchive<MetadataWriter> {
  public:
-  MetadataWriter() : OutputArchive(this) {}
+  MetadataWriter() : OutputArchive(this) { bytes_.reserve(256); }
 
   void write(const void* data, std::size_t bytes, std::size_t item_bytes) {
     if (bytes == 0) return;

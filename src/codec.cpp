@@ -10,6 +10,7 @@
 #include "float_codec.hpp"
 #include "integer_codec.hpp"
 #include "lossless_codec.hpp"
+#include "own_bytes.hpp"
 #include "picture_codec.hpp"
 #include "picture_format.hpp"
 #include "pixel_codec.hpp"
@@ -131,10 +132,11 @@ EncodedValues encode_values(const Codec& codec, std::vector<Value> values) {
 std::vector<Value> decode_values(const Codec& codec, std::vector<Value> values, std::size_t max_bytes) {
   std::vector<std::optional<detail::CodedTensor>> coded;
   std::size_t bytes = 0;
-  for (const Value& value : values) {
-    const auto& [is_coded, travelled] = opened(value);
+  for (Value& value : values) {
     coded.emplace_back();
-    if (!is_coded) continue;
+    if (!opened(value).first) continue;
+    detail::own_bytes(value);  // Decoders read some bytes twice.
+    const Value& travelled = opened(value).second;
     const auto* tensor = travelled.get_if<Tensor>();
     if (tensor == nullptr) corrupt("an encoded " + describe(travelled) + ", expected a tensor");
     coded.back() = detail::open_coded_tensor(codec, *tensor);

@@ -228,7 +228,11 @@ CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, cons
     const auto* tensor = value.get_if<Tensor>();
     if (tensor != nullptr && codec.takes(*tensor)) bytes += static_cast<double>(tensor->packed_bytes());
   }
-  if (bytes == 0) throw Error(ErrorCode::invalid_argument, "codec " + name + " takes no value of the boundary");
+  if (bytes == 0) {
+    std::string found;
+    for (const Value& value : values) found += (found.empty() ? "" : ", ") + describe(value);
+    throw Error(ErrorCode::invalid_argument, "codec " + name + " takes no value of the boundary: " + found);
+  }
   std::vector<double> encode_s;
   std::vector<double> decode_s;
   for (std::size_t i = 0; i < kCodecRuns; ++i) {

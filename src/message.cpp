@@ -11,9 +11,11 @@
 #include <utility>
 
 #include "checked_math.hpp"
+#include "message_body.hpp"
 #include "message_metadata.hpp"
 #include "message_payload.hpp"
 #include "message_wire.hpp"
+#include "small_vector.hpp"
 
 namespace splitnet {
 namespace {
@@ -55,7 +57,8 @@ struct Draft {
 Draft draft_of(const Message& message, const MessageLimits& limits, detail::Gaps gaps) {
   Draft draft;
   if (detail::has_values(message.kind)) draft.plan = detail::plan_payload(message.values, limits, gaps);
-  draft.metadata = detail::write_metadata(message, draft.plan.storages, draft.plan.places, limits);
+  draft.metadata =
+      detail::write_metadata(message, detail::span_of(draft.plan.storages), detail::span_of(draft.plan.places), limits);
   draft.body_bytes = body_bytes_of(draft.metadata.size(), draft.plan, limits);
   return draft;
 }
@@ -72,6 +75,7 @@ Storage first_buffer(const std::vector<std::byte>& metadata, const detail::Paylo
 
 std::vector<std::span<const std::byte>> buffers_of(const Storage& first, const detail::PayloadPlan& plan) {
   std::vector<std::span<const std::byte>> buffers;
+  buffers.reserve(1 + 2 * plan.parts.size());
   buffers.emplace_back(first.data(), first.size_bytes());
   for (std::size_t i = 0; i < plan.parts.size(); ++i) {
     if (i > 0) {
@@ -84,30 +88,35 @@ std::vector<std::span<const std::byte>> buffers_of(const Storage& first, const d
   return buffers;
 }
 
-/// Over everything behind the metadata.
-std::uint64_t payload_checksum_of(const std::vector<std::span<const std::byte>>& buffers, std::size_t metadata_bytes) {
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), &XXH3_freeState);
+/// Of the buffers one after the other.
+std::uint64_t checksum_of(std::span<const std::span<const std::byte>> buffers) {
+  if (buffers.size() == 1) return detail::checksum(buffers.front());
+  using State = std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)>;
+  thread_local const State state(XXH3_createState(), &XXH3_freeState);
   if (!state) throw std::bad_alloc();
   XXH3_64bits_reset(state.get());
-  const auto first = buffers.front().subspan(message_header_bytes + metadata_bytes);
-  XXH3_64bits_update(state.get(), first.data(), first.size());
-  for (std::size_t i = 1; i < buffers.size(); ++i) {
-    XXH3_64bits_update(state.get(), buffers[i].data(), buffers[i].size());
-  }
+  for (const auto& buffer : buffers) XXH3_64bits_update(state.get(), buffer.data(), buffer.size());
   return XXH3_64bits_digest(state.get());
 }
 
-void check_checksum(std::span<const std::byte> bytes, std::uint64_t expected, const char* what) {
-  if (detail::checksum(bytes) == expected) return;
+/// Over everything behind the metadata.
+std::uint64_t payload_checksum_of(const EncodedMessage& message, std::size_t metadata_bytes) {
+  detail::SmallVector<std::span<const std::byte>, 8> payload(message.buffers.begin(), message.buffers.end());
+  payload.front() = payload.front().subspan(message_header_bytes + metadata_bytes);
+  return checksum_of(detail::span_of(payload));
+}
+
+void check_checksum(std::uint64_t found, std::uint64_t expected, const char* what) {
+  if (found == expected) return;
   throw Error(ErrorCode::corrupt, std::string("message: the checksum of the ") + what + " does not fit");
 }
 
-void check_body(const Storage& body, std::size_t expected_bytes) {
+void check_body(const detail::MessageBody& body, std::size_t expected_bytes) {
   if (body.size_bytes() != expected_bytes) {
     throw Error(ErrorCode::corrupt, "message: a body of " + std::to_string(body.size_bytes()) +
                                         " bytes, the header says " + std::to_string(expected_bytes));
   }
-  if (reinterpret_cast<std::uintptr_t>(body.data()) % tensor_alignment_bytes != 0) {
+  if (!body.is_aligned()) {
     throw Error(ErrorCode::invalid_argument, "message: the body does not start on a boundary of 64 bytes");
   }
 }
@@ -156,7 +165,7 @@ EncodedMessage encode(const Message& message, bool payload_checksum, const Messa
   header.metadata_checksum = detail::checksum(metadata);
   if (payload_checksum) {
     header.flags = detail::payload_checksum_flag;
-    header.payload_checksum = payload_checksum_of(encoded.buffers, metadata.size());
+    header.payload_checksum = payload_checksum_of(encoded, metadata.size());
   }
   detail::write_header(header, std::span<std::byte, message_header_bytes>(first.data(), message_header_bytes));
   return encoded;
@@ -171,15 +180,16 @@ MessageHeader decode_header(std::span<const std::byte, message_header_bytes> hea
   return {static_cast<MessageKind>(wire.kind), wire.id, wire.metadata_bytes, wire.payload_bytes};
 }
 
-Message decode(std::span<const std::byte, message_header_bytes> header, const Storage& body,
-               const MessageLimits& limits) {
+Message detail::decode(std::span<const std::byte, message_header_bytes> header, const MessageBody& body,
+                       const MessageLimits& limits) {
   const auto wire = detail::read_header(header, limits);
   check_body(body, wire.metadata_bytes + wire.payload_bytes);
-  const std::span<const std::byte> bytes(body.data(), body.size_bytes());
-  const auto metadata_bytes = bytes.first(wire.metadata_bytes);
-  check_checksum(metadata_bytes, wire.metadata_checksum, "metadata");
+  const auto first = body.find(0, wire.metadata_bytes);
+  if (!first) throw Error(ErrorCode::corrupt, "message: its metadata does not lie in one piece");
+  const std::span<const std::byte> metadata_bytes(first->data(), wire.metadata_bytes);
+  check_checksum(detail::checksum(metadata_bytes), wire.metadata_checksum, "metadata");
   if (wire.flags == detail::payload_checksum_flag) {
-    check_checksum(bytes.subspan(wire.metadata_bytes), wire.payload_checksum, "payload");
+    check_checksum(checksum_of(detail::span_of(body.from(wire.metadata_bytes))), wire.payload_checksum, "payload");
   }
   auto metadata = detail::read_metadata(wire.version, static_cast<MessageKind>(wire.kind), metadata_bytes, limits);
   detail::bind_tensors(metadata, body, wire.metadata_bytes, limits);
@@ -189,6 +199,11 @@ Message decode(std::span<const std::byte, message_header_bytes> header, const St
     message.time_left = std::chrono::nanoseconds(static_cast<std::int64_t>(wire.time_left_ns));
   }
   return std::move(message);
+}
+
+Message decode(std::span<const std::byte, message_header_bytes> header, const Storage& body,
+               const MessageLimits& limits) {
+  return detail::decode(header, detail::MessageBody(body), limits);
 }
 
 Message decode(std::span<const std::byte> bytes, const MessageLimits& limits) {

@@ -48,7 +48,7 @@ std::uint32_t narrow(std::size_t number, const char* what) {
 
 class ValueWriter {
  public:
-  ValueWriter(MetadataWriter& out, const std::vector<TensorPlace>& places, const MessageLimits& limits)
+  ValueWriter(MetadataWriter& out, std::span<const TensorPlace> places, const MessageLimits& limits)
       : out_(out), places_(places), limits_(limits) {}
 
   void write(const Value& value, std::size_t depth = 0) {
@@ -93,7 +93,7 @@ class ValueWriter {
       throw Error(ErrorCode::too_large, "message: a tensor of rank " + std::to_string(v.sizes.size()) + ", at most " +
                                             std::to_string(limits_.max_rank));
     }
-    const auto& place = places_.at(tensors_++);
+    const auto& place = places_[tensors_++];
     tag(ValueTag::tensor);
     out_(static_cast<std::uint8_t>(v.dtype), static_cast<std::uint32_t>(v.sizes.size()));
     for (const auto size : v.sizes) out_(size);
@@ -127,7 +127,7 @@ class ValueWriter {
   }
 
   MetadataWriter& out_;
-  const std::vector<TensorPlace>& places_;
+  std::span<const TensorPlace> places_;
   const MessageLimits& limits_;
   std::size_t values_ = 0;
   std::size_t tensors_ = 0;
@@ -231,6 +231,7 @@ class ValueReader {
 
   std::vector<std::int64_t> read_dimensions(std::uint32_t rank) {
     std::vector<std::int64_t> dimensions;
+    dimensions.reserve(rank);
     for (std::uint32_t i = 0; i < rank; ++i) dimensions.push_back(number<std::int64_t>());
     return dimensions;
   }
@@ -361,8 +362,8 @@ std::uint16_t version_for(const Message& message) noexcept {
   return message.kind == MessageKind::request && needs_version_2(message.request) ? 2 : 1;
 }
 
-std::vector<std::byte> write_metadata(const Message& message, const std::vector<WireStorage>& storages,
-                                      const std::vector<TensorPlace>& places, const MessageLimits& limits) {
+std::vector<std::byte> write_metadata(const Message& message, std::span<const WireStorage> storages,
+                                      std::span<const TensorPlace> places, const MessageLimits& limits) {
   MetadataWriter out;
   ValueWriter values(out, places, limits);
   if (message.kind == MessageKind::request) write_request(out, message.request, values);

@@ -43,8 +43,8 @@ inline constexpr std::size_t max_error_text_bytes = 4096;
 std::uint16_t version_for(const Message& message) noexcept;
 
 /// `places` in the order of for_each_tensor over message.values. Throws too_large, invalid_argument.
-std::vector<std::byte> write_metadata(const Message& message, const std::vector<WireStorage>& storages,
-                                      const std::vector<TensorPlace>& places, const MessageLimits& limits);
+std::vector<std::byte> write_metadata(const Message& message, std::span<const WireStorage> storages,
+                                      std::span<const TensorPlace> places, const MessageLimits& limits);
 
 struct Metadata {
   Message message;  ///< Its tensors have dtype, sizes and strides, but no storage yet.

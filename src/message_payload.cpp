@@ -9,6 +9,7 @@
 
 #include "checked_math.hpp"
 #include "message_wire.hpp"
+#include "small_vector.hpp"
 #include "strided.hpp"
 
 namespace splitnet::detail {
@@ -51,8 +52,9 @@ std::size_t packed_bytes_of(const std::vector<PairedDim>& dims, std::size_t item
 struct Interval {
   std::uintptr_t begin = 0;
   std::uintptr_t end = 0;
-  std::vector<std::size_t> tensors;
+  SmallVector<std::size_t, 2> tensors;
 };
+using Intervals = SmallVector<Interval, 4>;
 
 class PayloadPlanner {
  public:
@@ -66,6 +68,7 @@ class PayloadPlanner {
                                             std::to_string(limits.max_tensors));
     }
     plan_.places.resize(tensors_.size());
+    plan_.keep_alive.reserve(tensors_.size() + 1);  // One more for who sends them.
   }
 
   PayloadPlan run() {
@@ -80,8 +83,8 @@ class PayloadPlanner {
   }
 
  private:
-  std::vector<Interval> collect() const {
-    std::vector<Interval> intervals;
+  Intervals collect() const {
+    Intervals intervals;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       const auto& tensor = *tensors_[i];
       tensor.validate();
@@ -97,10 +100,10 @@ class PayloadPlanner {
     return intervals;
   }
 
-  static std::vector<Interval> merged(std::vector<Interval> intervals) {
+  static Intervals merged(Intervals intervals) {
     std::sort(intervals.begin(), intervals.end(),
               [](const Interval& x, const Interval& y) { return x.begin < y.begin; });
-    std::vector<Interval> result;
+    Intervals result;
     for (auto& interval : intervals) {
       if (result.empty() || interval.begin >= result.back().end) {
         result.push_back(std::move(interval));
@@ -116,9 +119,10 @@ class PayloadPlanner {
   bool try_to_pack(const Interval& interval) {
     if (interval.tensors.size() != 1) return false;
     const auto& tensor = *tensors_[interval.tensors.front()];
+    const auto span = interval.end - interval.begin;
+    if (tensor.packed_bytes() == span) return false;
     const auto dims = packing_of(tensor);
     const auto bytes = packed_bytes_of(dims, size_bytes(tensor.dtype));
-    const auto span = interval.end - interval.begin;
     if (bytes >= span) return false;
     const auto offset = interval.begin % tensor_alignment_bytes;
     place(interval.tensors.front(), offset);
@@ -165,7 +169,7 @@ class PayloadPlanner {
 
   const MessageLimits& limits_;
   const Gaps gaps_;
-  std::vector<const Tensor*> tensors_;
+  SmallVector<const Tensor*, 8> tensors_;
   PayloadPlan plan_;
 };
 
@@ -177,7 +181,7 @@ class PayloadPlanner {
 
 class TensorBinder {
  public:
-  TensorBinder(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits)
+  TensorBinder(Metadata& metadata, const MessageBody& body, std::size_t metadata_bytes, const MessageLimits& limits)
       : metadata_(metadata), body_(body), users_(metadata.storages.size(), 0), limits_(limits) {
     taken_bytes_ = message_header_bytes + body.size_bytes();
     locate_storages(metadata_bytes);
@@ -205,7 +209,9 @@ class TensorBinder {
       }
       check_padding(at, begin);
       at = begin + storage.bytes;
-      storages_.push_back(Storage::adopt(body_.data() + begin, storage.bytes, body_.owner()));
+      auto found = body_.find(begin, storage.bytes);
+      if (!found) corrupt("storage " + std::to_string(storages_.size()) + " does not lie in one piece");
+      storages_.push_back(*std::move(found));
     }
     if (at != body_.size_bytes()) {
       corrupt(std::to_string(body_.size_bytes() - at) + " bytes behind the last storage");
@@ -214,7 +220,7 @@ class TensorBinder {
 
   void check_padding(std::size_t begin, std::size_t end) const {
     for (; begin < end; ++begin) {
-      if (body_.data()[begin] != std::byte{0}) corrupt("padding that is not zero at byte " + std::to_string(begin));
+      if (body_.at(begin) != std::byte{0}) corrupt("padding that is not zero at byte " + std::to_string(begin));
     }
   }
 
@@ -303,9 +309,9 @@ class TensorBinder {
   }
 
   Metadata& metadata_;
-  const Storage& body_;
-  std::vector<Storage> storages_;
-  std::vector<std::size_t> users_;
+  const MessageBody& body_;
+  SmallVector<Storage, 4> storages_;
+  SmallVector<std::size_t, 4> users_;
   const MessageLimits& limits_;
   std::size_t taken_bytes_ = 0;
 };
@@ -316,7 +322,8 @@ PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& 
   return PayloadPlanner(values, limits, gaps).run();
 }
 
-void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits) {
+void bind_tensors(Metadata& metadata, const MessageBody& body, std::size_t metadata_bytes,
+                  const MessageLimits& limits) {
   TensorBinder(metadata, body, metadata_bytes, limits).run();
 }
 

@@ -6,7 +6,9 @@
 #include <span>
 #include <vector>
 
+#include "message_body.hpp"
 #include "message_metadata.hpp"
+#include "small_vector.hpp"
 #include "splitnet/message.hpp"
 
 namespace splitnet::detail {
@@ -18,9 +20,9 @@ struct PayloadPart {
 };
 
 struct PayloadPlan {
-  std::vector<WireStorage> storages;
-  std::vector<PayloadPart> parts;   ///< One for each storage.
-  std::vector<TensorPlace> places;  ///< In the order of for_each_tensor.
+  SmallVector<WireStorage, 4> storages;
+  SmallVector<PayloadPart, 4> parts;   ///< One for each storage.
+  SmallVector<TensorPlace, 4> places;  ///< In the order of for_each_tensor.
   std::vector<Storage> keep_alive;
   std::size_t unpacked_bytes = 0;  ///< What a reader allocates for packed storages.
 };
@@ -35,8 +37,8 @@ enum class Gaps {
 /// invariant or is misaligned), too_large (number of tensors).
 PayloadPlan plan_payload(const std::vector<Value>& values, const MessageLimits& limits, Gaps gaps = Gaps::pack);
 
-/// Gives the tensors of `metadata` their storage: `body`, or new bytes for packed ones. Payloads begin
+/// Gives the tensors of `metadata` their storage: parts of `body`, or new bytes for packed ones. Payloads begin
 /// `metadata_bytes` into `body`. Throws corrupt, too_large.
-void bind_tensors(Metadata& metadata, const Storage& body, std::size_t metadata_bytes, const MessageLimits& limits);
+void bind_tensors(Metadata& metadata, const MessageBody& body, std::size_t metadata_bytes, const MessageLimits& limits);
 
 }  // namespace splitnet::detail

@@ -50,6 +50,7 @@ class Ownership {
   }
 
   bool is_exclusive(const Storage& storage) const {
+    if (storage.is_foreign()) return false;
     const auto* torch = torch_storage_of(storage);
     const long own_keys = torch == nullptr ? 1 : 2;  // the maps below hold handles, too
     if (storage.owner().use_count() != handles_.at(storage.owner()) + own_keys) return false;

@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "byte_tensor.hpp"
+#include "own_bytes.hpp"
 #include "picture_inputs.hpp"
 #include "splitnet/error.hpp"
 
@@ -507,6 +508,7 @@ void Session::Impl::take(Call& call, const StageInfo& info, std::vector<Value> o
                                         " values, expected " + std::to_string(info.outputs.size()));
   }
   for (std::size_t i = info.boundary_count; i < outputs.size(); ++i) {
+    detail::own_bytes(outputs[i]);  // Results are the caller's, to write to as well.
     call.slots.at(info.result_slots[i - info.boundary_count]) = std::move(outputs[i]);
   }
   outputs.resize(info.boundary_count);

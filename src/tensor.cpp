@@ -6,6 +6,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "checked_math.hpp"
 #include "splitnet/error.hpp"
@@ -109,6 +110,19 @@ Storage Storage::adopt(void* data, std::size_t bytes, std::shared_ptr<void> owne
   storage.bytes_ = bytes;
   storage.owner_ = std::move(owner);
   return storage;
+}
+
+Storage Storage::adopt_foreign(void* data, std::size_t bytes, std::shared_ptr<void> owner) {
+  Storage storage = adopt(data, bytes, std::move(owner));
+  storage.is_foreign_ = true;
+  return storage;
+}
+
+Storage Storage::slice(std::size_t offset_bytes, std::size_t bytes) const {
+  Storage part = *this;
+  part.data_ += offset_bytes;
+  part.bytes_ = bytes;
+  return part;
 }
 
 std::vector<std::int64_t> contiguous_strides(const std::vector<std::int64_t>& sizes) {

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "graph_archive.hpp"
+#include "own_bytes.hpp"
 #include "private_inputs.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/torch_tensor.hpp"
@@ -160,6 +161,7 @@ void TorchStage::check(const std::vector<Value>& inputs) const {
 torch::jit::Stack TorchStage::stack_of(std::vector<Value> inputs) const {
   std::vector<bool> written;
   for (const auto& input : inputs_) written.push_back(input.written);
+  own_integers(inputs);
   make_private(inputs, written);
 
   torch::jit::Stack stack;

@@ -18,12 +18,18 @@ namespace {
               "expected a value of type " + expected->annotation_str() + ", found " + describe(found));
 }
 
+/// What keeps the bytes of a storage of ours alive in libtorch.
+void release(void* storage) {
+  delete static_cast<Storage*>(storage);
+}
+bool is_foreign(const c10::Storage& storage) {
+  const auto& data = storage.data_ptr();
+  return data.get_deleter() == &release && static_cast<const Storage*>(data.get_context())->is_foreign();
+}
+
 c10::Storage share_storage(const Storage& storage) {
   if (const auto* torch = detail::torch_storage_of(storage)) return *torch;
-  auto* keep = new std::shared_ptr<void>(storage.owner());
-  at::DataPtr data(
-      storage.data(), keep, [](void* context) { delete static_cast<std::shared_ptr<void>*>(context); },
-      at::Device(at::kCPU));
+  at::DataPtr data(storage.data(), new Storage(storage), &release, at::Device(at::kCPU));
   return c10::Storage(c10::Storage::use_byte_size_t(), storage.size_bytes(), std::move(data), nullptr,
                       /*resizable=*/false);
 }
@@ -162,8 +168,9 @@ Tensor to_tensor(const at::Tensor& tensor) {
   const auto& storage = tensor.storage();
   void* data = storage.mutable_data();
   Tensor result;
-  result.storage =
-      Storage::adopt(data, storage.nbytes(), std::shared_ptr<void>(data, detail::TorchStorageOwner{storage}));
+  std::shared_ptr<void> owner(data, detail::TorchStorageOwner{storage});
+  result.storage = is_foreign(storage) ? Storage::adopt_foreign(data, storage.nbytes(), std::move(owner))
+                                       : Storage::adopt(data, storage.nbytes(), std::move(owner));
   result.dtype = *dtype;
   result.sizes = tensor.sizes().vec();
   result.strides = tensor.strides().vec();

@@ -144,19 +144,23 @@ class Plan {
   std::vector<std::vector<std::int16_t>> rooms_;
 };
 
-/// Tiles of a tensor, elements in row-major order.
+/// Tiles of a tensor, elements in row-major order. The last ones of a map end where the map does: they overlap those
+/// before them when its sides are no multiples of a tile's.
 struct Tiles {
   std::size_t count = 0;
   std::size_t across = 1;
   std::size_t down = 1;
+  std::size_t height = 1;  ///< Of the map.
+  std::size_t width = 1;
 
   Tiles(const TransformTables& tables, const Tensor& tensor) {
-    const auto elements = static_cast<std::size_t>(tensor.element_count());
-    if (tables.kind == BoundaryKind::maps) {
-      down = static_cast<std::size_t>(tensor.sizes[2]) / tables.height;
-      across = static_cast<std::size_t>(tensor.sizes[3]) / tables.width;
-    }
-    count = elements / tables.channels / tables.positions();
+    count = static_cast<std::size_t>(tensor.element_count()) / tables.channels;
+    if (tables.kind == BoundaryKind::tokens) return;
+    height = static_cast<std::size_t>(tensor.sizes[2]);
+    width = static_cast<std::size_t>(tensor.sizes[3]);
+    down = (height + tables.height - 1) / tables.height;
+    across = (width + tables.width - 1) / tables.width;
+    count = static_cast<std::size_t>(tensor.sizes[0]) * down * across;
   }
 };
 
@@ -273,13 +277,18 @@ class BoundaryCodec {
     if (tensor.dtype != DType::f32 || tensor.element_count() == 0) return false;
     const auto channels = static_cast<std::int64_t>(tables_.channels);
     if (tables_.kind == BoundaryKind::tokens) return (rank == 2 || rank == 3) && tensor.sizes[rank - 1] == channels;
-    return rank == 4 && tensor.sizes[1] == channels && tensor.sizes[2] % tables_.height == 0 &&
-           tensor.sizes[3] % tables_.width == 0;
+    return rank == 4 && tensor.sizes[1] == channels && tensor.sizes[2] >= tables_.height &&
+           tensor.sizes[3] >= tables_.width;
+  }
+  /// Of a tensor that it takes: no tile overlaps another.
+  [[nodiscard]] bool fits(const Tensor& tensor) const noexcept {
+    return tables_.kind == BoundaryKind::tokens ||
+           (tensor.sizes[2] % tables_.height == 0 && tensor.sizes[3] % tables_.width == 0);
   }
 
   [[nodiscard]] std::size_t max_coded_bytes(const Tensor& tensor) const {
     constexpr std::size_t most_bits = 1 + 4 + 15;  // Sign and the rest of a large size.
-    const auto symbols = static_cast<std::size_t>(tensor.element_count()) / tables_.channels * tables_.components;
+    const std::size_t symbols = Tiles(tables_, tensor).count * tables_.positions() * tables_.components;
     return std::max(exact_form_bytes(tensor), SymbolWriter::max_bytes(symbols, symbols * most_bits) + 1);
   }
 
@@ -383,10 +392,10 @@ class BoundaryCodec {
     if (tables_.kind == BoundaryKind::tokens) return by_token(tile * tables_.channels, 0);
     const std::size_t per_picture = tiles.across * tiles.down;
     const std::size_t picture = tile / per_picture;
-    const std::size_t top = tile % per_picture / tiles.across * tables_.height;
-    const std::size_t left = tile % tiles.across * tables_.width;
-    const std::size_t row = tiles.across * tables_.width;
-    const std::size_t plane = row * tiles.down * tables_.height;
+    const std::size_t top = std::min(tile % per_picture / tiles.across * tables_.height, tiles.height - tables_.height);
+    const std::size_t left = std::min(tile % tiles.across * tables_.width, tiles.width - tables_.width);
+    const std::size_t row = tiles.width;
+    const std::size_t plane = tiles.height * tiles.width;
     for (std::size_t c = 0; c < tables_.channels; ++c) {
       const std::size_t begin = (picture * tables_.channels + c) * plane + top * row + left;
       for (std::size_t y = 0; y < tables_.height; ++y) by_row(begin + y * row, y * tables_.width, c, tables_.width);
@@ -509,10 +518,13 @@ class TransformCodec final : public Codec {
  private:
   /// Null when the codec does not take the tensor.
   [[nodiscard]] const BoundaryCodec* codec_for(const Tensor& tensor) const noexcept {
+    const BoundaryCodec* first = nullptr;
     for (const auto& codec : codecs_) {
-      if (codec->takes(tensor)) return codec.get();
+      if (!codec->takes(tensor)) continue;
+      if (codec->fits(tensor)) return codec.get();
+      if (first == nullptr) first = codec.get();
     }
-    return nullptr;
+    return first;
   }
 
   std::vector<std::unique_ptr<const BoundaryCodec>> codecs_;

@@ -15,7 +15,7 @@ namespace splitnet::detail {
 
 /// Where channels, rows and columns lie in a tensor.
 enum class BoundaryKind : std::uint8_t {
-  maps = 0,    ///< [n, channels, rows · height, columns · width], tile by tile
+  maps = 0,    ///< [n, channels, rows, columns], tile by tile
   tokens = 1,  ///< [n, tokens, channels] or [n, channels]; height and width are 1.
 };
 

@@ -5,6 +5,7 @@
 
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
+#include "splitnet/transport/shm.hpp"
 #include "splitnet/transport/tcp.hpp"
 #include "splitnet/transport/unix.hpp"
 #include "text.hpp"
@@ -14,6 +15,7 @@ namespace splitnet {
 TransportRegistry TransportRegistry::with_defaults([[maybe_unused]] const TlsOptions& tls) {
   TransportRegistry registry;
   registry.add("inproc", make_inproc_transport());
+  registry.add("shm", make_shm_transport());
   registry.add("tcp", make_tcp_transport());
   registry.add("unix", make_unix_transport());
 #ifdef SPLITNET_WITH_TLS

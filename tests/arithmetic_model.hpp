@@ -220,7 +220,7 @@ class ArithmeticStage : public Stage {
           if (t.storage.owner() == tensor.storage.owner()) ++handles;
         });
       }
-      if (tensor.storage.owner().use_count() == handles) continue;
+      if (tensor.storage.owner().use_count() == handles && !tensor.storage.is_foreign()) continue;
       Tensor copy = Tensor::empty(DType::f32, tensor.sizes);
       put_items(items_of(tensor), copy);
       inputs[i] = std::move(copy);

@@ -9,7 +9,9 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "codec_samples.hpp"
@@ -250,6 +252,41 @@ TEST(EncodedValues, CannotBeMadeToTakeMoreThanAllowed) {
   // f32 [2^40, 1] with strides [0, 1]: one element, which whoever copies it takes 2^42 bytes for.
   const Value expanded = encoded_as({0, 0, 0, 136, 2, 128, 128, 128, 128, 128, 32, 1, 0, 1, 11});
   EXPECT_TRUE(throws(ErrorCode::too_large, "decode to more", [&] { (void)decode_values(*codec, {expanded}); }));
+}
+
+/// Decodes what int8 wrote, and notes where it lay.
+class Watched final : public Codec {
+ public:
+  Watched(std::shared_ptr<const Codec> inner, const std::byte*& seen) : inner_(std::move(inner)), seen_(seen) {}
+  bool takes(const Tensor& tensor) const noexcept override { return inner_->takes(tensor); }
+  std::size_t max_coded_bytes(const Tensor& tensor) const override { return inner_->max_coded_bytes(tensor); }
+  EncodedSize encode(const Tensor& tensor, std::span<std::byte> coded) const override {
+    return inner_->encode(tensor, coded);
+  }
+  void decode(std::span<const std::byte> coded, Tensor& tensor) const override {
+    seen_ = coded.data();
+    inner_->decode(coded, tensor);
+  }
+
+ private:
+  const std::shared_ptr<const Codec> inner_;
+  const std::byte*& seen_;
+};
+
+TEST(Values, AreDecodedFromACopyOfBytesThatAnotherProcessCanChange) {
+  const std::byte* seen = nullptr;
+  const Watched codec(CodecRegistry::with_defaults().make("int8"), seen);
+  Tensor plain = Tensor::empty(DType::f32, {1000});
+  std::fill_n(reinterpret_cast<float*>(plain.data()), 1000, 0.5F);
+  auto values = encode_values(codec, {plain}).values;
+  auto coded = values[0].get_if<Tuple>()->items[1].tensor();
+  const auto expected = decode_values(codec, values);
+  EXPECT_EQ(seen, coded.data());
+  coded.storage = Storage::adopt_foreign(coded.storage.data(), coded.storage.size_bytes(), coded.storage.owner());
+  const auto decoded = decode_values(codec, {Value(Tuple{{true, coded}})});
+  EXPECT_NE(seen, coded.data());
+  EXPECT_TRUE(bit_identical(decoded[0], expected[0]));
+  EXPECT_FALSE(decoded[0].tensor().storage.is_foreign());
 }
 
 TEST(EncodedValues, AreChecked) {

@@ -68,6 +68,13 @@ inline Message sample_profile() {
   return message;
 }
 
+inline Message sample_hello() {
+  Message message;
+  message.kind = MessageKind::hello;
+  message.values = {std::string("a-token-of-32-characters-or-so..")};
+  return message;
+}
+
 inline Message sample_reply() {
   Dict dict;
   dict.items = {{"a", 1.5}, {std::int64_t{2}, true}, {false, None{}}, {0.25, std::string("x")}};
@@ -110,6 +117,7 @@ inline std::vector<std::pair<std::string, Message>> sample_messages() {
       {"reply", sample_reply()},
       {"error", sample_error()},
       {"cancel", sample_cancel()},
+      {"hello", sample_hello()},
       {"channels_last", reply_with({view_of(image, {2, 3, 4, 4}, {48, 1, 12, 3})})},
       {"expanded", reply_with({view_of(image, {5, 4}, {0, 1}, 2)})},
       {"strided", reply_with({view_of(image, {2, 4}, {48, 12}, 1)})},

@@ -54,6 +54,20 @@ TEST(Storage, CopiesShareBytesAndTheLastOneFreesThem) {
   EXPECT_TRUE(freed);
 }
 
+TEST(Storage, SlicesKeepTheOwnerAndWhoseBytesTheyAre) {
+  const auto mine = Storage::allocate(100);
+  EXPECT_FALSE(mine.is_foreign());
+  const auto lent = Storage::adopt_foreign(mine.data(), mine.size_bytes(), mine.owner());
+  EXPECT_TRUE(lent.is_foreign());
+  for (const auto& whole : {mine, lent}) {
+    const auto part = whole.slice(30, 20);
+    EXPECT_EQ(part.data(), mine.data() + 30);
+    EXPECT_EQ(part.size_bytes(), 20U);
+    EXPECT_EQ(part.owner(), mine.owner());
+    EXPECT_EQ(part.is_foreign(), whole.is_foreign());
+  }
+}
+
 TEST(Tensor, EmptyIsContiguous) {
   const auto tensor = Tensor::empty(DType::f32, {2, 3, 4});
   EXPECT_EQ(tensor.strides, (std::vector<std::int64_t>{12, 4, 1}));

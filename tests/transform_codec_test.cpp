@@ -54,7 +54,8 @@ TEST(TransformCodec, TradesBytesForError) {
 TEST(TransformCodec, WorksOnBatchesTilesTokensAndVectors) {
   const auto tables = tables_for(8, 12, 10);
   const auto codec = make_transform_codec({tables}, -8);
-  for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{1, 8, 12, 10}, {3, 8, 12, 10}, {2, 8, 24, 30}}) {
+  for (const auto& sizes : std::vector<std::vector<std::int64_t>>{
+           {1, 8, 12, 10}, {3, 8, 12, 10}, {2, 8, 24, 30}, {2, 8, 13, 10}, {2, 8, 17, 29}}) {
     const Tensor tensor = smooth_maps(sizes[0], sizes[1], sizes[2], sizes[3], 8);
     ASSERT_TRUE(codec->takes(tensor));
     EXPECT_LT(error_of_codec(*codec, tensor), 0.01);
@@ -134,10 +135,21 @@ TEST(TransformCodec, TakesOnlyWhatItsTablesAreFor) {
   const auto codec = make_transform_codec({tables_for(8, 12, 10)}, 0);
   EXPECT_TRUE(codec->takes(Tensor::empty(DType::f32, {1, 8, 12, 10})));
   EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {1, 9, 12, 10})));
-  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {1, 8, 13, 10})));
+  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {1, 8, 11, 10})));
+  EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {1, 8, 12, 9})));
   EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {8, 12, 10})));
   EXPECT_FALSE(codec->takes(Tensor::empty(DType::f64, {1, 8, 12, 10})));
   EXPECT_FALSE(codec->takes(Tensor::empty(DType::f32, {0, 8, 12, 10})));
+}
+
+TEST(TransformCodec, PrefersTablesWhoseTilesFit) {
+  const auto small = tables_for(8, 12, 10);
+  const auto large = tables_for(8, 20, 15);
+  const Tensor tensor = smooth_maps(1, 8, 20, 15, 4);
+  const auto alone = coded_bytes(*make_transform_codec({large}, 0), tensor);
+  EXPECT_EQ(coded_bytes(*make_transform_codec({small, large}, 0), tensor), alone);
+  EXPECT_EQ(coded_bytes(*make_transform_codec({large, small}, 0), tensor), alone);
+  EXPECT_NE(coded_bytes(*make_transform_codec({small}, 0), tensor), alone);
 }
 
 TEST(TransformCodec, KeepsWhatIsNoNumberAndSurvivesNumbersFarOut) {

@@ -44,7 +44,7 @@ TEST(TransportRegistry, CarriesACallByTheSchemeOfItsEndpoint) {
 
 TEST(TransportRegistry, NamesTheKnownSchemesWhenOneIsUnknown) {
   const auto registry = TransportRegistry::with_defaults();
-  expect_invalid([&] { (void)registry.connect("carrier-pigeon://here"); }, "inproc, shaped, tcp");
+  expect_invalid([&] { (void)registry.connect("carrier-pigeon://here"); }, "inproc, shaped, shm, tcp");
   expect_invalid([&] { (void)registry.connect("127.0.0.1:7070"); }, "no scheme");
   expect_invalid([&] { (void)registry.listen("", echo); }, "no scheme");
   expect_invalid([] { (void)TransportRegistry().connect("tcp://x:1"); }, "none registered");

@@ -2,6 +2,7 @@
 #include "splitnet/worker.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -387,7 +388,9 @@ TEST_P(WorkerTest, KeepsAsManyStagesAsItMay) {
   EXPECT_EQ(worker_->stats().cache.evictions, 2U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, WorkerTest, ::testing::Values("inproc://worker", "tcp://127.0.0.1:0"),
+INSTANTIATE_TEST_SUITE_P(Transports, WorkerTest,
+                         ::testing::Values("inproc://worker", "shm://worker-" + std::to_string(::getpid()),
+                                           "tcp://127.0.0.1:0"),
                          [](const auto& test) { return test.param.substr(0, test.param.find(':')); });
 
 TEST(Worker, TakesModelsOnlyUnderPlainNames) {

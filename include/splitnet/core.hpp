@@ -30,6 +30,7 @@
 #include "splitnet/transport.hpp"
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
+#include "splitnet/transport/shm.hpp"
 #include "splitnet/transport/socket_options.hpp"
 #include "splitnet/transport/tcp.hpp"
 #include "splitnet/transport/tls.hpp"

@@ -44,11 +44,20 @@ class Storage {
   static Storage allocate(std::size_t bytes);
   /// Bytes that `owner` keeps alive. Two storages adopted from one owner count as one owner (`owners`).
   static Storage adopt(void* data, std::size_t bytes, std::shared_ptr<void> owner);
+  /// Bytes that another process lends (see is_foreign).
+  static Storage adopt_foreign(void* data, std::size_t bytes, std::shared_ptr<void> owner);
+
+  /// `bytes` of these bytes from `offset_bytes` on, with the same owner. Both must lie inside.
+  [[nodiscard]] Storage slice(std::size_t offset_bytes, std::size_t bytes) const;
 
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size_bytes() const noexcept { return bytes_; }
   /// Who keeps the bytes alive; `owner().use_count()` tells whether anybody else holds them.
   [[nodiscard]] const std::shared_ptr<void>& owner() const noexcept { return owner_; }
+  /// These are bytes of another process, read where they lie (`shm:`). Writing to them ends this process, whoever else
+  /// has a handle; and since the other side can change them at any time, what is decided by looking at them must be
+  /// decided on a copy.
+  [[nodiscard]] bool is_foreign() const noexcept { return is_foreign_; }
   /// Same bytes, not equal bytes.
   friend bool operator==(const Storage& a, const Storage& b) noexcept {
     return a.data_ == b.data_ && a.bytes_ == b.bytes_;
@@ -58,6 +67,7 @@ class Storage {
   std::byte* data_ = nullptr;
   std::size_t bytes_ = 0;
   std::shared_ptr<void> owner_;
+  bool is_foreign_ = false;
 };
 
 /// Strides of a row-major tensor, in elements.

@@ -90,6 +90,8 @@ struct CallContext {
   /// Asked to stop when the caller cancelled or went away.
   std::stop_token stop;
   std::string peer;  ///< For logs.
+  /// Connection::allocate of the answering side, for tensors of the reply. From any thread, also after the answer.
+  std::function<Storage(std::size_t bytes)> allocate = Storage::allocate;
 };
 
 /// Sends the answer; call it exactly once, from any thread, now or later. Dropping it without a call
@@ -108,8 +110,9 @@ class Connection {
   /// unavailable (peer or connection gone), unauthenticated (token or certificate refused), corrupt, incompatible.
   virtual void call(Message request, Deadline deadline, std::stop_token stop, Completion done) = 0;
   /// Memory for tensors of requests, uninitialised, on a 64-byte boundary: what lies in it is sent with the fewest
-  /// copies that this road allows (shared memory: none). May be used for any purpose and outlive the connection. Throws
-  /// std::bad_alloc.
+  /// copies that this road allows (shared memory: none). May be used for any purpose and outlive the connection. On
+  /// such a road the peer reads the bytes where they lie: leave them alone until `owner().use_count()` is 1 again.
+  /// Throws std::bad_alloc.
   [[nodiscard]] virtual Storage allocate(std::size_t bytes) { return Storage::allocate(bytes); }
   /// Ends all calls in flight with `unavailable`. Later calls end with `unavailable` too. Idempotent.
   virtual void close() = 0;

@@ -49,6 +49,10 @@ class Caller : public ChannelOwner, public std::enable_shared_from_this<Caller> 
   /// Before anything else; throws.
   void connect();
   void call(Message request, Deadline deadline, const std::stop_token& stop, Completion done);
+  [[nodiscard]] Storage allocate(std::size_t bytes) const {
+    const auto open = channel();
+    return open ? open->allocate(bytes) : Storage::allocate(bytes);
+  }
   void close();
 
   void on_open() override {}
@@ -251,6 +255,7 @@ class CallerConnection : public Connection {
   void call(Message request, Deadline deadline, std::stop_token stop, Completion done) override {
     caller_->call(std::move(request), deadline, stop, std::move(done));
   }
+  [[nodiscard]] Storage allocate(std::size_t bytes) override { return caller_->allocate(bytes); }
   void close() override { caller_->close(); }
 
  private:

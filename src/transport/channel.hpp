@@ -46,6 +46,8 @@ class Channel {
   virtual void established(const MessageLimits& limits) = 0;
   /// Any thread; never blocks.
   virtual Sent send(EncodedMessage message) = 0;
+  /// Any thread: memory that is sent with the fewest copies. Throws std::bad_alloc.
+  [[nodiscard]] virtual Storage allocate(std::size_t bytes) { return Storage::allocate(bytes); }
   /// Any thread; cheap when reading has not been stopped.
   virtual void resume() = 0;
   /// Any thread; idempotent.

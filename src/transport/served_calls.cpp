@@ -44,6 +44,7 @@ class ServedCalls::Answer {
 void ServedCalls::serve(Message request, const Handler& handler, const std::string& peer) {
   CallContext context;
   context.peer = peer;
+  context.allocate = allocate_;
   context.deadline = deadline_from(request.time_left);
   const auto id = request.id;
   {

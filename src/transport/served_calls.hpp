@@ -16,8 +16,10 @@ namespace splitnet::detail {
 /// Thread-safe. Held by a shared_ptr; responders that outlive it answer into the void.
 class ServedCalls : public std::enable_shared_from_this<ServedCalls> {
  public:
-  /// `send` brings a reply (kind and id set) to the peer; any thread, no lock held.
-  explicit ServedCalls(std::function<void(Message)> send) : send_(std::move(send)) {}
+  using Allocate = std::function<Storage(std::size_t bytes)>;
+  /// `send` brings a reply (kind and id set) to the peer; any thread, no lock held. `allocate` is for handlers.
+  explicit ServedCalls(std::function<void(Message)> send, Allocate allocate = Storage::allocate)
+      : send_(std::move(send)), allocate_(std::move(allocate)) {}
 
   /// Runs the handler for one request on this thread. What it throws becomes the answer.
   void serve(Message request, const Handler& handler, const std::string& peer);
@@ -32,6 +34,7 @@ class ServedCalls : public std::enable_shared_from_this<ServedCalls> {
   void answer(std::uint64_t id, Message reply);
 
   const std::function<void(Message)> send_;
+  const Allocate allocate_;
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, std::stop_source> calls_;
   std::atomic<std::size_t> in_flight_{0};

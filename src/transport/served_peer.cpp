@@ -31,9 +31,14 @@ EncodedMessage encode_error(std::uint64_t id, const Error& error) {
 }
 
 void ServedPeer::start() {
-  calls_ = std::make_shared<ServedCalls>([weak = weak_from_this()](Message reply) {
-    if (auto self = weak.lock()) self->send(reply);
-  });
+  calls_ = std::make_shared<ServedCalls>(
+      [weak = weak_from_this()](Message reply) {
+        if (auto self = weak.lock()) self->send(reply);
+      },
+      [weak = std::weak_ptr(channel_)](std::size_t bytes) {
+        const auto open = weak.lock();
+        return open ? open->allocate(bytes) : Storage::allocate(bytes);
+      });
   channel_->start(shared_from_this());
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace splitnet::detail {
 namespace {
@@ -12,6 +13,14 @@ namespace {
 constexpr int kTurnsInARow = 16;
 constexpr std::size_t kVectors = 64;
 constexpr auto kDrainTime = std::chrono::seconds(1);
+// How long reading may take to find out why nothing can be written any more.
+constexpr auto kLastWordsTime = std::chrono::milliseconds(100);
+// Messages are held back while fewer bytes wait, and while handlers take less time.
+constexpr std::size_t kHeldBackBytes = 64 * 1024;
+constexpr auto kQuick = std::chrono::microseconds(20);
+
+/// Whose messages this thread is delivering.
+thread_local const StreamChannel* delivering = nullptr;
 
 }  // namespace
 
@@ -86,10 +95,21 @@ bool StreamChannel::read_more() {
 
 // False when reading must not go on.
 bool StreamChannel::deliver() {
+  const auto* const before = std::exchange(delivering, this);
+  const bool goes_on = deliver_all();
+  delivering = before;
+  write_held_back();
+  return goes_on;
+}
+
+bool StreamChannel::deliver_all() {
   for (;;) {
     if (closed_ || draining_) return false;
     if (!owner_->may_read() && pause()) return false;
+    const auto start = Clock::now();
     if (!deliver_one()) return !closed_ && !draining_;
+    handlers_are_quick_ = Clock::now() - start < kQuick;
+    if (!handlers_are_quick_) write_held_back();
   }
 }
 
@@ -156,6 +176,7 @@ void StreamChannel::set_timer(Clock::time_point when) {
 void StreamChannel::on_timer() {
   timer_armed_ = false;
   if (closed_ || draining_) return;
+  if (write_error_) return close(*write_error_);
   if (!established_) {
     const Error late(ErrorCode::deadline_exceeded, "handshake: not complete within the time-out");
     return open_ ? owner_->on_bad_stream(late) : close(late);
@@ -180,10 +201,29 @@ StreamChannel::Sent StreamChannel::enqueue(EncodedMessage message, bool is_last)
     queue_.push_back(std::move(message));
     last_queued_ = is_last;
     if (writing_) return Sent::yes;
+    if (delivering == this && !is_last && may_hold_back()) {
+      holds_back_ = true;
+      return Sent::yes;
+    }
     writing_ = true;
   }
   write();
   return Sent::yes;
+}
+
+/// Asked on the thread that delivers. A thread of its own that sends meanwhile takes along what is held back.
+bool StreamChannel::may_hold_back() const {
+  return handlers_are_quick_ && queued_bytes_ < kHeldBackBytes;
+}
+
+void StreamChannel::write_held_back() {
+  if (!std::exchange(holds_back_, false)) return;
+  {
+    const std::lock_guard lock(send_mutex_);
+    if (writing_ || queue_.empty()) return;
+    writing_ = true;
+  }
+  write();
 }
 
 void StreamChannel::write() {
@@ -208,11 +248,12 @@ bool StreamChannel::write_once() {
   }
   if (error != 0) {
     drop_queue();
-    close(Error(ErrorCode::unavailable,
-                "connection with " + peer_ + ": " + std::strerror(error)));  // NOLINT(concurrency-mt-unsafe)
+    close_after_reading(
+        Error(ErrorCode::unavailable,
+              "connection with " + peer_ + ": " + std::strerror(error)));  // NOLINT(concurrency-mt-unsafe)
     return false;
   }
-  std::vector<EncodedMessage> done;  // Freed without the lock: it may be the last handle to large tensors.
+  SmallVector<EncodedMessage, 4> done;  // Freed without the lock: it may be the last handle to large tensors.
   const std::lock_guard lock(send_mutex_);
   done = consume(sent);
   if (!queue_.empty()) return true;
@@ -238,8 +279,8 @@ std::size_t StreamChannel::gather(iovec* vectors, std::size_t count) const {
   return used;
 }
 
-std::vector<EncodedMessage> StreamChannel::consume(std::size_t bytes) {
-  std::vector<EncodedMessage> done;
+SmallVector<EncodedMessage, 4> StreamChannel::consume(std::size_t bytes) {
+  SmallVector<EncodedMessage, 4> done;
   queued_bytes_ -= bytes;
   front_sent_ += bytes;
   while (!queue_.empty() && front_sent_ >= queue_.front().size_bytes) {
@@ -279,6 +320,17 @@ void StreamChannel::close(const Error& reason) {
   }
   stream_->shutdown();
   asio::post(*context_, [self = shared_from_this(), reason] { self->finish(reason); });
+}
+
+/// Nothing can be written; what the peer said before it closed (that it refuses a certificate, say) may still be
+/// unread.
+void StreamChannel::close_after_reading(const Error& reason) {
+  if (paused_) return close(reason);
+  asio::post(*context_, [self = shared_from_this(), reason] {
+    if (self->closed_ || self->draining_ || self->write_error_) return;
+    self->write_error_ = reason;
+    self->set_timer(Clock::now() + kLastWordsTime);
+  });
 }
 
 void StreamChannel::finish(const Error& reason) {

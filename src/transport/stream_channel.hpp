@@ -7,17 +7,18 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 #include "asio.hpp"
 #include "byte_stream.hpp"
 #include "channel.hpp"
 #include "message_reader.hpp"
+#include "small_vector.hpp"
 
 namespace splitnet::detail {
 
 /// Writing begins on the thread that calls `send`, without blocking, and what the socket does not take at
-/// once is written by the context's thread; reading always happens there.
+/// once is written by the context's thread; reading always happens there. Small messages that are sent while messages
+/// are delivered, on the thread that delivers, go together in one system call when all have been delivered.
 class StreamChannel : public Channel, public std::enable_shared_from_this<StreamChannel> {
  public:
   StreamChannel(std::shared_ptr<asio::io_context> context, std::unique_ptr<ByteStream> stream,
@@ -39,6 +40,7 @@ class StreamChannel : public Channel, public std::enable_shared_from_this<Stream
   void on_read(const boost::system::error_code& error, std::size_t bytes);
   bool read_more();
   bool deliver();
+  bool deliver_all();
   bool deliver_one();
   bool pause();
   void drain();
@@ -47,12 +49,15 @@ class StreamChannel : public Channel, public std::enable_shared_from_this<Stream
   void on_timer();
 
   Sent enqueue(EncodedMessage message, bool is_last);
+  [[nodiscard]] bool may_hold_back() const;
+  void write_held_back();
   void write();
   bool write_once();
   void wait_writable();
   void drop_queue();
   std::size_t gather(iovec* vectors, std::size_t count) const;
-  std::vector<EncodedMessage> consume(std::size_t bytes);
+  SmallVector<EncodedMessage, 4> consume(std::size_t bytes);
+  void close_after_reading(const Error& reason);
   void finish(const Error& reason);
 
   const std::shared_ptr<asio::io_context> context_;
@@ -75,6 +80,9 @@ class StreamChannel : public Channel, public std::enable_shared_from_this<Stream
   asio::steady_timer timer_;
   bool timer_armed_ = false;
   std::optional<Error> drain_reason_;
+  std::optional<Error> write_error_;
+  bool handlers_are_quick_ = true;  // The last one was.
+  bool holds_back_ = false;         // Something in the queue waits for the end of `deliver`.
 
   std::mutex send_mutex_;
   std::deque<EncodedMessage> queue_;

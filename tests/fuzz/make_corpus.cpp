@@ -11,6 +11,9 @@
 
 #include "../message_samples.hpp"
 #include "codec_targets.hpp"
+#include "message_wire.hpp"
+#include "transport/shm_frame.hpp"
+#include "transport/shm_handshake.hpp"
 
 namespace {
 
@@ -26,6 +29,30 @@ void write_messages(const std::filesystem::path& directory) {
   for (const auto& [name, message] : testing::sample_messages()) {
     write(directory / name, testing::encoded_bytes(message));
   }
+}
+
+/// Messages as shm_fuzz takes them: by themselves, and with their payload in the arena.
+void write_shm_frames(const std::filesystem::path& directory) {
+  const auto add = [](std::vector<std::byte>& to, std::span<const std::byte> bytes) {
+    to.insert(to.end(), bytes.begin(), bytes.end());
+  };
+  for (const auto& [name, message] : testing::sample_messages()) {
+    const auto bytes = testing::encoded_bytes(message);
+    std::vector<std::byte> whole{std::byte{1}, std::byte{0}};
+    add(whole, bytes);
+    write(directory / name, whole);
+    const auto header = decode_header(std::span(bytes).first<message_header_bytes>());
+    const std::size_t begin = detail::aligned(header.metadata_bytes);
+    if (begin >= header.body_bytes()) continue;
+    const detail::ShmExtent extent{begin, header.body_bytes() - begin, 4096, 7, 0};
+    std::vector<std::byte> lent{std::byte{1}, std::byte{1}};
+    add(lent, std::as_bytes(std::span(&extent, 1)));
+    add(lent, bytes);
+    write(directory / (name + "_lent"), lent);
+  }
+  std::vector<std::byte> offer{std::byte{2}};
+  add(offer, detail::write_offer({{}, std::nullopt}));
+  write(directory / "offer", offer);
 }
 
 /// The index of the codec, then an encoded tensor.
@@ -68,9 +95,11 @@ int main(int argc, char** argv) try {
   const std::filesystem::path directory(argv[1]);
   std::filesystem::create_directories(directory / "message");
   std::filesystem::create_directories(directory / "codec");
+  std::filesystem::create_directories(directory / "shm");
   std::filesystem::create_directories(directory / "tables");
   write_messages(directory / "message");
   write_encoded_tensors(directory / "codec");
+  write_shm_frames(directory / "shm");
   write_tables(directory / "tables");
   return 0;
 } catch (const std::exception& error) {

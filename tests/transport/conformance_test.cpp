@@ -9,6 +9,7 @@
 #endif
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
+#include "splitnet/transport/shm.hpp"
 #include "splitnet/transport/tcp.hpp"
 #include "splitnet/transport/tls.hpp"
 #include "splitnet/transport/unix.hpp"
@@ -34,6 +35,22 @@ std::shared_ptr<Transport> unix() {
 /// Of this process: tests run side by side.
 std::string socket_name(const std::string& name) {
   return "unix://@splitnet_" + name + "_" + std::to_string(::getpid());
+}
+
+std::shared_ptr<Transport> shm() {
+  return make_shm_transport();
+}
+std::shared_ptr<Transport> shm_without_arena() {
+  ShmOptions options;
+  options.arena_bytes = 0;
+  options.listener_threads = 1;
+  return make_shm_transport(options);
+}
+std::shared_ptr<Transport> shm_in_a_small_arena() {
+  ShmOptions options;
+  options.arena_bytes = 1 << 20;
+  options.kept_bytes = 1 << 16;
+  return make_shm_transport(options);
 }
 
 std::shared_ptr<Transport> shaped() {
@@ -67,6 +84,18 @@ std::shared_ptr<Transport> tls() {
 INSTANTIATE_TEST_SUITE_P(Tls, TransportConformance,
                          ::testing::Values(TransportCase{tls, "tls://localhost:0", "tls://localhost:1"}));
 #endif
+// Processes that run the tests at the same time have other names.
+std::string shm_endpoint(const std::string& name) {
+  return "shm://test-" + std::to_string(::getpid()) + "-" + name;
+}
+INSTANTIATE_TEST_SUITE_P(Shm, TransportConformance,
+                         ::testing::Values(TransportCase{shm, shm_endpoint("a"), shm_endpoint("nobody")}));
+INSTANTIATE_TEST_SUITE_P(ShmWithoutArena, TransportConformance,
+                         ::testing::Values(TransportCase{shm_without_arena, shm_endpoint("a"),
+                                                         shm_endpoint("nobody")}));
+INSTANTIATE_TEST_SUITE_P(ShmInASmallArena, TransportConformance,
+                         ::testing::Values(TransportCase{shm_in_a_small_arena, shm_endpoint("a"),
+                                                         shm_endpoint("nobody")}));
 INSTANTIATE_TEST_SUITE_P(ShapedInproc, TransportConformance,
                          ::testing::Values(TransportCase{shaped, "shaped://@inproc://a", "shaped://@inproc://nobody",
                                                          false}));

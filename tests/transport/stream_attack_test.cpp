@@ -531,6 +531,13 @@ class PeerProcess {
 
   const std::string& address() const { return address_; }
   void signal(int number) const { EXPECT_EQ(::kill(child_, number), 0); }
+  /// Returns when it has: a signal alone leaves its threads some time.
+  void stop() const {
+    signal(SIGSTOP);
+    int status = 0;
+    EXPECT_EQ(::waitpid(child_, &status, WUNTRACED), child_);
+    EXPECT_TRUE(WIFSTOPPED(status));
+  }
 
  private:
   pid_t child_ = 0;
@@ -559,7 +566,7 @@ TEST_P(StreamCaller, DropsLateAnswersOfAPeerProcessThatWasStopped) {
   const PeerProcess peer(GetParam());
   const auto connection = TransportRegistry::with_defaults().connect(peer.address());
   (void)call_and_wait(*connection, request_with({Value(0)}));
-  peer.signal(SIGSTOP);
+  peer.stop();
   const auto late =
       testing::start_call(*connection, request_with({Value(1)}), std::chrono::steady_clock::now() + 100ms);
   EXPECT_EQ(late.error(), ErrorCode::deadline_exceeded);

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program splitnet-worker in a process of its own.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "splitnet/transport_registry.hpp"
+#include "torch_modules.hpp"
+#ifdef SPLITNET_WITH_TLS
+#include "transport/certificates.hpp"
+#endif
+
+namespace splitnet {
+namespace {
+
+using testing::script;
+namespace fs = std::filesystem;
+
+std::string read_all(int descriptor) {
+  std::string text;
+  std::array<char, 4096> some;
+  for (ssize_t got = 0; (got = ::read(descriptor, some.data(), some.size())) > 0;) {
+    text.append(some.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
+/// Ended by its end at the latest.
+class Program {
+ public:
+  explicit Program(std::vector<std::string> arguments, const std::string& token = {}) {
+    std::array<int, 2> out{};
+    std::array<int, 2> errors{};
+    if (::pipe2(out.data(), O_CLOEXEC) != 0 || ::pipe2(errors.data(), O_CLOEXEC) != 0) std::abort();
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, errors[1], STDERR_FILENO);
+    arguments.insert(arguments.begin(), SPLITNET_WORKER);
+    std::vector<char*> words;
+    for (auto& argument : arguments) words.push_back(argument.data());
+    words.push_back(nullptr);
+    std::string variable = "SPLITNET_TOKEN=" + token;
+    std::vector<char*> environment;
+    for (char** one = environ; *one != nullptr; ++one) environment.push_back(*one);
+    if (!token.empty()) environment.push_back(variable.data());
+    environment.push_back(nullptr);
+    if (::posix_spawn(&id_, words.front(), &actions, nullptr, words.data(), environment.data()) != 0) std::abort();
+    posix_spawn_file_actions_destroy(&actions);
+    ::close(out[1]);
+    ::close(errors[1]);
+    out_ = ::fdopen(out[0], "r");
+    errors_ = errors[0];
+  }
+  ~Program() {
+    if (!status_) (void)end(SIGKILL);
+    std::fclose(out_);
+    ::close(errors_);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  /// Of "listening on ENDPOINT"; empty: it has ended.
+  std::string endpoint() {
+    std::array<char, 1000> line{};
+    if (std::fgets(line.data(), line.size(), out_) == nullptr) return {};
+    std::string text(line.data());
+    const std::string words = "listening on ";
+    EXPECT_TRUE(text.starts_with(words)) << text;
+    return text.substr(words.size(), text.size() - words.size() - 1);
+  }
+  /// Its exit status; minus the signal that ended it.
+  int wait() {
+    int status = 0;
+    ::waitpid(id_, &status, 0);
+    status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return *status_;
+  }
+  int end(int signal) {
+    ::kill(id_, signal);
+    return wait();
+  }
+  /// Everything that it has said, once it has ended.
+  std::string said() const { return read_all(errors_); }
+
+ private:
+  pid_t id_ = 0;
+  std::FILE* out_ = nullptr;
+  int errors_ = -1;
+  std::optional<int> status_;
+};
+
+class WorkerProgram : public ::testing::Test {
+ protected:
+  WorkerProgram() {
+    std::string pattern = (fs::temp_directory_path() / "splitnet_worker_XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) std::abort();
+    folder_ = pattern;
+    script("def forward(self, x):\n  return torch.relu(x) + 1.0\n").save(model());
+  }
+  ~WorkerProgram() override { fs::remove_all(folder_); }
+
+  [[nodiscard]] std::string model() const { return (folder_ / "net.pt").string(); }
+  std::string file_with(const std::string& name, const std::string& text, fs::perms permissions) const {
+    const auto path = folder_ / name;
+    std::ofstream(path) << text << '\n';
+    fs::permissions(path, permissions);
+    return path.string();
+  }
+
+ private:
+  fs::path folder_;
+};
+
+/// Nothing: the worker answers; else why it does not.
+std::optional<ErrorCode> outcome_of(const std::string& endpoint, const std::string& token = {},
+                                    const TlsOptions& tls = {}) {
+  ConnectOptions options;
+  options.token = token;
+  Message probe;
+  probe.request.operation = Operation::probe;
+  probe.values.emplace_back(std::int64_t{1000});
+  try {
+    const auto connection = TransportRegistry::with_defaults(tls).connect(endpoint, options);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    EXPECT_EQ(call_and_wait(*connection, probe, deadline).values.at(0).tensor().packed_bytes(), 1000U);
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error.code();
+  }
+}
+
+constexpr const char* token = "the-token-of-this-test";
+constexpr auto for_me = fs::perms::owner_read | fs::perms::owner_write;
+
+TEST_F(WorkerProgram, ServesUntilItIsTold) {
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Program worker(
+        {model(), "--listen", "tcp://127.0.0.1:0", "--listen", "shm://worker-program-" + std::to_string(::getpid())});
+    EXPECT_EQ(outcome_of(worker.endpoint()), std::nullopt);
+    EXPECT_EQ(outcome_of(worker.endpoint()), std::nullopt);
+    EXPECT_EQ(worker.end(signal), 0);
+    const auto said = worker.said();
+    EXPECT_NE(said.find("serving net from"), std::string::npos) << said;
+    EXPECT_NE(said.find("done: 2 answered, 0 failed"), std::string::npos) << said;
+  }
+}
+
+TEST_F(WorkerProgram, AsksForTheTokenOfAFileOrOfTheEnvironment) {
+  const auto file = file_with("token", token, for_me);
+  Program by_file({model(), "--listen", "tcp://127.0.0.1:0", "--token-file", file});
+  Program by_variable({model(), "--listen", "tcp://127.0.0.1:0"}, token);
+  for (Program* worker : {&by_file, &by_variable}) {
+    const auto endpoint = worker->endpoint();
+    EXPECT_EQ(outcome_of(endpoint), ErrorCode::unauthenticated);
+    EXPECT_EQ(outcome_of(endpoint, token), std::nullopt);
+    EXPECT_EQ(worker->end(SIGTERM), 0);
+  }
+}
+
+TEST_F(WorkerProgram, RefusesATokenThatOthersCanRead) {
+  Program worker({model(), "--listen", "tcp://127.0.0.1:0", "--token-file",
+                  file_with("token", token, for_me | fs::perms::others_read)});
+  EXPECT_EQ(worker.endpoint(), "");
+  EXPECT_NE(worker.wait(), 0);
+  EXPECT_NE(worker.said().find("token"), std::string::npos);
+}
+
+TEST_F(WorkerProgram, ListensBeyondThisMachineOnlyWithProtection) {
+  Program open({model(), "--listen", "tcp://0.0.0.0:0"});
+  EXPECT_EQ(open.endpoint(), "");
+  EXPECT_EQ(open.wait(), 2);
+  EXPECT_NE(open.said().find("0.0.0.0"), std::string::npos);
+  Program with_token({model(), "--listen", "tcp://0.0.0.0:0"}, token);
+  EXPECT_NE(with_token.endpoint(), "");
+  Program allowed({model(), "--listen", "tcp://0.0.0.0:0", "--allow-remote"});
+  EXPECT_NE(allowed.endpoint(), "");
+}
+
+#ifdef SPLITNET_WITH_TLS
+TEST_F(WorkerProgram, EncryptsWithItsCertificate) {
+  const testing::Certificates certificates;
+  certificates.issue("server");
+  certificates.issue("client");
+  Program worker({model(), "--listen", "tls://127.0.0.1:0", "--certificate", certificates.certificate("server"),
+                  "--key", certificates.key("server"), "--client-ca", certificates.certificate("ca")});
+  const auto endpoint = worker.endpoint();
+  TlsOptions tls;
+  EXPECT_EQ(outcome_of(endpoint, "", tls), ErrorCode::unauthenticated) << "not an authority of this system";
+  tls.ca_file = certificates.certificate("ca");
+  EXPECT_EQ(outcome_of(endpoint, "", tls), ErrorCode::unauthenticated) << "a client without a certificate";
+  tls.certificate_file = certificates.certificate("client");
+  tls.private_key_file = certificates.key("client");
+  EXPECT_EQ(outcome_of(endpoint, "", tls), std::nullopt);
+  EXPECT_EQ(worker.end(SIGTERM), 0);
+}
+#endif
+
+TEST_F(WorkerProgram, SaysWhatIsWrong) {
+  const std::vector<std::pair<std::vector<std::string>, int>> cases = {
+      {{model(), "--no-such-option"}, 2},
+      {{}, 2},
+      {{model(), "--input", "1xthree"}, 2},
+      {{model() + ".missing"}, 1},
+      {{model(), "--listen", "carrier-pigeon://roof"}, 2},
+      {{model(), "--listen", "tls://127.0.0.1:0"}, 2},
+  };
+  for (const auto& [arguments, status] : cases) {
+    Program worker(arguments);
+    EXPECT_EQ(worker.endpoint(), "");
+    EXPECT_EQ(worker.wait(), status) << (arguments.empty() ? "no arguments" : arguments.back());
+    EXPECT_NE(worker.said(), "");
+  }
+}
+
+}  // namespace
+}  // namespace splitnet
