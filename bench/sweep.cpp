@@ -24,28 +24,15 @@
 
 #include "headline.hpp"
 #include "repeated_model.hpp"
+#include "sweep_networks.hpp"
 #include "sweep_worker.hpp"
 
 namespace {
 
 using namespace splitnet;
+using Network = bench::SweepNetwork;
 
 // ---- What is swept.
-
-struct Network {
-  const char* name;
-  const char* file;    ///< In build/zoo, with its inputs beside it.
-  const char* pixels;  ///< The codec of its pictures; empty: its input is no picture.
-};
-constexpr const char* imagenet = "u8:mean=0.485,0.456,0.406;std=0.229,0.224,0.225";
-constexpr Network networks[] = {
-    {"mobilenet_v2", "mobilenet_v2_imagenet", imagenet},
-    {"efficientnet_lite0", "efficientnet_lite0_imagenet", imagenet},
-    {"emotion", "emotion", "u8:mean=0;std=1"},
-    {"yolov3_tiny", "yolov3_tiny", "u8:mean=0;std=1"},
-    {"minilm", "minilm", ""},
-    {"resnet50", "resnet50", imagenet},
-};
 
 struct Ratio {
   const char* name;
@@ -81,17 +68,6 @@ std::size_t cuts_per_network = 3;
 
 // ---- The models.
 
-std::vector<Value> load_inputs(const Network& network) {
-  const auto holder = torch::jit::load("build/zoo/" + std::string(network.file) + ".full.inputs.pt");
-  std::vector<Value> values;
-  for (std::int64_t i = 0; i < holder.attr("n").toInt(); ++i) values.push_back(holder.attr("v" + std::to_string(i)));
-  return values;
-}
-
-std::shared_ptr<const Model> load_model(const Network& network) {
-  return Partitioner::load("build/zoo/" + std::string(network.file) + ".script.pt", load_inputs(network));
-}
-
 std::shared_ptr<const Model> repeated(std::shared_ptr<const Model> model, std::size_t passes) {
   if (passes == 1) return model;
   return std::make_shared<bench::RepeatedModel>(std::move(model), passes);
@@ -114,9 +90,9 @@ int serve(const std::string& address) {
     options.stage.threads = threads;
     options.cache.max_stages = 4096;
     workers.push_back(Worker::create(std::move(options)));
-    for (const Network& network : networks) {
+    for (const Network& network : bench::sweep_networks) {
       auto& model = models[network.name];
-      if (!model) model = load_model(network);
+      if (!model) model = bench::load_model(network);
       for (const std::size_t passes : {1, 2}) {
         workers.back()->add_model(served_name(network, passes), repeated(model, passes));
       }
@@ -185,7 +161,7 @@ class Bench {
     if (!worker_.why_not_shaped().empty()) {
       std::printf("no links shaped by the kernel (tbf): %s\n", worker_.why_not_shaped().c_str());
     }
-    for (const Network& network : networks) {
+    for (const Network& network : bench::sweep_networks) {
       print_part(network.name, [&](const Cell& cell) { return cell.network == network.name; });
     }
     for (const Ratio& ratio : ratios) {
@@ -289,7 +265,7 @@ class Bench {
 
   std::shared_ptr<const Model> model_of(const Network& network) {
     auto& model = models_[network.name];
-    if (!model) model = load_model(network);
+    if (!model) model = bench::load_model(network);
     return model;
   }
 
@@ -313,25 +289,12 @@ class Bench {
     return profile;
   }
 
-  /// f16, pixels as bytes, and what codec_sweep calibrated: for each cut the codec with the fewest bytes of those that
-  /// change few enough answers.
+  /// Pixels as bytes, f16, and what codec_sweep calibrated.
   std::vector<CodecProfile> codecs_for(const Network& network) {
-    std::vector<CodecProfile> codecs{{}, {.name = "f16", .ratio = 0.5}};
-    if (*network.pixels != 0) codecs.push_back({.name = network.pixels, .ratio = 0.25, .only_inputs = true});
-    const auto path = "build/bench/codec_sweep/" + std::string(network.name) + ".json";
-    if (!std::filesystem::exists(path)) return codecs;
-    const Calibration calibration = load_calibration(path);
-    calibration.check_fits(model_of(network)->layers());
-    std::map<LayerSet, CodecProfile> best;
-    for (const CodecProfile& codec : calibration.profiles(max_accuracy_loss)) {
-      if (!codec.head || codec.refinement || codec.name == "f16") continue;
-      const auto [found, is_new] = best.emplace(*codec.head, codec);
-      if (!is_new && codec.ratio < found->second.ratio) found->second = codec;
-    }
-    for (const auto& [head, codec] : best) {
-      const bool is_pixels = codec.only_inputs && codec.name.rfind("u8:", 0) == 0;
-      if (!is_pixels) codecs.push_back(codec);
-    }
+    auto codecs = bench::lossless_codecs(network);
+    codecs.push_back({.name = "f16", .ratio = 0.5});
+    const auto calibrated = bench::calibrated_codecs(network, model_of(network)->layers(), max_accuracy_loss);
+    codecs.insert(codecs.end(), calibrated.begin(), calibrated.end());
     return codecs;
   }
 
@@ -366,7 +329,7 @@ int main(int argc, char** argv) try {
   }
   const bench::WorkerProcess worker;
   Bench sweeps(worker);
-  for (const Network& network : networks) {
+  for (const Network& network : bench::sweep_networks) {
     for (const Ratio& ratio : ratios) {
       benchmark::RegisterBenchmark(("sweep/" + std::string(network.name) + "/" + ratio.name).c_str(),
                                    [&](benchmark::State& state) {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The networks of the sweeps, and the codecs that bench_codec_sweep calibrated for them.
+#pragma once
+
+#include <splitnet/splitnet.hpp>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace splitnet::bench {
+
+struct SweepNetwork {
+  const char* name;
+  const char* file;    ///< In build/zoo, with its inputs beside it.
+  const char* pixels;  ///< The codec of its pictures; empty: its input is no picture.
+};
+inline constexpr const char* imagenet_pixels = "u8:mean=0.485,0.456,0.406;std=0.229,0.224,0.225";
+inline constexpr SweepNetwork sweep_networks[] = {
+    {"mobilenet_v2", "mobilenet_v2_imagenet", imagenet_pixels},
+    {"efficientnet_lite0", "efficientnet_lite0_imagenet", imagenet_pixels},
+    {"emotion", "emotion", "u8:mean=0;std=1"},
+    {"yolov3_tiny", "yolov3_tiny", "u8:mean=0;std=1"},
+    {"minilm", "minilm", ""},
+    {"resnet50", "resnet50", imagenet_pixels},
+};
+
+/// With its full-size inputs.
+inline std::shared_ptr<const Model> load_model(const SweepNetwork& network) {
+  const std::string file = "build/zoo/" + std::string(network.file);
+  const auto holder = torch::jit::load(file + ".full.inputs.pt");
+  std::vector<Value> inputs;
+  for (std::int64_t i = 0; i < holder.attr("n").toInt(); ++i) inputs.push_back(holder.attr("v" + std::to_string(i)));
+  return Partitioner::load(file + ".script.pt", inputs);
+}
+
+/// Raw, and pixels as bytes: answers stay as they are.
+inline std::vector<CodecProfile> lossless_codecs(const SweepNetwork& network) {
+  std::vector<CodecProfile> codecs{{}};
+  if (*network.pixels != 0) codecs.push_back({.name = network.pixels, .ratio = 0.25, .only_inputs = true});
+  return codecs;
+}
+
+/// What bench_codec_sweep calibrated for the network: for each cut the codec with the fewest bytes of those that change
+/// few enough answers. Nothing where it has not run.
+inline std::vector<CodecProfile> calibrated_codecs(const SweepNetwork& network, const LayerGraph& graph,
+                                                   double max_accuracy_loss) {
+  const auto path = "build/bench/codec_sweep/" + std::string(network.name) + ".json";
+  if (!std::filesystem::exists(path)) return {};
+  const Calibration calibration = load_calibration(path);
+  calibration.check_fits(graph);
+  std::map<LayerSet, CodecProfile> best;
+  for (const CodecProfile& codec : calibration.profiles(max_accuracy_loss)) {
+    if (!codec.head || codec.refinement || codec.name == "f16") continue;
+    const auto [found, is_new] = best.emplace(*codec.head, codec);
+    if (!is_new && codec.ratio < found->second.ratio) found->second = codec;
+  }
+  std::vector<CodecProfile> codecs;
+  for (const auto& [head, codec] : best) {
+    const bool is_pixels = codec.only_inputs && codec.name.rfind("u8:", 0) == 0;
+    if (!is_pixels) codecs.push_back(codec);
+  }
+  return codecs;
+}
+
+}  // namespace splitnet::bench
