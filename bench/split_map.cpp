@@ -80,9 +80,11 @@ PlanningProblem profiled(const Network& network, const std::shared_ptr<const Mod
   planning.codecs.clear();
   for (const Rule& rule : rules) {
     for (CodecProfile& codec : codecs_of(network, model->layers(), rule)) {
-      if (std::find(planning.codecs.begin(), planning.codecs.end(), codec) == planning.codecs.end()) {
-        planning.codecs.push_back(std::move(codec));
-      }
+      const auto is_same = [&](const CodecProfile& other) {
+        return other.name == codec.name && other.head == codec.head;
+      };
+      if (std::any_of(planning.codecs.begin(), planning.codecs.end(), is_same)) continue;
+      planning.codecs.push_back(std::move(codec));
     }
   }
   return profile_two_tiers(*model, *connection, planning);
