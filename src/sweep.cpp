@@ -155,17 +155,15 @@ class LinkMeasurement {
     result_.worker_load_factor = problem.tiers[1].load_factor;
   }
 
-  /// Predicts every row anew, and chooses among those that were measured.
+  /// Predicts every row anew, and chooses as the planner does among those that were measured.
   void predict(const PlanningProblem& problem) {
+    std::optional<std::size_t> chosen;
     for (const Candidate& candidate : plan_of(problem).candidates) {
       const SweepRow predicted = row_of(problem.graph, candidate);
-      if (const auto row = find(predicted)) result_.rows[*row].predicted = predicted.predicted;
-    }
-    std::optional<std::size_t> chosen;
-    for (std::size_t i = 0; i < result_.rows.size(); ++i) {
-      const SweepRow& row = result_.rows[i];
-      if (!row.not_measured.empty()) continue;
-      if (!chosen || row.predicted.total_s < result_.rows[*chosen].predicted.total_s) chosen = i;
+      const auto row = find(predicted);
+      if (!row) continue;
+      result_.rows[*row].predicted = predicted.predicted;
+      if (!chosen && result_.rows[*row].not_measured.empty()) chosen = row;
     }
     if (!chosen)
       throw Error(ErrorCode::invalid_argument, "sweep: every plan is predicted to take longer than max_plan_s");

@@ -60,7 +60,7 @@ struct LinkSweep {
   double device_load_factor = 1;  ///< λ during the first half; predictions have it in them.
   double worker_load_factor = 1;
   std::vector<SweepRow> rows;  ///< By codec and head_layers.
-  std::size_t chosen = 0;      ///< The measured row with the lowest prediction.
+  std::size_t chosen = 0;      ///< The measured row with the lowest prediction; of equal ones the planner's.
   std::size_t best = 0;        ///< The fastest row by the first half.
   double regret = 0;           ///< Time of the chosen row over that of the best one, less 1, both by the second half.
   /// The best row is a split, and by both halves faster than device only and worker only with whatever codec.
