@@ -180,7 +180,9 @@ class Trainer {
     }
     per_unit_ = Vector(channels());
     for (Eigen::Index c = 0; c < channels(); ++c) {
-      per_unit_[c] = static_cast<float>(input_range / std::max(range[c], 1e-30 * input_range));
+      // A channel that never moves would have a unit without end.
+      const double moves = range[c] > 1e-8 * range.maxCoeff() ? range[c] : std::max(range.maxCoeff(), 1e-30);
+      per_unit_[c] = static_cast<float>(input_range / moves);
     }
   }
 
@@ -366,9 +368,10 @@ class Trainer {
     for (Eigen::Index k = 0; k < channels(); ++k) {
       scale[k] = std::min(smallest_step / step_.col(k).minCoeff(), largest_coefficient / std::max(largest_[k], 1e-300));
     }
+    const Vector in = per_unit_ * input_scale;
+    bound_synthesis(in, scale);
     for (std::size_t b = 0; b < analysis_.size(); ++b) {
       ComponentBand band;
-      const Vector in = per_unit_ * input_scale;
       std::tie(band.analysis, band.analysis_shift) =
           fixed_point(Matrix(scale.asDiagonal() * analysis_[b] * in.cwiseInverse().asDiagonal()));
       std::tie(band.synthesis, band.synthesis_shift) =
@@ -388,6 +391,20 @@ class Trainer {
       }
     }
     tables_.rate_weight = static_cast<std::uint8_t>(std::clamp(std::round(options_.rate_weight * 256), 0.0, 255.0));
+  }
+
+  /// Where an output hardly feels its boundary, steps are larger than the numbers, and a unit of a component would be
+  /// more than sums of 32 bits hold: each component gets its even share of a row then.
+  void bound_synthesis(const Vector& in, Vector& scale) const {
+    Vector largest = Vector::Zero(channels());  // What a component adds to a channel.
+    double sum = 0;
+    for (const Matrix& synthesis : synthesis_) {
+      const Matrix parts = (in.asDiagonal() * synthesis).cwiseAbs();
+      largest = largest.cwiseMax(parts.colwise().maxCoeff().transpose());
+      sum = std::max(sum, (parts * scale.cwiseInverse()).maxCoeff());
+    }
+    const double most = row_sum / 4;
+    if (sum > most) scale = scale.cwiseMax(largest * static_cast<double>(channels()) / most);
   }
 
   void count_symbols() {

@@ -206,6 +206,28 @@ TEST(TransformCodec, SpendsBytesWhereTheOutputIsSensitive) {
   EXPECT_LT(4 * first, others);
 }
 
+/// With one channel that never moves, and an output that feels next to nothing.
+TEST(TransformCodec, LearnsFromBoundariesThatHardlyMatter) {
+  for (const float feels : {1.0F, 1e-3F, 1e-6F, 1e-12F}) {
+    std::vector<TransformExample> examples;
+    for (unsigned i = 0; i < 12; ++i) {
+      auto items = elements_of(smooth_maps(1, 8, 12, 10, 100 + i));
+      std::fill_n(items.begin() + 3 * 120, 120, 0.0F);
+      TransformExample example{tensor_of(items, {1, 8, 12, 10}), {}};
+      example.gradients.push_back(tensor_of(random_floats(960, feels, i), {1, 8, 12, 10}));
+      examples.push_back(std::move(example));
+    }
+    const auto tables = train_transform(examples);
+    ASSERT_TRUE(tables) << feels;
+    const auto codec = make_transform_codec({*tables}, 0);
+    const Tensor& tensor = examples.front().value;
+    EXPECT_LT(error_of_codec(*codec, tensor), 1.1) << feels;
+    EXPECT_LT(coded_bytes(*codec, tensor).size(), tensor.packed_bytes() / 4) << feels;
+    const auto finest = make_transform_codec({*tables}, -40);
+    EXPECT_LE(error_of_codec(*finest, tensor), error_of_codec(*codec, tensor)) << feels;
+  }
+}
+
 TEST(TransformTables, ComeBackFromBytes) {
   const auto tables = tables_for(8, 12, 10);
   const std::string bytes = to_bytes({tables, tables});
