@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "headline.hpp"
+#include "run_benchmarks.hpp"
 #include "transform_codec.hpp"
 #include "transform_training.hpp"
 
@@ -129,11 +130,8 @@ int main(int argc, char** argv) {
   const auto registry = CodecRegistry::with_defaults();
   for (const std::string& name : codecs) add(name, registry.make(name));
   add("transform", transform());
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   Reporter reporter;
-  benchmark::RunSpecifiedBenchmarks(&reporter);
-  benchmark::Shutdown();
+  if (!bench::run_benchmarks(argc, argv, &reporter)) return 1;
   char speeds[100];
   std::snprintf(speeds, sizeof speeds, "int8_GBps=%.2f lossless_MBps=%.0f transform_MBps=%.0f",
                 reporter.speed_of("int8") * 1e-9, reporter.speed_of("int8:lossless=zstd") * 1e-6,

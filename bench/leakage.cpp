@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "flops_share.hpp"
+#include "run_benchmarks.hpp"
 
 namespace {
 
@@ -146,10 +147,7 @@ int main(int argc, char** argv) try {
         ->Iterations(1)
         ->Unit(benchmark::kSecond);
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
+  if (!bench::run_benchmarks(argc, argv)) return 1;
   std::printf("%s\n", headline.c_str());
   return 0;
 } catch (const std::exception& error) {

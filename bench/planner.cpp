@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "planning_samples.hpp"
+#include "run_benchmarks.hpp"
 #include "splitnet/planner.hpp"
 
 namespace {
@@ -76,11 +77,8 @@ int main(int argc, char** argv) {
         benchmark::RegisterBenchmark("tiers16x96", tiers16x96)}) {
     bench->Unit(benchmark::kMicrosecond)->Repetitions(9)->ReportAggregatesOnly();
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   Headline headline;
-  benchmark::RunSpecifiedBenchmarks(&headline);
-  benchmark::Shutdown();
+  if (!splitnet::bench::run_benchmarks(argc, argv, &headline)) return 1;
   headline.print();
   return 0;
 }

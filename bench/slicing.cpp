@@ -16,12 +16,18 @@
 #include <string>
 #include <vector>
 
+#include "quantiles.hpp"
+#include "run_benchmarks.hpp"
+#include "zoo/zoo_values.hpp"
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using splitnet::Cut;
 using splitnet::LayerSet;
 using splitnet::Value;
+using splitnet::bench::median;
+using splitnet::testing::load_zoo_values;
 
 constexpr const char* zoo = "build/zoo/";
 constexpr double short_model_s = 5e-3;  ///< Below it the added time counts, above it the ratio.
@@ -39,24 +45,11 @@ struct Row {
   std::vector<double> added_s;  ///< One for each cut: median over pairs.
 };
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
 template <class F>
 double time_s(F&& f) {
   const auto start = Clock::now();
   f();
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::vector<c10::IValue> load_values(const std::string& file) {
-  const auto holder = torch::jit::load(zoo + file);
-  std::vector<c10::IValue> values;
-  for (std::int64_t i = 0; i < holder.attr("n").toInt(); ++i) values.push_back(holder.attr("v" + std::to_string(i)));
-  return values;
 }
 
 std::vector<Value> to_values(const std::vector<c10::IValue>& inputs) {
@@ -98,12 +91,13 @@ Row measure(const nlohmann::json& item) {
   Row row;
   row.model = item["name"].get<std::string>() + "." + item["form"].get<std::string>();
   const std::string inputs_file = item["inputs"]["full"];
-  const auto inputs = load_values(inputs_file);  // the uncut model may write into them: answers take fresh ones
+  const auto inputs =
+      load_zoo_values(std::string(zoo) + inputs_file);  // the uncut model may write into them: answers take fresh ones
   auto module = torch::jit::load(zoo + item["file"].get<std::string>());
   module.eval();
   auto uncut = torch::jit::freeze(module);
   const auto model = splitnet::Partitioner::from_module(module, to_values(inputs));
-  const auto expected = splitnet::to_value(uncut.forward(load_values(inputs_file)));
+  const auto expected = splitnet::to_value(uncut.forward(load_zoo_values(std::string(zoo) + inputs_file)));
   row.layers = model->layers().layers.size();
   std::vector<double> uncut_times;
   for (std::size_t i = 1; i <= cuts_per_model; ++i) {
@@ -115,7 +109,8 @@ Row measure(const nlohmann::json& item) {
       continue;
     }
     const auto stages = model->split({Cut::of(cut)});
-    row.identical += bit_identical(splitnet::run_stages(*model, stages, to_values(load_values(inputs_file))), expected);
+    row.identical += bit_identical(
+        splitnet::run_stages(*model, stages, to_values(load_zoo_values(std::string(zoo) + inputs_file))), expected);
     std::vector<double> ratios;
     std::vector<double> added;
     for (const auto& pair : run_pairs(uncut, *model, stages, inputs)) {
@@ -235,10 +230,7 @@ int main(int argc, char** argv) {
         ->Iterations(1)
         ->Unit(benchmark::kMillisecond);
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
+  if (!splitnet::bench::run_benchmarks(argc, argv)) return 1;
   print(rows);
   return 0;
 }

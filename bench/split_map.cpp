@@ -10,14 +10,18 @@
 #include <splitnet/splitnet.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
-#include <filesystem>
+#include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "headline.hpp"
+#include "quantiles.hpp"
+#include "run_benchmarks.hpp"
 #include "sweep_networks.hpp"
 
 namespace {
@@ -27,47 +31,51 @@ using Network = bench::SweepNetwork;
 
 constexpr double slowdowns[] = {1, 2, 4, 8, 16, 32};  // Of the device, against the worker.
 constexpr double rtts_s[] = {1e-3, 5e-3, 20e-3, 50e-3, 100e-3};
-constexpr double slowest_bit_per_s = 1e6;
+constexpr int bandwidths_Mbit_per_s[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048};
 constexpr double smallest_gain = 1.02;  // Less is no win: predictions are not that exact.
-constexpr std::size_t bandwidths = 12;  // Each twice as high as the one before.
 
 /// What may be done to a boundary.
 struct Rule {
   const char* name;
   bool has_f16;
-  double max_accuracy_loss;  ///< Of calibrated codecs; below 0: none.
+  std::optional<double> max_accuracy_loss;  ///< Of calibrated codecs; absent: none.
 };
 constexpr Rule rules[] = {
-    {"raw", false, -1},  {"f16", true, -1},   {"0.5 %", true, 0.005},
+    {"raw", false, {}},  {"f16", true, {}},   {"0.5 %", true, 0.005},
     {"1 %", true, 0.01}, {"2 %", true, 0.02}, {"5 %", true, 0.05},
 };
 constexpr std::size_t rule_count = std::size(rules);
 
 /// One network, link, slowdown and rule.
 struct Cell {
-  std::string network;
-  double slowdown;
-  double bit_per_s;
-  std::size_t rule;
-  double unsplit_s;  ///< The best of device only and worker only.
-  double split_s;
+  std::string network = {};
+  double slowdown = 1;
+  int bandwidth_Mbit_per_s = 0;
+  std::size_t rule = 0;
+  double unsplit_s = 0;  ///< The best of device only and worker only.
+  double split_s = std::numeric_limits<double>::infinity();
   [[nodiscard]] bool split_wins() const { return split_s * smallest_gain < unsplit_s; }
 };
 
 std::vector<Cell> cells;
 
-std::vector<CodecProfile> codecs_of(const Network& network, const LayerGraph& graph, const Rule& rule) {
-  auto codecs = bench::lossless_codecs(network);
-  if (rule.has_f16) codecs.push_back({.name = "f16", .ratio = 0.5});
-  if (rule.max_accuracy_loss >= 0) {
-    const auto calibrated = bench::calibrated_codecs(network, graph, rule.max_accuracy_loss);
-    codecs.insert(codecs.end(), calibrated.begin(), calibrated.end());
+/// By rule.
+using Codecs = std::array<std::vector<CodecProfile>, rule_count>;
+
+Codecs codecs_of(const Network& network, const LayerGraph& graph) {
+  const auto calibration = bench::find_calibration(network, graph);
+  Codecs codecs;
+  for (std::size_t i = 0; i < rule_count; ++i) {
+    const Rule& rule = rules[i];
+    const auto allowed = rule.max_accuracy_loss ? calibration : std::nullopt;
+    codecs[i] = rule.has_f16 ? bench::lossy_codecs(network, allowed, rule.max_accuracy_loss.value_or(0))
+                             : bench::lossless_codecs(network);
   }
   return codecs;
 }
 
 /// Both machines are this one; the link is to be filled in.
-PlanningProblem profiled(const Network& network, const std::shared_ptr<const Model>& model) {
+PlanningProblem profiled(const Network& network, const std::shared_ptr<const Model>& model, const Codecs& codecs) {
   const auto registry = TransportRegistry::with_defaults();
   WorkerOptions options;
   options.stage.threads = 1;
@@ -78,36 +86,41 @@ PlanningProblem profiled(const Network& network, const std::shared_ptr<const Mod
   planning.link = LinkProfile{0, 0, 0, 1, 1};
   planning.device_options.stage.threads = 1;
   planning.codecs.clear();
-  for (const Rule& rule : rules) {
-    for (CodecProfile& codec : codecs_of(network, model->layers(), rule)) {
-      const auto is_same = [&](const CodecProfile& other) {
-        return other.name == codec.name && other.head == codec.head;
-      };
-      if (std::any_of(planning.codecs.begin(), planning.codecs.end(), is_same)) continue;
-      planning.codecs.push_back(std::move(codec));
+  for (const auto& some : codecs) {
+    for (const CodecProfile& codec : some) {
+      auto& all = planning.codecs;
+      if (std::find(all.begin(), all.end(), codec) == all.end()) all.push_back(codec);
     }
   }
   return profile_two_tiers(*model, *connection, planning);
 }
 
+Cell cell_of(const PlanningProblem& problem, const IsLegal& is_legal) {
+  const Plan found = SequentialPlanner(problem, is_legal).plan(Objective::latency);
+  Cell cell;
+  cell.unsplit_s = found.device_only->cost.latency_s;
+  for (const Candidate& candidate : found.candidates) {
+    const auto& heads = candidate.assignment.heads;
+    if (heads.empty()) continue;
+    double& best = heads[0].empty() ? cell.unsplit_s : cell.split_s;
+    best = std::min(best, candidate.cost.latency_s);
+  }
+  return cell;
+}
+
 void plan(const Network& network, PlanningProblem problem, std::size_t rule, const IsLegal& is_legal) {
   const DeviceProfile profile = problem.tiers[0].profile;
-  problem.codecs = codecs_of(network, problem.graph, rules[rule]);
   for (const double slowdown : slowdowns) {
     problem.tiers[0].profile = profile.scaled(slowdown);
-    for (std::size_t i = 0; i < bandwidths; ++i) {
-      const double bit_per_s = slowest_bit_per_s * static_cast<double>(1U << i);
+    for (const int bandwidth : bandwidths_Mbit_per_s) {
+      const double bytes_per_s = bandwidth * 1e6 / 8;
       for (const double rtt_s : rtts_s) {
-        problem.links[0][0] = LinkProfile{rtt_s, 0, 0, bit_per_s / 8, bit_per_s / 8};
-        const Plan found = SequentialPlanner(problem, is_legal).plan(Objective::latency);
-        Cell cell{network.name, slowdown, bit_per_s, rule, found.device_only->cost.latency_s, 1e99};
-        for (const Candidate& candidate : found.candidates) {
-          const auto& assignment = candidate.assignment;
-          if (assignment.heads.empty()) continue;
-          double& best = assignment.heads[0].empty() ? cell.unsplit_s : cell.split_s;
-          best = std::min(best, candidate.cost.latency_s);
-        }
-        cells.push_back(cell);
+        problem.links[0][0] = LinkProfile{rtt_s, 0, 0, bytes_per_s, bytes_per_s};
+        Cell& cell = cells.emplace_back(cell_of(problem, is_legal));
+        cell.network = network.name;
+        cell.slowdown = slowdown;
+        cell.bandwidth_Mbit_per_s = bandwidth;
+        cell.rule = rule;
       }
     }
   }
@@ -117,14 +130,18 @@ void map_of(benchmark::State& state, const Network& network) {
   for (auto _ : state) {
     try {
       const auto model = bench::load_model(network);
-      const PlanningProblem problem = profiled(network, model);
+      const Codecs codecs = codecs_of(network, model->layers());
+      PlanningProblem problem = profiled(network, model, codecs);
       std::map<std::vector<LayerSet>, bool> known;
       const auto is_legal = [&](const std::vector<LayerSet>& cuts) {
         const auto [found, is_new] = known.try_emplace(cuts);
         if (is_new) found->second = !model->refusal(cuts);
         return found->second;
       };
-      for (std::size_t rule = 0; rule < rule_count; ++rule) plan(network, problem, rule, is_legal);
+      for (std::size_t rule = 0; rule < rule_count; ++rule) {
+        problem.codecs = codecs[rule];
+        plan(network, problem, rule, is_legal);
+      }
     } catch (const Error& error) {
       state.SkipWithError(error.what());
     }
@@ -143,9 +160,9 @@ void print_part(const std::string& name, Which&& which) {
       if (cell.split_wins()) gains.push_back(cell.unsplit_s / cell.split_s);
     }
     if (all == 0) continue;
-    std::sort(gains.begin(), gains.end());
-    std::printf(" | %5.1f %% (%.2f, %.2f)", 100 * static_cast<double>(gains.size()) / static_cast<double>(all),
-                gains.empty() ? 1 : gains[gains.size() / 2], gains.empty() ? 1 : gains.back());
+    const double share = static_cast<double>(gains.size()) / static_cast<double>(all);
+    if (gains.empty()) gains = {1};
+    std::printf(" | %5.1f %% (%.2f, %.2f)", 100 * share, bench::median(gains), bench::quantile(gains, 1));
   }
   std::printf("\n");
 }
@@ -162,16 +179,15 @@ void print() {
     print_part("device / " + std::to_string(static_cast<int>(slowdown)),
                [&](const Cell& cell) { return cell.slowdown == slowdown; });
   }
-  for (std::size_t i = 0; i < bandwidths; ++i) {
-    const double bit_per_s = slowest_bit_per_s * static_cast<double>(1U << i);
-    print_part(std::to_string(1U << i) + " Mbit/s", [&](const Cell& cell) { return cell.bit_per_s == bit_per_s; });
+  for (const int bandwidth : bandwidths_Mbit_per_s) {
+    print_part(std::to_string(bandwidth) + " Mbit/s",
+               [&](const Cell& cell) { return cell.bandwidth_Mbit_per_s == bandwidth; });
   }
   print_part("all", [](const Cell&) { return true; });
   std::string figures;
   for (std::size_t rule = 0; rule < rule_count; ++rule) {
-    const auto of_rule = [&](const Cell& cell) { return cell.rule == rule; };
-    const auto wins =
-        std::count_if(cells.begin(), cells.end(), [&](const Cell& cell) { return of_rule(cell) && cell.split_wins(); });
+    const auto wins = std::count_if(cells.begin(), cells.end(),
+                                    [&](const Cell& cell) { return cell.rule == rule && cell.split_wins(); });
     std::string name = rules[rule].name;
     name = name.substr(0, name.find(' '));
     figures += "split_wins_" + name + "=" + std::to_string(wins) + " ";
@@ -183,7 +199,7 @@ void print() {
 
 int main(int argc, char** argv) try {
   for (const Network& network : bench::sweep_networks) {
-    if (!std::filesystem::exists("build/bench/codec_sweep/" + std::string(network.name) + ".json")) {
+    if (!bench::is_calibrated(network)) {
       std::fprintf(stderr, "split_map: no calibration of %s; `scripts/bench codec_sweep` makes it\n", network.name);
       continue;
     }
@@ -191,10 +207,7 @@ int main(int argc, char** argv) try {
         ->Iterations(1)
         ->Unit(benchmark::kSecond);
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
+  if (!bench::run_benchmarks(argc, argv)) return 1;
   print();
   return 0;
 } catch (const std::exception& error) {

@@ -23,7 +23,9 @@
 #include <vector>
 
 #include "headline.hpp"
+#include "quantiles.hpp"
 #include "repeated_model.hpp"
+#include "run_benchmarks.hpp"
 #include "sweep_networks.hpp"
 #include "sweep_worker.hpp"
 
@@ -107,17 +109,6 @@ int serve(const std::string& address) {
 
 // ---- The sweep.
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-double quantile(std::vector<double> values, double part) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[std::min(values.size() - 1, static_cast<std::size_t>(part * static_cast<double>(values.size())))];
-}
-
 /// One network on one link at one ratio.
 struct Cell {
   std::string network;
@@ -178,8 +169,8 @@ class Bench {
     std::snprintf(figures, sizeof figures,
                   "prediction_error_median=%.4f prediction_error_p95=%.4f regret_median=%.4f regret_worst=%.4f "
                   "split_wins=%zu cells=%zu",
-                  median(all.errors), quantile(all.errors, 0.95), median(all.regrets), quantile(all.regrets, 1),
-                  all.split_wins, all.regrets.size());
+                  bench::median(all.errors), bench::quantile(all.errors, 0.95), bench::median(all.regrets),
+                  bench::quantile(all.regrets, 1), all.split_wins, all.regrets.size());
     bench::print_headline("sweep", figures);
   }
 
@@ -221,10 +212,11 @@ class Bench {
         "%-20s %4zu plans (%zu not measured): error median %5.1f %% p95 %5.1f %%, without load factors %5.1f %% and "
         "%5.1f %%, repeating it %5.1f %% and %5.1f %%; %3zu cells: regret median %5.2f %% worst %5.1f %%, split wins "
         "%zu\n",
-        name.c_str(), part.errors.size(), part.not_measured, 100 * median(part.errors),
-        100 * quantile(part.errors, 0.95), 100 * median(part.profile_errors), 100 * quantile(part.profile_errors, 0.95),
-        100 * median(part.repetitions), 100 * quantile(part.repetitions, 0.95), part.regrets.size(),
-        100 * median(part.regrets), 100 * quantile(part.regrets, 1), part.split_wins);
+        name.c_str(), part.errors.size(), part.not_measured, 100 * bench::median(part.errors),
+        100 * bench::quantile(part.errors, 0.95), 100 * bench::median(part.profile_errors),
+        100 * bench::quantile(part.profile_errors, 0.95), 100 * bench::median(part.repetitions),
+        100 * bench::quantile(part.repetitions, 0.95), part.regrets.size(), 100 * bench::median(part.regrets),
+        100 * bench::quantile(part.regrets, 1), part.split_wins);
   }
 
   /// Which term is hardest to predict: its error as a part of the whole latency.
@@ -245,7 +237,7 @@ class Bench {
       }
       std::printf(
           "%-10s |predicted - measured| as a part of the latency: median %5.2f %%, p95 %5.2f %%; bias %+5.2f %%\n",
-          name, 100 * median(errors), 100 * quantile(errors, 0.95), 100 * median(signed_errors));
+          name, 100 * bench::median(errors), 100 * bench::quantile(errors, 0.95), 100 * bench::median(signed_errors));
     }
   }
 
@@ -289,13 +281,9 @@ class Bench {
     return profile;
   }
 
-  /// Pixels as bytes, f16, and what codec_sweep calibrated.
   std::vector<CodecProfile> codecs_for(const Network& network) {
-    auto codecs = bench::lossless_codecs(network);
-    codecs.push_back({.name = "f16", .ratio = 0.5});
-    const auto calibrated = bench::calibrated_codecs(network, model_of(network)->layers(), max_accuracy_loss);
-    codecs.insert(codecs.end(), calibrated.begin(), calibrated.end());
-    return codecs;
+    const auto calibration = bench::find_calibration(network, model_of(network)->layers());
+    return bench::lossy_codecs(network, calibration, max_accuracy_loss);
   }
 
   static void save(const Sweep& sweep, const std::string& name) {
@@ -345,10 +333,7 @@ int main(int argc, char** argv) try {
           ->Unit(benchmark::kSecond);
     }
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
+  if (!bench::run_benchmarks(argc, argv)) return 1;
   sweeps.print();
   return 0;
 } catch (const std::exception& error) {

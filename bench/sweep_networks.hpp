@@ -7,8 +7,11 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "zoo/zoo_values.hpp"
 
 namespace splitnet::bench {
 
@@ -30,10 +33,8 @@ inline constexpr SweepNetwork sweep_networks[] = {
 /// With its full-size inputs.
 inline std::shared_ptr<const Model> load_model(const SweepNetwork& network) {
   const std::string file = "build/zoo/" + std::string(network.file);
-  const auto holder = torch::jit::load(file + ".full.inputs.pt");
-  std::vector<Value> inputs;
-  for (std::int64_t i = 0; i < holder.attr("n").toInt(); ++i) inputs.push_back(holder.attr("v" + std::to_string(i)));
-  return Partitioner::load(file + ".script.pt", inputs);
+  const auto inputs = testing::load_zoo_values(file + ".full.inputs.pt");
+  return Partitioner::load(file + ".script.pt", {inputs.begin(), inputs.end()});
 }
 
 /// Raw, and pixels as bytes: answers stay as they are.
@@ -43,21 +44,34 @@ inline std::vector<CodecProfile> lossless_codecs(const SweepNetwork& network) {
   return codecs;
 }
 
-/// What bench_codec_sweep calibrated for the network: for each cut the codec with the fewest bytes of those that change
-/// few enough answers. Nothing where it has not run.
-inline std::vector<CodecProfile> calibrated_codecs(const SweepNetwork& network, const LayerGraph& graph,
-                                                   double max_accuracy_loss) {
-  const auto path = "build/bench/codec_sweep/" + std::string(network.name) + ".json";
-  if (!std::filesystem::exists(path)) return {};
-  const Calibration calibration = load_calibration(path);
+inline std::string calibration_file(const SweepNetwork& network) {
+  return "build/bench/codec_sweep/" + std::string(network.name) + ".json";
+}
+/// By bench_codec_sweep.
+inline bool is_calibrated(const SweepNetwork& network) {
+  return std::filesystem::exists(calibration_file(network));
+}
+/// Nothing for a network that is not calibrated. Throws incompatible when it was another model.
+inline std::optional<Calibration> find_calibration(const SweepNetwork& network, const LayerGraph& graph) {
+  if (!is_calibrated(network)) return std::nullopt;
+  auto calibration = load_calibration(calibration_file(network));
   calibration.check_fits(graph);
+  return calibration;
+}
+
+/// The lossless codecs and f16; and for each calibrated cut the codec with the fewest bytes of those that change few
+/// enough answers.
+inline std::vector<CodecProfile> lossy_codecs(const SweepNetwork& network,
+                                              const std::optional<Calibration>& calibration, double max_accuracy_loss) {
+  auto codecs = lossless_codecs(network);
+  codecs.push_back({.name = "f16", .ratio = 0.5});
+  if (!calibration) return codecs;
   std::map<LayerSet, CodecProfile> best;
-  for (const CodecProfile& codec : calibration.profiles(max_accuracy_loss)) {
+  for (const CodecProfile& codec : calibration->profiles(max_accuracy_loss)) {
     if (!codec.head || codec.refinement || codec.name == "f16") continue;
     const auto [found, is_new] = best.emplace(*codec.head, codec);
     if (!is_new && codec.ratio < found->second.ratio) found->second = codec;
   }
-  std::vector<CodecProfile> codecs;
   for (const auto& [head, codec] : best) {
     const bool is_pixels = codec.only_inputs && codec.name.rfind("u8:", 0) == 0;
     if (!is_pixels) codecs.push_back(codec);

@@ -179,9 +179,10 @@ class Trainer {
       });
     }
     per_unit_ = Vector(channels());
+    const double widest = range.maxCoeff();
     for (Eigen::Index c = 0; c < channels(); ++c) {
       // A channel that never moves would have a unit without end.
-      const double moves = range[c] > 1e-8 * range.maxCoeff() ? range[c] : std::max(range.maxCoeff(), 1e-30);
+      const double moves = range[c] > 1e-8 * widest ? range[c] : std::max(widest, 1e-30);
       per_unit_[c] = static_cast<float>(input_range / moves);
     }
   }

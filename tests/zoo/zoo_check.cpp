@@ -24,6 +24,7 @@
 #include "cut_plan.hpp"
 #include "frozen_graph.hpp"
 #include "graph_analysis.hpp"
+#include "zoo_values.hpp"
 
 namespace {
 
@@ -44,10 +45,8 @@ struct Options {
 };
 
 std::vector<Value> load_values(const fs::path& path) {
-  const auto holder = torch::jit::load(path.string());
-  std::vector<Value> values;
-  for (std::int64_t i = 0; i < holder.attr("n").toInt(); ++i) values.emplace_back(holder.attr("v" + std::to_string(i)));
-  return values;
+  const auto values = splitnet::testing::load_zoo_values(path.string());
+  return {values.begin(), values.end()};
 }
 
 void flatten(const Value& value, std::vector<Value>& leaves) {
