@@ -2,7 +2,6 @@
 // Messages that are damaged, hostile or not messages at all: a typed error and bounded memory.
 #include <gtest/gtest.h>
 
-#include <array>
 #include <cstring>
 #include <optional>
 #include <random>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "error_of.hpp"
+#include "hand_written_message.hpp"
 #include "message_samples.hpp"
 #include "message_wire.hpp"
 #include "splitnet/message.hpp"
@@ -20,81 +20,16 @@ namespace {
 using testing::counted_tensor;
 using testing::encoded_bytes;
 using testing::error_of;
+using testing::HandWritten;
 using testing::same_message;
+using testing::store;
 using testing::throws;
+using testing::with_fitting_header_checksum;
 using Bytes = std::vector<std::byte>;
-
-/// Writes messages by hand, also such as `encode` never would.
-class HandWritten {
- public:
-  explicit HandWritten(MessageKind kind = MessageKind::reply) {
-    body_.reserve(1024);
-    header_[6] = static_cast<std::byte>(kind);
-    std::memset(header_.data() + 16, 0xFF, 8);  // no deadline
-  }
-
-  HandWritten& version(std::uint8_t number) {
-    header_[4] = std::byte{number};
-    return *this;
-  }
-
-  template <class T>
-  HandWritten& put(T number) {
-    for (std::size_t i = 0; i < sizeof(T); ++i) {
-      body_.push_back(static_cast<std::byte>(static_cast<std::uint64_t>(number) >> (8 * i)));
-    }
-    return *this;
-  }
-  HandWritten& u8(std::uint8_t number) { return put(number); }
-  HandWritten& u32(std::uint32_t number) { return put(number); }
-  HandWritten& u64(std::uint64_t number) { return put(number); }
-
-  /// Of a reply: no times, then storages in span form.
-  HandWritten& storages(const std::vector<std::uint64_t>& sizes, std::uint8_t form = 0) {
-    u32(0).u32(static_cast<std::uint32_t>(sizes.size()));
-    for (const auto bytes : sizes) u8(form).u64(bytes);
-    return *this;
-  }
-  HandWritten& tensor(std::uint8_t dtype, const std::vector<std::int64_t>& sizes,
-                      const std::vector<std::int64_t>& strides, std::uint32_t storage = 0, std::uint64_t offset = 0) {
-    u8(7).u8(dtype).u32(static_cast<std::uint32_t>(sizes.size()));
-    for (const auto size : sizes) put(size);
-    for (const auto stride : strides) put(stride);
-    return u32(storage).u64(offset);
-  }
-
-  /// With `payload_bytes` of payload behind the padding.
-  [[nodiscard]] Bytes finish(std::size_t payload_bytes = 0) const {
-    Bytes bytes(header_.begin(), header_.end());
-    const auto length = static_cast<std::uint32_t>(body_.size());
-    for (std::size_t i = 0; i < 4; ++i) bytes[24 + i] = static_cast<std::byte>(length >> (8 * i));
-    bytes.insert(bytes.end(), body_.begin(), body_.end());
-    if (payload_bytes > 0) bytes.resize(message_header_bytes + detail::aligned(body_.size()) + payload_bytes);
-    detail::repair_header(bytes);
-    return bytes;
-  }
-
- private:
-  std::array<std::byte, message_header_bytes> header_{};
-  Bytes body_;
-};
 
 ::testing::AssertionResult rejected(ErrorCode code, const std::string& words, const Bytes& bytes,
                                     const MessageLimits& limits = {}) {
   return throws(code, words, [&] { (void)decode(bytes, limits); });
-}
-
-template <class T>
-void store(Bytes& bytes, std::size_t at, T number) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    bytes[at + i] = static_cast<std::byte>(static_cast<std::uint64_t>(number) >> (8 * i));
-  }
-}
-
-/// A header whose checksum fits, whatever else it says.
-Bytes with_fitting_header_checksum(Bytes bytes) {
-  store(bytes, 56, detail::checksum(std::span(bytes).first(56)));
-  return bytes;
 }
 
 TEST(MessageFault, HandWrittenMessagesAreTakenWhenTheyAreRight) {

@@ -9,6 +9,7 @@
 #include "call_table.hpp"
 #include "io_thread.hpp"
 #include "splitnet/access.hpp"
+#include "within_room.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -268,7 +269,8 @@ class CallerConnection : public Connection {
 
 std::unique_ptr<Connection> connect_by(const MakeDialer& make_dialer, const std::string& endpoint,
                                        const ConnectOptions& options) {
-  return std::make_unique<CallerConnection>(make_dialer, endpoint, options);
+  return within_room("connection to '" + endpoint + "'",
+                     [&] { return std::make_unique<CallerConnection>(make_dialer, endpoint, options); });
 }
 
 }  // namespace splitnet::detail

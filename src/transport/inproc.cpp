@@ -10,6 +10,7 @@
 #include "call_table.hpp"
 #include "io_thread.hpp"
 #include "served_calls.hpp"
+#include "within_room.hpp"
 
 namespace splitnet {
 namespace {
@@ -260,11 +261,15 @@ class InprocTransport : public Transport {
       if (const auto found = names_->hosts.find(name); found != names_->hosts.end()) host = found->second;
     }
     if (!host) throw InprocConnection::nobody(endpoint);
-    return std::make_unique<InprocConnection>(std::move(host), endpoint, options);
+    return detail::within_room("connection to '" + endpoint + "'",
+                               [&] { return std::make_unique<InprocConnection>(std::move(host), endpoint, options); });
   }
   std::unique_ptr<Listener> listen(const std::string& endpoint, Handler handler,
                                    const ListenOptions& options) override {
-    return std::make_unique<InprocListener>(names_, parse_name(endpoint), std::move(handler), options);
+    const auto name = parse_name(endpoint);
+    return detail::within_room("listener on '" + endpoint + "'", [&] {
+      return std::make_unique<InprocListener>(names_, name, std::move(handler), options);
+    });
   }
 
  private:

@@ -11,6 +11,7 @@
 #include "call_table.hpp"
 #include "io_thread.hpp"
 #include "link_schedule.hpp"
+#include "within_room.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -238,7 +239,10 @@ std::unique_ptr<Connection> shaped_connect(Transport& inner, const ShapedRoute& 
   // Calls are counted here. One that has been given up here may for a moment still be under way there.
   auto inner_options = options;
   inner_options.max_calls_in_flight = std::numeric_limits<std::size_t>::max();
-  return std::make_unique<ShapedConnection>(inner.connect(route.inner, inner_options), route.text, shape, options);
+  auto connection = inner.connect(route.inner, inner_options);
+  return within_room("connection to '" + route.text + "'", [&] {
+    return std::make_unique<ShapedConnection>(std::move(connection), route.text, shape, options);
+  });
 }
 
 }  // namespace splitnet::detail

@@ -13,6 +13,7 @@
 #include "shm_channel.hpp"
 #include "shm_dialer.hpp"
 #include "splitnet/access.hpp"
+#include "within_room.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -246,7 +247,9 @@ class ShmListener : public Listener {
 std::unique_ptr<Listener> shm_listen(UnixAddress address, Handler handler, const ListenOptions& options,
                                      const ShmOptions& shm, std::shared_ptr<BufferPool> pool) {
   if (!options.token.empty()) check_token(options.token);
-  return std::make_unique<ShmListener>(address, std::move(handler), options, shm, std::move(pool));
+  return within_room("listener on '" + address.text + "'", [&] {
+    return std::make_unique<ShmListener>(address, std::move(handler), options, shm, std::move(pool));
+  });
 }
 
 }  // namespace splitnet::detail

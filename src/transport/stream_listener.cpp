@@ -10,6 +10,7 @@
 #include "io_thread.hpp"
 #include "splitnet/access.hpp"
 #include "stream_channel.hpp"
+#include "within_room.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -194,7 +195,9 @@ class StreamListener : public Listener {
 std::unique_ptr<Listener> listen_on(std::shared_ptr<ListeningRoad> road, Handler handler, const ListenOptions& options,
                                     std::size_t threads, std::shared_ptr<BufferPool> pool) {
   if (!options.token.empty()) check_token(options.token);
-  return std::make_unique<StreamListener>(std::move(road), std::move(handler), options, threads, std::move(pool));
+  return within_room("listener", [&] {
+    return std::make_unique<StreamListener>(road, std::move(handler), options, threads, std::move(pool));
+  });
 }
 
 }  // namespace splitnet::detail

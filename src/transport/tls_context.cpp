@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include <array>
+#include <cerrno>
 #include <fstream>
 
 #include "asio_ssl.hpp"
@@ -28,7 +29,11 @@ std::string reason_of_failure() {
 }
 
 void check_readable(const std::string& kind, const std::string& path) {
+  errno = 0;
   std::ifstream file(path);
+  if (!file && (errno == EMFILE || errno == ENFILE)) {
+    throw Error(ErrorCode::overloaded, "TLS: " + kind + " '" + path + "': no descriptor is free to read it");
+  }
   if (!file || file.peek() == std::ifstream::traits_type::eof()) {
     refuse(kind + " '" + path + "': can't be read, or is empty");
   }

@@ -14,11 +14,14 @@
 #include <cstddef>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "splitnet/message.hpp"
 
@@ -57,27 +60,60 @@ class RawAddress {
   socklen_t size_ = 0;
 };
 
+/// What encrypts the bytes of a raw peer.
+class Cipher {
+ public:
+  virtual ~Cipher() = default;
+  /// With the other side; blocks. What fails here is seen by who speaks or listens next.
+  virtual void shake_hands(int descriptor) = 0;
+  virtual std::string seal(std::string_view plain) = 0;
+  virtual std::string open(std::string_view sealed) = 0;
+};
+
+/// One end of a connection.
 class RawPeer {
  public:
-  explicit RawPeer(const std::string& uri) {
-    RawAddress address(uri);
-    descriptor_ = ::socket(address.family(), SOCK_STREAM, 0);
-    connected_ = ::connect(descriptor_, address.data(), *address.size()) == 0;
+  explicit RawPeer(const std::string& uri, std::unique_ptr<Cipher> cipher = nullptr)
+      : RawPeer(connect(uri), std::move(cipher)) {}
+  /// Of a connection that is open; closes it in the end.
+  RawPeer(int descriptor, std::unique_ptr<Cipher> cipher) : descriptor_(descriptor), cipher_(std::move(cipher)) {
+    if (cipher_) cipher_->shake_hands(descriptor_);
   }
   ~RawPeer() { ::close(descriptor_); }
   RawPeer(const RawPeer&) = delete;
   RawPeer& operator=(const RawPeer&) = delete;
 
-  bool connected() const { return connected_; }
   int descriptor() const { return descriptor_; }
-  void send(const void* data, std::size_t size) const { (void)!::send(descriptor_, data, size, MSG_NOSIGNAL); }
+  /// The bytes that carry `data`: what is not sent must not be followed by others.
+  std::string sealed(const void* data, std::size_t size) const {
+    const std::string_view plain(static_cast<const char*>(data), size);
+    return cipher_ ? cipher_->seal(plain) : std::string(plain);
+  }
+  void send_sealed(const std::string& bytes) const {
+    (void)!::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  void send(const void* data, std::size_t size) const { send_sealed(sealed(data, size)); }
   void send(const std::string& text) const { send(text.data(), text.size()); }
+  void send(const std::vector<std::byte>& bytes) const { send(bytes.data(), bytes.size()); }
   void send(const Storage& bytes) const { send(bytes.data(), bytes.size_bytes()); }
   void send(const Message& message) const { send(encode(message).join()); }
+  /// The other side sees the end, without a farewell.
+  void stop_sending() const { ::shutdown(descriptor_, SHUT_WR); }
 
+  /// Waits for something and gives it; empty at the end.
+  std::string read_some() const {
+    std::string got = opened({});  // It may have come with the handshake.
+    while (got.empty()) {
+      char part[4096];
+      const auto bytes = ::recv(descriptor_, part, sizeof part, 0);
+      if (bytes <= 0) return {};
+      got = opened({part, static_cast<std::size_t>(bytes)});
+    }
+    return got;
+  }
   /// Everything until the peer closes; nothing when it has not within the time.
   std::optional<std::string> read_to_end(std::chrono::milliseconds time = std::chrono::seconds(20)) const {
-    std::string all;
+    std::string all = opened({});
     const auto until = std::chrono::steady_clock::now() + time;
     for (;;) {
       pollfd waiting{descriptor_, POLLIN, 0};
@@ -86,44 +122,69 @@ class RawPeer {
       char part[4096];
       const auto got = ::recv(descriptor_, part, sizeof part, 0);
       if (got <= 0) return all;
-      all.append(part, static_cast<std::size_t>(got));
+      all += opened({part, static_cast<std::size_t>(got)});
     }
+  }
+  /// Every message until the peer closes.
+  std::vector<Message> read_messages() const {
+    const auto bytes = read_to_end();
+    EXPECT_TRUE(bytes) << "the connection stays open";
+    std::vector<Message> messages;
+    auto left = std::as_bytes(std::span(bytes ? std::string_view(*bytes) : std::string_view()));
+    while (left.size() >= message_header_bytes) {
+      const auto header = decode_header(left.first<message_header_bytes>());
+      const auto message_bytes = message_header_bytes + header.body_bytes();
+      if (left.size() < message_bytes) break;
+      messages.push_back(decode(left.first(message_bytes)));
+      left = left.subspan(message_bytes);
+    }
+    EXPECT_EQ(left.size(), 0U) << "part of a message";
+    return messages;
   }
   /// Expects one error message and then the end.
   void expect_error(ErrorCode code) const {
-    const auto bytes = read_to_end();
-    ASSERT_TRUE(bytes) << "the connection stays open";
-    ASSERT_GE(bytes->size(), message_header_bytes);
-    const auto message = decode(std::as_bytes(std::span(*bytes)));
-    EXPECT_EQ(message.kind, MessageKind::error);
-    EXPECT_EQ(message.error, code) << message.error_message;
+    const auto messages = read_messages();
+    ASSERT_EQ(messages.size(), 1U);
+    EXPECT_EQ(messages[0].kind, MessageKind::error);
+    EXPECT_EQ(messages[0].error, code) << messages[0].error_message;
   }
 
  private:
-  int descriptor_ = -1;
-  bool connected_ = false;
+  static int connect(const std::string& uri) {
+    RawAddress address(uri);
+    const int descriptor = ::socket(address.family(), SOCK_STREAM, 0);
+    (void)::connect(descriptor, address.data(), *address.size());
+    return descriptor;
+  }
+  std::string opened(std::string_view sealed) const { return cipher_ ? cipher_->open(sealed) : std::string(sealed); }
+
+  const int descriptor_;
+  const std::unique_ptr<Cipher> cipher_;
 };
 
-/// Accepts one connection and hands it to `behave`.
+/// Accepts one connection after the other and hands each to `behave`, which may be called `visits` times.
 class BadServer {
  public:
-  BadServer(const std::string& uri, std::function<void(int)> behave) {
+  BadServer(const std::string& uri, std::function<void(const RawPeer&)> behave,
+            std::function<std::unique_ptr<Cipher>()> make_cipher = nullptr, int visits = 1) {
     RawAddress address(uri);
     descriptor_ = ::socket(address.family(), SOCK_STREAM, 0);
     EXPECT_EQ(::bind(descriptor_, address.data(), *address.size()), 0);
     EXPECT_EQ(::listen(descriptor_, 4), 0);
     EXPECT_EQ(::getsockname(descriptor_, address.data(), address.size()), 0);
     address_ = address.to_uri(uri);
-    thread_ = std::thread([this, behave = std::move(behave)] {
-      const int peer = ::accept(descriptor_, nullptr, nullptr);
-      behave(peer);
-      ::close(peer);
+    thread_ = std::thread([this, behave = std::move(behave), make_cipher = std::move(make_cipher), visits] {
+      for (int i = 0; i < visits; ++i) {
+        behave(RawPeer(::accept(descriptor_, nullptr, nullptr), make_cipher ? make_cipher() : nullptr));
+      }
     });
   }
   ~BadServer() {
     thread_.join();
     ::close(descriptor_);
   }
+  BadServer(const BadServer&) = delete;
+  BadServer& operator=(const BadServer&) = delete;
   const std::string& address() const { return address_; }
 
  private:

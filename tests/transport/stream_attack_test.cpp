@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is done to the transports over stream sockets: FAULTS 1, 7, 8, 11, 20, 23 to 25, and bad answers.
+// What is done to the transports over stream sockets, and what their peers answer: docs/faults.md.
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
-#include "raw_peer.hpp"
+#include "few_descriptors.hpp"
+#include "hand_written_message.hpp"
+#include "roads.hpp"
 #include "splitnet/testing/transport_tools.hpp"
-#include "splitnet/transport_registry.hpp"
 
 extern char** environ;
 
@@ -25,17 +28,31 @@ using testing::echo;
 using testing::RawPeer;
 using testing::request_with;
 
+std::ptrdiff_t entries_of(const char* folder) {
+  return std::distance(std::filesystem::directory_iterator(folder), {});
+}
+
 /// Every transport over stream sockets.
 class StreamAttack : public ::testing::TestWithParam<std::string> {
  protected:
   void listen(const ListenOptions& options = {}) {
-    listener = transports.listen(GetParam(), echo, options);
+    listener = transports.listen(
+        GetParam(),
+        [this](Message request, const CallContext& context, const Responder& respond) {
+          if (request.request.model != "conformance") ++strange_requests;
+          echo(std::move(request), context, respond);
+        },
+        options);
     friendly = transports.connect(listener->address(), {});
     expect_served();
   }
   void TearDown() override {
     if (listener) expect_served();
   }
+  static RawPeer attacker_of(const Listener& attacked) {
+    return RawPeer(attacked.address(), testing::connecting_cipher(attacked.address()));
+  }
+  RawPeer attacker() const { return attacker_of(*listener); }
   static std::string other_endpoint() { return GetParam().starts_with("unix") ? GetParam() + "_other" : GetParam(); }
   void expect_served() const {
     EXPECT_EQ(call_and_wait(*friendly, request_with({Value(5)}), std::chrono::steady_clock::now() + 20s)
@@ -44,36 +61,51 @@ class StreamAttack : public ::testing::TestWithParam<std::string> {
               5);
   }
 
-  static Storage good_request() {
-    auto request = request_with({testing::iota_u8(1000)});
-    request.id = 9;
+  static Storage good_request(std::int64_t bytes = 1000, std::uint64_t id = 9) {
+    auto request = request_with({testing::iota_u8(bytes)});
+    request.id = id;
     return encode(request).join();
   }
 
-  TransportRegistry transports = TransportRegistry::with_defaults();
+  TransportRegistry transports = testing::all_transports();
+  std::atomic<int> strange_requests{0};
   std::unique_ptr<Listener> listener;
   std::unique_ptr<Connection> friendly;
 };
 
 TEST_P(StreamAttack, SpeaksItsProtocolToItsFriends) {
   listen();
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   peer.send(good_request());
-  ::shutdown(peer.descriptor(), SHUT_WR);
-  const auto bytes = peer.read_to_end();
-  ASSERT_TRUE(bytes);
+  peer.stop_sending();
+  const auto answers = peer.read_messages();
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].kind, MessageKind::reply);
+  EXPECT_EQ(answers[0].id, 9U);
+}
+
+TEST_P(StreamAttack, HostileMessages) {
+  listen();
+  for (const auto& hostile : testing::hostile_messages(MessageKind::request, 9)) {
+    SCOPED_TRACE(hostile.name);
+    const RawPeer peer = attacker();
+    peer.send(hostile.bytes);
+    peer.stop_sending();
+    peer.expect_error(hostile.code);
+  }
+  EXPECT_EQ(strange_requests, 0);
 }
 
 TEST_P(StreamAttack, Garbage) {
   listen();
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   peer.send(std::string(100'000, '\xaa'));
   peer.expect_error(ErrorCode::corrupt);
 }
 
 TEST_P(StreamAttack, HttpRequestShorterThanAHeader) {
   listen();
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   peer.send("GET / HTTP/1.1\r\n\r\n");
   peer.expect_error(ErrorCode::corrupt);
 }
@@ -81,21 +113,20 @@ TEST_P(StreamAttack, HttpRequestShorterThanAHeader) {
 TEST_P(StreamAttack, EveryFlippedBitOfTheHeader) {
   listen();
   for (std::size_t bit = 0; bit < message_header_bytes * 8; bit += 5) {
-    const RawPeer peer(listener->address());
+    const RawPeer peer = attacker();
     const auto bytes = good_request();
     bytes.data()[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
     peer.send(bytes);
-    ::shutdown(peer.descriptor(), SHUT_WR);
-    const auto answer = peer.read_to_end();
-    ASSERT_TRUE(answer) << "bit " << bit;
-    ASSERT_FALSE(answer->empty()) << "bit " << bit;
-    EXPECT_EQ(decode(std::as_bytes(std::span(*answer))).kind, MessageKind::error) << "bit " << bit;
+    peer.stop_sending();
+    const auto answers = peer.read_messages();
+    ASSERT_EQ(answers.size(), 1U) << "bit " << bit;
+    EXPECT_EQ(answers[0].kind, MessageKind::error) << "bit " << bit;
   }
 }
 
 TEST_P(StreamAttack, FlippedBitOfThePayload) {
   listen();
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   const auto bytes = good_request();
   bytes.data()[bytes.size_bytes() - 1] ^= std::byte{1};
   peer.send(bytes);
@@ -106,13 +137,15 @@ TEST_P(StreamAttack, LengthOf2To63) {
   listen();
   // Whatever field of the header holds the lengths: no value of it may be believed.
   for (std::size_t at = 0; at + 8 <= message_header_bytes; at += 4) {
-    const RawPeer peer(listener->address());
+    const RawPeer peer = attacker();
     const auto bytes = good_request();
     const std::uint64_t huge = std::uint64_t{1} << 63;
     std::memcpy(bytes.data() + at, &huge, sizeof huge);
     peer.send(bytes.data(), message_header_bytes);
-    ::shutdown(peer.descriptor(), SHUT_WR);
-    ASSERT_TRUE(peer.read_to_end()) << "offset " << at;
+    peer.stop_sending();
+    const auto answers = peer.read_messages();
+    ASSERT_EQ(answers.size(), 1U) << "offset " << at;
+    EXPECT_EQ(answers[0].kind, MessageKind::error) << "offset " << at;
   }
 }
 
@@ -125,20 +158,47 @@ TEST_P(StreamAttack, LargerThanTheLimit) {
             ErrorCode::too_large);
 }
 
-TEST_P(StreamAttack, TruncatedThenClosed) {
+TEST_P(StreamAttack, TruncatedAtEveryByte) {
   listen();
-  const auto bytes = good_request();
-  for (std::size_t size = 1; size < bytes.size_bytes(); size += 97) {
-    const RawPeer peer(listener->address());
+  auto request = request_with({testing::iota_u8(3)});
+  request.request.model = "strange";
+  const auto bytes = encode(request).join();
+  for (std::size_t size = 1; size < bytes.size_bytes(); ++size) {
+    const RawPeer peer = attacker();
     peer.send(bytes.data(), size);
+    peer.stop_sending();
+    EXPECT_TRUE(peer.read_messages().empty()) << size;
   }
+  EXPECT_EQ(strange_requests, 0);
+}
+
+/// Their bytes count for all as long as they are waited for, and no longer.
+TEST_P(StreamAttack, AnnouncesWhatNeverComes) {
+  ListenOptions options;
+  options.max_received_bytes = 3'000'000;
+  listen(options);
+  const auto large = [this] {
+    return testing::start_call(*friendly, request_with({testing::iota_u8(1'200'000)})).error();
+  };
+  const auto bytes = good_request(1'000'000);
+  {
+    const RawPeer first = attacker();
+    const RawPeer second = attacker();
+    for (const RawPeer* peer : {&first, &second}) peer->send(bytes.data(), message_header_bytes + 100);
+    // The listener may not have read them yet.
+    const auto until = std::chrono::steady_clock::now() + testing::kLongTime;
+    while (large() != ErrorCode::overloaded) ASSERT_LT(std::chrono::steady_clock::now(), until);
+  }
+  const auto until = std::chrono::steady_clock::now() + testing::kLongTime;
+  while (large() == ErrorCode::overloaded) ASSERT_LT(std::chrono::steady_clock::now(), until);
+  EXPECT_EQ(large(), std::nullopt);
 }
 
 TEST_P(StreamAttack, SlowLoris) {
   ListenOptions options;
   options.message_timeout = 150ms;
   listen(options);
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   const auto bytes = good_request();
   for (std::size_t i = 0; i < 8; ++i) {
     peer.send(bytes.data() + i, 1);
@@ -151,8 +211,8 @@ TEST_P(StreamAttack, HalfAMessageThenSilence) {
   ListenOptions options;
   options.message_timeout = 50ms;
   listen(options);
-  const RawPeer in_header(listener->address());
-  const RawPeer in_body(listener->address());
+  const RawPeer in_header = attacker();
+  const RawPeer in_body = attacker();
   const auto bytes = good_request();
   in_header.send(bytes.data(), 20);
   in_body.send(bytes.data(), bytes.size_bytes() - 1);
@@ -173,7 +233,7 @@ TEST_P(StreamAttack, ReaderThatNeverReads) {
   ListenOptions options;
   options.max_queued_bytes = 4'000'000;
   listen(options);
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   ASSERT_EQ(::fcntl(peer.descriptor(), F_SETFL, O_NONBLOCK), 0);
   auto request = request_with({testing::iota_u8(500'000)});
   bool closed = false;
@@ -181,9 +241,10 @@ TEST_P(StreamAttack, ReaderThatNeverReads) {
   // Sends whole requests and reads nothing until the listener has had enough.
   for (std::uint64_t id = 1; !closed && std::chrono::steady_clock::now() < until; ++id) {
     request.id = id;
-    const auto bytes = encode(request).join();
-    for (std::size_t sent = 0; sent < bytes.size_bytes() && !closed && std::chrono::steady_clock::now() < until;) {
-      const auto n = ::send(peer.descriptor(), bytes.data() + sent, bytes.size_bytes() - sent, MSG_NOSIGNAL);
+    const auto message = encode(request).join();
+    const auto bytes = peer.sealed(message.data(), message.size_bytes());
+    for (std::size_t sent = 0; sent < bytes.size() && !closed && std::chrono::steady_clock::now() < until;) {
+      const auto n = ::send(peer.descriptor(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
       if (n > 0) {
         sent += static_cast<std::size_t>(n);
       } else if (errno == EAGAIN) {
@@ -196,70 +257,60 @@ TEST_P(StreamAttack, ReaderThatNeverReads) {
   EXPECT_TRUE(closed);
 }
 
-/// FAULTS 26: one budget for all.
-TEST_P(StreamAttack, ManyLargeRequestsAtOnce) {
-  ListenOptions options;
-  options.max_received_bytes = 3'500'000;
-  testing::Held held;
-  const auto full = transports.listen(other_endpoint(), held.handler(), options);
-  std::vector<std::unique_ptr<Connection>> connections;
-  std::vector<testing::Outcome> outcomes;
-  for (int i = 0; i < 8; ++i) {
-    connections.push_back(transports.connect(full->address()));
-    outcomes.push_back(testing::start_call(*connections.back(), request_with({testing::iota_u8(1'000'000)})));
-  }
-  ASSERT_TRUE(held.wait_for(3));
-  EXPECT_FALSE(held.wait_for(4, 50ms));
-  auto items = held.take();
-  for (auto& item : items) {
-    item.respond(testing::reply_with({}));
-    item.request = {};
-  }
-  int good = 0;
-  for (const auto& outcome : outcomes) {
-    const auto error = outcome.error();
-    EXPECT_TRUE(!error || error == ErrorCode::overloaded);
-    good += error ? 0 : 1;
-  }
-  EXPECT_EQ(good, 3);
-  // The refused ones still have their connections, and there is room again.
-  for (const auto& connection : connections) {
-    const auto outcome = testing::start_call(*connection, request_with({testing::iota_u8(1'000'000)}));
-    ASSERT_TRUE(held.wait_for(1));
-    for (auto& item : held.take()) item.respond(testing::reply_with({}));
-    EXPECT_EQ(outcome.error(), std::nullopt);
-  }
-}
-
 /// FAULTS 22 and 32.
 TEST_P(StreamAttack, RequestsThatComeTwice) {
   testing::Held held;
   const auto holding = transports.listen(other_endpoint(), held.handler(), {});
-  const RawPeer peer(holding->address());
+  const RawPeer peer = attacker_of(*holding);
   const auto bytes = good_request();
   peer.send(bytes);
   peer.send(bytes);
-  ASSERT_TRUE(held.wait_for(1));
-  EXPECT_FALSE(held.wait_for(2, 50ms)) << "one id is one call while it is under way";
-  for (auto& item : held.take()) {
+  peer.send(good_request(1000, 10));  // What comes after the second has been looked at after it.
+  ASSERT_TRUE(held.wait_for(2));
+  auto items = held.take();
+  ASSERT_EQ(items.size(), 2U) << "one id is one call while it is under way";
+  for (auto& item : items) {
     item.respond(testing::reply_with({Value(1)}));
     item.respond(testing::reply_with({Value(2)}));
   }
-  const RawPeer again(holding->address());  // What was recorded elsewhere is a request like any other.
+  const RawPeer again = attacker_of(*holding);  // What was recorded elsewhere is a request like any other.
   again.send(bytes);
   ASSERT_TRUE(held.wait_for(1));
   for (auto& item : held.take()) item.respond(testing::reply_with({}));
-  ::shutdown(peer.descriptor(), SHUT_WR);
-  const auto answers = peer.read_to_end();
-  ASSERT_TRUE(answers);
-  Message one = testing::reply_with({Value(1)});
-  one.id = 9;
-  EXPECT_EQ(answers->size(), encode(one).size_bytes);
+  peer.stop_sending();
+  const auto answers = peer.read_messages();
+  ASSERT_EQ(answers.size(), 2U);
+  for (const auto& answer : answers) EXPECT_EQ(answer.values.at(0).integer(), 1);
+  EXPECT_EQ(answers[0].id, 9U);
+  EXPECT_EQ(answers[1].id, 10U);
+}
+
+/// FAULTS 32: no order of requests is expected, and a cancel that comes before its request or after its answer is about
+/// nothing.
+TEST_P(StreamAttack, RequestsAndCancelsInAnyOrder) {
+  listen();
+  const RawPeer peer = attacker();
+  Message cancel;
+  cancel.kind = MessageKind::cancel;
+  for (const std::uint64_t id : {std::uint64_t{9}, ~std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{9}}) {
+    cancel.id = id;
+    peer.send(cancel);
+    peer.send(good_request(10, id));
+    peer.send(cancel);
+  }
+  peer.stop_sending();
+  const auto answers = peer.read_messages();
+  ASSERT_EQ(answers.size(), 4U);
+  EXPECT_EQ(answers[0].id, 9U);
+  EXPECT_EQ(answers[1].id, ~std::uint64_t{0});
+  EXPECT_EQ(answers[2].id, 3U);
+  EXPECT_EQ(answers[3].id, 9U);
+  for (const auto& answer : answers) EXPECT_EQ(answer.kind, MessageKind::reply);
 }
 
 TEST_P(StreamAttack, ReplyInsteadOfARequest) {
   listen();
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   peer.send(encode(testing::reply_with({})).join());
   peer.expect_error(ErrorCode::corrupt);
 }
@@ -268,40 +319,62 @@ TEST_P(StreamAttack, MoreConnectionsThanAllowed) {
   ListenOptions options;
   options.max_connections = 3;
   listen(options);
-  const RawPeer second(listener->address());
-  const RawPeer third(listener->address());
-  const RawPeer fourth(listener->address());
+  const RawPeer second = attacker();
+  const RawPeer third = attacker();
+  const RawPeer fourth = attacker();
   fourth.expect_error(ErrorCode::overloaded);
+}
+
+/// FAULTS 24. With fewer descriptors than that, as many as there are.
+TEST_P(StreamAttack, TenThousandIdleConnections) {
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
+  rlimit high = old;
+  high.rlim_cur = high.rlim_max;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &high), 0);
+  ListenOptions options;
+  options.max_connects_per_s = 1e6;
+  listen(options);
+  const auto most = static_cast<std::ptrdiff_t>(std::min<rlim_t>(high.rlim_cur, 20'000)) - 3'000;
+  const auto idle_connections = std::min<std::ptrdiff_t>(10'000, most);
+  const auto before = entries_of("/proc/self/fd");
+  {
+    std::vector<std::unique_ptr<RawPeer>> idle;
+    for (std::ptrdiff_t i = 0; i < idle_connections; ++i) {
+      idle.push_back(std::make_unique<RawPeer>(listener->address()));
+      if (i % 1000 == 0) expect_served();
+    }
+    expect_served();
+    const auto until = std::chrono::steady_clock::now() + testing::kLongTime;
+    const auto bound = before + idle_connections + static_cast<std::ptrdiff_t>(options.max_connections);
+    while (entries_of("/proc/self/fd") > bound) ASSERT_LT(std::chrono::steady_clock::now(), until);
+  }
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+  // They are forgotten, and there is room again.
+  const auto until = std::chrono::steady_clock::now() + testing::kLongTime;
+  for (;;) {
+    const auto newcomer = transports.connect(listener->address());
+    const auto error = testing::start_call(*newcomer, request_with({})).error();
+    if (!error) break;
+    ASSERT_LT(std::chrono::steady_clock::now(), until) << to_string(*error);
+  }
 }
 
 TEST_P(StreamAttack, NoFileDescriptorsLeft) {
   listen();
-  rlimit old{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
-  std::vector<std::unique_ptr<RawPeer>> waiting;
-  std::vector<int> fill;
-  const int probe = ::dup(0);
-  ::close(probe);
-  rlimit low = old;
-  low.rlim_cur = static_cast<rlim_t>(probe) + 20;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
-  // Sockets of our own until none is left: the last ones stay in the backlog.
-  for (int i = 0; i < 20; ++i) waiting.push_back(std::make_unique<RawPeer>(listener->address()));
-  for (int d = ::dup(0); d >= 0; d = ::dup(0)) fill.push_back(d);
-  std::this_thread::sleep_for(120ms);
-  expect_served();
-  for (const int d : fill) ::close(d);
-  waiting.clear();
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+  {
+    // Sockets of our own until none is left: the last ones stay in the backlog.
+    testing::FewDescriptors few;
+    std::vector<std::unique_ptr<RawPeer>> waiting;
+    for (int i = 0; i < 20; ++i) waiting.push_back(std::make_unique<RawPeer>(listener->address()));
+    few.fill();
+    expect_served();
+  }
   const auto connection = transports.connect(listener->address(), {});
   (void)call_and_wait(*connection, request_with({}), std::chrono::steady_clock::now() + 20s);
 }
 
 // ---- nothing stays behind ----------------------------------------------------------------------
-
-std::ptrdiff_t entries_of(const char* folder) {
-  return std::distance(std::filesystem::directory_iterator(folder), {});
-}
 
 /// No thread and no descriptor.
 TEST_P(StreamAttack, TenThousandConnectsAndCloses) {
@@ -354,7 +427,7 @@ class StreamStranger : public StreamAttack {
 
 TEST_P(StreamStranger, ShowsNoToken) {
   listen();
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   peer.send(request_with({}));
   peer.expect_error(ErrorCode::unauthenticated);
 }
@@ -362,11 +435,11 @@ TEST_P(StreamStranger, ShowsNoToken) {
 TEST_P(StreamStranger, ShowsAWrongOne) {
   listen();
   for (const std::string& token : {std::string(), right_token + "x", right_token.substr(1), std::string(3000, 'x')}) {
-    const RawPeer peer(listener->address());
+    const RawPeer peer = attacker();
     peer.send(hello(token));
     peer.expect_error(ErrorCode::unauthenticated);
   }
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   auto two = hello(right_token);
   two.values.emplace_back(right_token);
   peer.send(two);
@@ -376,7 +449,7 @@ TEST_P(StreamStranger, ShowsAWrongOne) {
 /// Little memory is taken for somebody unknown.
 TEST_P(StreamStranger, SendsALargeRequestFirst) {
   listen();
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   auto bytes = encode(request_with({testing::iota_u8(1'000'000)})).join();
   peer.send(bytes.data(), message_header_bytes);
   peer.expect_error(ErrorCode::unauthenticated);
@@ -386,7 +459,7 @@ TEST_P(StreamStranger, SaysNothing) {
   ListenOptions options;
   options.handshake_timeout = 50ms;
   listen(options);
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   peer.expect_error(ErrorCode::deadline_exceeded);
   expect_served();  // Who has shown his token may be silent.
 }
@@ -395,7 +468,7 @@ TEST_P(StreamStranger, ShowsItsTokenSlowly) {
   ListenOptions options;
   options.handshake_timeout = 100ms;
   listen(options);
-  const RawPeer peer(listener->address());
+  const RawPeer peer = attacker();
   const auto bytes = encode(hello(right_token)).join();
   for (std::size_t i = 0; i < 8; ++i) {
     peer.send(bytes.data() + i, 1);
@@ -406,66 +479,108 @@ TEST_P(StreamStranger, ShowsItsTokenSlowly) {
 
 // ---- a peer that answers badly -----------------------------------------------------------------
 
-class StreamCaller : public ::testing::TestWithParam<std::string> {};
-
-void read_some(int peer) {
-  char request[4096];
-  (void)!::recv(peer, request, sizeof request, 0);
-}
+class StreamCaller : public ::testing::TestWithParam<std::string> {
+ protected:
+  static std::unique_ptr<BadServer> bad_server(std::function<void(const RawPeer&)> behave, int visits = 1) {
+    return std::make_unique<BadServer>(
+        GetParam(), std::move(behave), [] { return testing::listening_cipher(GetParam()); }, visits);
+  }
+  std::unique_ptr<Connection> connect(const std::string& address, bool once = true) const {
+    ConnectOptions options;
+    options.reconnect.enabled = !once;
+    return transports.connect(address, options);
+  }
+  const TransportRegistry transports = testing::all_transports();
+};
 
 TEST_P(StreamCaller, ReportsAnHttpServer) {
-  const BadServer server(GetParam(), [](int peer) {
-    read_some(peer);
-    const std::string answer = "HTTP/1.1 400 Bad Request\r\n\r\n";
-    (void)!::send(peer, answer.data(), answer.size(), MSG_NOSIGNAL);
+  const auto server = bad_server([](const RawPeer& peer) {
+    (void)peer.read_some();
+    peer.send("HTTP/1.1 400 Bad Request\r\n\r\n");
   });
-  const auto connection = TransportRegistry::with_defaults().connect(server.address(), {});
+  const auto connection = connect(server->address(), false);
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::corrupt);
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
 }
 
+TEST_P(StreamCaller, ReportsHostileReplies) {
+  const auto hostile = testing::hostile_messages(MessageKind::reply, 1);
+  std::size_t next = 0;
+  const auto server = bad_server(
+      [&](const RawPeer& peer) {
+        (void)peer.read_some();
+        peer.send(hostile[next].bytes);
+        (void)peer.read_to_end();
+      },
+      static_cast<int>(hostile.size()));
+  for (; next < hostile.size(); ++next) {
+    const auto connection = connect(server->address());
+    EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), hostile[next].code) << hostile[next].name;
+  }
+}
+
+/// FAULTS 7.
+TEST_P(StreamCaller, ReportsAReplyTruncatedAtAnyByte) {
+  auto reply = testing::reply_with({testing::iota_u8(3)});
+  reply.id = 1;
+  const auto bytes = encode(reply).join();
+  std::size_t size = 0;
+  const auto server = bad_server(
+      [&](const RawPeer& peer) {
+        (void)peer.read_some();
+        peer.send(bytes.data(), size);
+      },
+      static_cast<int>(bytes.size_bytes()));
+  for (; size < bytes.size_bytes(); ++size) {
+    const auto connection = connect(server->address());
+    EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::unavailable) << size;
+  }
+}
+
 TEST_P(StreamCaller, ReportsADamagedReplyForItsCallOnly) {
-  const BadServer server(GetParam(), [](int peer) {
-    read_some(peer);
+  const auto server = bad_server([](const RawPeer& peer) {
+    (void)peer.read_some();
     auto reply = testing::reply_with({testing::iota_u8(100)});
     reply.id = 1;
     auto bytes = encode(reply).join();
     bytes.data()[bytes.size_bytes() - 1] ^= std::byte{4};
-    (void)!::send(peer, bytes.data(), bytes.size_bytes(), MSG_NOSIGNAL);
-    read_some(peer);
+    peer.send(bytes);
+    (void)peer.read_some();
     reply.id = 2;
-    bytes = encode(reply).join();
-    (void)!::send(peer, bytes.data(), bytes.size_bytes(), MSG_NOSIGNAL);
-    read_some(peer);
+    peer.send(reply);
+    (void)peer.read_some();
   });
-  const auto connection = TransportRegistry::with_defaults().connect(server.address(), {});
+  const auto connection = connect(server->address());
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::corrupt);
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), std::nullopt);
 }
 
 TEST_P(StreamCaller, DropsAnAnswerToNoCall) {
-  const BadServer server(GetParam(), [](int peer) {
-    read_some(peer);
-    auto reply = testing::reply_with({});
-    for (const std::uint64_t id : {77, 1, 1}) {
+  const auto server = bad_server([](const RawPeer& peer) {
+    (void)peer.read_some();
+    const auto answer = [&peer](std::uint64_t id) {
+      auto reply = testing::reply_with({});
       reply.id = id;
-      const auto bytes = encode(reply).join();
-      (void)!::send(peer, bytes.data(), bytes.size_bytes(), MSG_NOSIGNAL);
-    }
-    read_some(peer);
+      peer.send(reply);
+    };
+    for (const std::uint64_t id : {77, 1, 1}) answer(id);
+    (void)peer.read_some();
+    for (const std::uint64_t id : {1, 2}) answer(id);
+    (void)peer.read_some();
   });
-  const auto connection = TransportRegistry::with_defaults().connect(server.address(), {});
+  const auto connection = connect(server->address());
   const auto outcome = testing::start_call(*connection, request_with({}));
   EXPECT_EQ(outcome.error(), std::nullopt);
+  EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), std::nullopt);
   EXPECT_EQ(outcome.count(), 1);
 }
 
 TEST_P(StreamCaller, BoundsWhatWaitsForAPeerThatDoesNotRead) {
   std::promise<void> finished;
-  const BadServer server(GetParam(), [&finished](int) { finished.get_future().wait(); });
+  const auto server = bad_server([&finished](const RawPeer&) { finished.get_future().wait(); });
   ConnectOptions options;
   options.max_queued_bytes = 30'000'000;
-  const auto connection = TransportRegistry::with_defaults().connect(server.address(), options);
+  const auto connection = transports.connect(server->address(), options);
   const auto tensor = testing::iota_u8(10'000'000);
   std::vector<testing::Outcome> outcomes;
   for (int i = 0; i < 12; ++i) outcomes.push_back(testing::start_call(*connection, request_with({tensor})));
@@ -485,7 +600,7 @@ constexpr const char* endpoint_variable = "SPLITNET_TEST_ENDPOINT";
 // Not a test but the process of the next tests: a fork of a process with threads can't start threads under TSan.
 TEST(StreamPeerProcess, DISABLED_AnswersWhatHasValues) {
   std::vector<Responder> never;
-  const auto listener = TransportRegistry::with_defaults().listen(
+  const auto listener = testing::all_transports().listen(
       std::getenv(endpoint_variable), [&never](Message request, const CallContext& context, const Responder& respond) {
         if (!request.values.empty()) return echo(std::move(request), context, respond);
         never.push_back(respond);
@@ -551,20 +666,19 @@ TEST_P(StreamCaller, EndsCallsWhenThePeerProcessIsKilled) {
   {
     const PeerProcess peer(GetParam());
     address = peer.address();
-    connection = TransportRegistry::with_defaults().connect(address);
+    connection = transports.connect(address);
     outcome = testing::start_call(*connection, request_with({}));
     std::this_thread::sleep_for(20ms);
     EXPECT_EQ(outcome->count(), 0);
   }
   EXPECT_EQ(outcome->error(), ErrorCode::unavailable);
-  EXPECT_EQ(testing::code_of([&] { (void)TransportRegistry::with_defaults().connect(address); }),
-            ErrorCode::unavailable);
+  EXPECT_EQ(testing::code_of([&] { (void)transports.connect(address); }), ErrorCode::unavailable);
 }
 
 /// FAULTS 29: its kernel still takes what is sent.
 TEST_P(StreamCaller, DropsLateAnswersOfAPeerProcessThatWasStopped) {
   const PeerProcess peer(GetParam());
-  const auto connection = TransportRegistry::with_defaults().connect(peer.address());
+  const auto connection = transports.connect(peer.address());
   (void)call_and_wait(*connection, request_with({Value(0)}));
   peer.stop();
   const auto late =
@@ -575,13 +689,13 @@ TEST_P(StreamCaller, DropsLateAnswersOfAPeerProcessThatWasStopped) {
   EXPECT_EQ(late.count(), 1);
 }
 
-const std::string socket_name = "unix://@splitnet_attack_" + std::to_string(::getpid());
-INSTANTIATE_TEST_SUITE_P(Tcp, StreamAttack, ::testing::Values("tcp://127.0.0.1:0"));
-INSTANTIATE_TEST_SUITE_P(Unix, StreamAttack, ::testing::Values(socket_name));
-INSTANTIATE_TEST_SUITE_P(Tcp, StreamStranger, ::testing::Values("tcp://127.0.0.1:0"));
-INSTANTIATE_TEST_SUITE_P(Unix, StreamStranger, ::testing::Values(socket_name));
-INSTANTIATE_TEST_SUITE_P(Tcp, StreamCaller, ::testing::Values("tcp://127.0.0.1:0"));
-INSTANTIATE_TEST_SUITE_P(Unix, StreamCaller, ::testing::Values(socket_name));
+const auto name_of_test = [](const auto& test) { return testing::scheme_of(test.param); };
+INSTANTIATE_TEST_SUITE_P(Roads, StreamAttack, ::testing::ValuesIn(testing::stream_endpoints("attack")), name_of_test);
+INSTANTIATE_TEST_SUITE_P(Roads, StreamStranger, ::testing::ValuesIn(testing::stream_endpoints("stranger")),
+                         name_of_test);
+INSTANTIATE_TEST_SUITE_P(Roads, StreamCaller, ::testing::ValuesIn(testing::stream_endpoints("caller")), name_of_test);
+// All that this transport does is done by who calls.
+INSTANTIATE_TEST_SUITE_P(Shaped, StreamCaller, ::testing::Values("shaped://@tcp://127.0.0.1:0"), name_of_test);
 
 }  // namespace
 }  // namespace splitnet

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "raw_peer.hpp"
+#include "roads.hpp"
 #include "splitnet/testing/transport_tools.hpp"
 
 namespace splitnet {
@@ -26,43 +26,59 @@ void pull_cable(int descriptor) {
       << std::strerror(errno);
 }
 
-TEST(TcpDeadPeer, EndsCallsWithoutADeadline) {
+/// Over every transport that leaves this machine.
+class TcpDeadPeer : public ::testing::TestWithParam<std::string> {
+ protected:
+  static std::unique_ptr<Connection> connect(const testing::BadServer& server) {
+    ConnectOptions options;
+    options.dead_peer_timeout = 1s;
+    return testing::all_transports().connect(server.address(), options);
+  }
+  static std::unique_ptr<testing::Cipher> cipher() { return testing::listening_cipher(GetParam()); }
+};
+
+TEST_P(TcpDeadPeer, EndsCallsWithoutADeadline) {
+  std::promise<void> pulled;
   std::promise<void> finished;
-  const testing::BadServer server("tcp://127.0.0.1:0", [&](int peer) {
-    pull_cable(peer);
-    finished.get_future().wait();
-  });
-  ConnectOptions options;
-  options.dead_peer_timeout = 1s;
-  const auto connection = make_tcp_transport()->connect(server.address(), options);
-  const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
-  EXPECT_GE(std::chrono::steady_clock::now() - start, 900ms);
+  const testing::BadServer server(
+      GetParam(),
+      [&](const RawPeer& peer) {
+        pull_cable(peer.descriptor());
+        pulled.set_value();
+        finished.get_future().wait();
+      },
+      cipher);
+  const auto connection = connect(server);
+  pulled.get_future().wait();
+  const auto hasty = testing::start_call(*connection, request_with({}), std::chrono::steady_clock::now() + 50ms);
+  const auto patient = testing::start_call(*connection, request_with({}));
+  EXPECT_EQ(hasty.error(), ErrorCode::deadline_exceeded);
+  EXPECT_EQ(patient.error(), ErrorCode::unavailable);
   finished.set_value();
 }
 
-TEST(TcpDeadPeer, EndsCallsThatItHasAcknowledged) {
+TEST_P(TcpDeadPeer, EndsCallsThatItHasAcknowledged) {
   std::promise<void> finished;
-  const testing::BadServer server("tcp://127.0.0.1:0", [&](int peer) {
-    char request[4096];
-    ASSERT_GT(::recv(peer, request, sizeof request, 0), 0);
-    std::this_thread::sleep_for(100ms);  // The kernel's acknowledgement has gone.
-    pull_cable(peer);
-    finished.get_future().wait();
-  });
-  ConnectOptions options;
-  options.dead_peer_timeout = 1s;
-  const auto connection = make_tcp_transport()->connect(server.address(), options);
+  const testing::BadServer server(
+      GetParam(),
+      [&](const RawPeer& peer) {
+        EXPECT_FALSE(peer.read_some().empty());
+        std::this_thread::sleep_for(100ms);  // The kernel's acknowledgement has gone.
+        pull_cable(peer.descriptor());
+        finished.get_future().wait();
+      },
+      cipher);
+  const auto connection = connect(server);
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
   finished.set_value();
 }
 
-TEST(TcpDeadPeer, IsForgottenByTheListener) {
+TEST_P(TcpDeadPeer, IsForgottenByTheListener) {
   testing::Held held;
   ListenOptions options;
   options.dead_peer_timeout = 1s;
-  const auto listener = make_tcp_transport()->listen("tcp://127.0.0.1:0", held.handler(), options);
-  const RawPeer peer(listener->address());
+  const auto listener = testing::all_transports().listen(GetParam(), held.handler(), options);
+  const RawPeer peer(listener->address(), testing::connecting_cipher(GetParam()));
   auto request = request_with({});
   request.id = 1;
   peer.send(request);
@@ -72,6 +88,13 @@ TEST(TcpDeadPeer, IsForgottenByTheListener) {
   const auto items = held.take();
   EXPECT_TRUE(testing::wait_until_stopped(items[0].context.stop));
 }
+
+INSTANTIATE_TEST_SUITE_P(Roads, TcpDeadPeer, ::testing::ValuesIn([] {
+                           auto endpoints = testing::tls_endpoints();
+                           endpoints.insert(endpoints.end(), {"tcp://127.0.0.1:0", "shaped://@tcp://127.0.0.1:0"});
+                           return endpoints;
+                         }()),
+                         [](const auto& test) { return testing::scheme_of(test.param); });
 
 // ---- endpoints ---------------------------------------------------------------------------------
 

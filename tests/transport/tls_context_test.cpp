@@ -197,6 +197,34 @@ TEST_F(TlsContext, ServerRefusesClientsWithoutTheRightCertificate) {
   }
 }
 
+// A listener of ours would not start with such a certificate.
+TEST_F(TlsContext, BothSidesRefuseACertificateOutOfItsTime) {
+  const auto show = [](asio::ssl::context& context, const std::string& name) {
+    SSL_CTX_use_certificate_file(context.native_handle(), made().certificate(name).c_str(), SSL_FILETYPE_PEM);
+    SSL_CTX_use_PrivateKey_file(context.native_handle(), made().key(name).c_str(), SSL_FILETYPE_PEM);
+  };
+  CertificateOptions expired;
+  expired.until_s = -60;
+  made().issue("expired", expired);
+  CertificateOptions early;
+  early.from_s = 600;
+  made().issue("early", early);
+  auto with_clients = made().server("server");
+  with_clients.client_ca_file = made().certificate("ca");
+  for (const std::string name : {"expired", "early"}) {
+    const auto server = make_server_context(made().server("server"));
+    show(*server, name);
+    auto error = Handshake(*server, *make_client_context(made().client()), "localhost").run();
+    ASSERT_TRUE(error) << name;
+    EXPECT_EQ(error->code(), ErrorCode::unauthenticated) << error->what();
+    const auto client = make_client_context(made().client());
+    show(*client, name);
+    error = Handshake(*make_server_context(with_clients), *client, "localhost").run();
+    ASSERT_TRUE(error) << name;
+    EXPECT_EQ(error->code(), ErrorCode::unauthenticated) << error->what();
+  }
+}
+
 TEST_F(TlsContext, OlderVersionsAreIncompatible) {
   const auto server = make_server_context(made().server("server"));
   const auto client = make_client_context(made().client());

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// FAULTS 11 and 21 over tls://.
+// FAULTS 8, 11, 21 and 22 over tls://.
 #include "splitnet/transport/tls.hpp"
 
 #include "certificates.hpp"
-#include "raw_peer.hpp"
 #include "splitnet/testing/transport_tools.hpp"
 #include "splitnet/transport/tcp.hpp"
+#include "tls_cipher.hpp"
 
 namespace splitnet {
 namespace {
@@ -25,6 +25,9 @@ class Tls : public ::testing::Test {
     elsewhere.names = "DNS:elsewhere.example";
     certificates->issue("elsewhere", elsewhere);
     certificates->make("stranger", {});
+    testing::CertificateOptions expired;
+    expired.until_s = -60;
+    certificates->issue("expired", expired);
   }
   static void TearDownTestSuite() { certificates.reset(); }
 
@@ -96,6 +99,110 @@ TEST_F(Tls, RefusesClientsWithoutTheRightCertificate) {
     EXPECT_EQ(error->code(), ErrorCode::unauthenticated) << error->what();
   }
   EXPECT_FALSE(outcome(client_with("client")));
+}
+
+TEST_F(Tls, RefusesAListenerWhoseCertificateHasExpired) {
+  const testing::BadServer server(
+      "tls://127.0.0.1:0", [](const testing::RawPeer& peer) { (void)peer.read_to_end(); },
+      [] {
+        return std::make_unique<testing::TlsCipher>(testing::TlsCipher::Side::listening,
+                                                    certificates->server("expired"));
+      });
+  EXPECT_EQ(code_of([&] { (void)make_tls_transport(certificates->client())->connect(server.address(), {}); }),
+            ErrorCode::unauthenticated);
+}
+
+/// A peer of TLS that does not care about what it should.
+class TlsAttack : public Tls {
+ protected:
+  void listen_for_clients() {
+    auto server = certificates->server("server");
+    server.client_ca_file = certificates->certificate("ca");
+    listener = make_tls_transport(server)->listen("tls://127.0.0.1:0", held.handler(), {});
+  }
+  /// `cipher` stays with the peer that is made of it.
+  static std::unique_ptr<testing::TlsCipher> cipher(const std::string& certificate) {
+    return std::make_unique<testing::TlsCipher>(testing::TlsCipher::Side::connecting,
+                                                certificate.empty() ? TlsOptions() : certificates->server(certificate));
+  }
+  void expect_served() {
+    const auto connection = make_tls_transport(client_with("client"))->connect(listener->address(), {});
+    const auto answer = testing::start_call(*connection, request_with({}));
+    ASSERT_TRUE(held.wait_for(1));
+    for (auto& item : held.take()) item.respond(testing::reply_with({}));
+    EXPECT_EQ(answer.error(), std::nullopt);
+  }
+  static Message request() {
+    auto message = request_with({Value(1)});
+    message.id = 1;
+    return message;
+  }
+  testing::Held held;
+};
+
+TEST_F(TlsAttack, ClientsWithoutAGoodCertificateAreNotListenedTo) {
+  listen_for_clients();
+  for (const std::string certificate : {"", "stranger", "expired"}) {
+    const testing::RawPeer peer(listener->address(), cipher(certificate));
+    peer.send(request());
+    EXPECT_EQ(peer.read_to_end(), "") << certificate;
+    EXPECT_EQ(held.take().size(), 0U) << certificate;
+  }
+  expect_served();
+}
+
+/// FAULTS 8: no message of it is looked at.
+TEST_F(TlsAttack, FlippedBitsOfWhatIsEncrypted) {
+  listen_for_clients();
+  for (const std::size_t from_end : {1, 20, 40}) {
+    const testing::RawPeer peer(listener->address(), cipher("client"));
+    const auto bytes = encode(request()).join();
+    auto sealed = peer.sealed(bytes.data(), bytes.size_bytes());
+    sealed[sealed.size() - from_end] ^= 1;
+    peer.send_sealed(sealed);
+    EXPECT_EQ(peer.read_to_end(), "");
+    EXPECT_EQ(held.take().size(), 0U);
+  }
+  expect_served();
+}
+
+/// FAULTS 22: who has recorded a connection can't have it served again.
+TEST_F(TlsAttack, AConnectionThatIsPlayedAgain) {
+  listen_for_clients();
+  auto recorder = cipher("client");
+  const auto* const recorded = recorder.get();
+  const testing::RawPeer peer(listener->address(), std::move(recorder));
+  peer.send(request());
+  ASSERT_TRUE(held.wait_for(1));
+  held.take();
+  const testing::RawPeer again(listener->address());
+  again.send(recorded->said());
+  EXPECT_TRUE(again.read_to_end());
+  EXPECT_EQ(held.take().size(), 0U);
+  expect_served();
+}
+
+TEST_F(Tls, ReportsFlippedBitsOfAReply) {
+  const testing::BadServer server(
+      "tls://127.0.0.1:0",
+      [](const testing::RawPeer& peer) {
+        (void)peer.read_some();
+        auto reply = testing::reply_with({Value(1)});
+        reply.id = 1;
+        const auto bytes = encode(reply).join();
+        auto sealed = peer.sealed(bytes.data(), bytes.size_bytes());
+        sealed.back() ^= 1;
+        peer.send_sealed(sealed);
+        (void)peer.read_to_end();
+      },
+      [] {
+        return std::make_unique<testing::TlsCipher>(testing::TlsCipher::Side::listening,
+                                                    certificates->server("server"));
+      });
+  ConnectOptions once;
+  once.reconnect.enabled = false;
+  const auto connection = make_tls_transport(certificates->client())->connect(server.address(), once);
+  EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
 }
 
 TEST_F(Tls, IsNotConfusedByPlainBytes) {
