@@ -15,6 +15,18 @@ TEST(Inproc, HandsOverTensorsWithoutACopy) {
   EXPECT_EQ(reply.values.at(0).tensor().storage, tensor.storage);
 }
 
+TEST(Inproc, TakesNoMoreConnectionsThanTheListenerAllows) {
+  const auto transport = make_inproc_transport();
+  ListenOptions options;
+  options.max_connections = 1;
+  const auto listener = transport->listen("inproc://echo", testing::echo, options);
+  auto connection = transport->connect("inproc://echo", {});
+  EXPECT_EQ(testing::code_of([&] { (void)transport->connect("inproc://echo", {}); }), ErrorCode::overloaded);
+  (void)call_and_wait(*connection, testing::request_with({}));
+  connection.reset();
+  EXPECT_NO_THROW((void)transport->connect("inproc://echo", {}));
+}
+
 TEST(Inproc, KeepsNamesOfTwoTransportsApart) {
   const auto one = make_inproc_transport();
   const auto other = make_inproc_transport();

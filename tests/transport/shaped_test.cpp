@@ -259,6 +259,15 @@ TEST(Shaped, GivesAnAddressWithTheSameOptions) {
   EXPECT_EQ(call_and_wait(*connection, request_with({Value(5)})).values.at(0).integer(), 5);
 }
 
+/// FAULTS 19: what is behind the link decides.
+TEST(Shaped, RefusesAddressesThatOtherMachinesReach) {
+  const std::string endpoint = "shaped://delay=1ms@tcp://0.0.0.0:0";
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "0.0.0.0", [&] { (void)shaped()->listen(endpoint, echo, {}); }));
+  ListenOptions options;
+  options.token = "the-token-of-this-test";
+  EXPECT_NO_THROW((void)shaped()->listen(endpoint, echo, options));
+}
+
 TEST(Shaped, RefusesBadEndpoints) {
   const auto transport = shaped();
   const auto refuses = [&transport](const std::string& endpoint, const std::string& words) {

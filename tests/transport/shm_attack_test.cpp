@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Peers of the shm transport that break every rule: a typed error, and everybody else is served.
+// Peers of the shm transport that break every rule: a typed error, and everybody else is served. See docs/faults.md.
 #include <fcntl.h>
 #include <sys/mman.h>
 
@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <future>
 
+#include "few_descriptors.hpp"
+#include "hand_written_message.hpp"
 #include "message_body.hpp"
 #include "message_wire.hpp"
 #include "shm_peer.hpp"
@@ -32,8 +34,14 @@ constexpr std::uint64_t kAllOnes = ~std::uint64_t{0};
 
 class ShmAttack : public ::testing::Test {
  protected:
-  void listen(const ListenOptions& options = {}, Handler handler = testing::echo) {
-    listener = transport->listen(testing::shm_name("attacked"), std::move(handler), options);
+  void listen(const ListenOptions& options = {}, const Handler& handler = testing::echo) {
+    listener = transport->listen(
+        testing::shm_name("attacked"),
+        [this, handler](Message request, const CallContext& context, const Responder& respond) {
+          if (request.request.model != "conformance") ++strange_requests;
+          handler(std::move(request), context, respond);
+        },
+        options);
     ConnectOptions connect;
     connect.token = options.token;
     friendly = transport->connect(listener->address(), connect);
@@ -49,9 +57,16 @@ class ShmAttack : public ::testing::Test {
   ShmSide connect() const { return connect_side(listener->address()); }
 
   std::shared_ptr<Transport> transport = make_shm_transport();
+  std::atomic<int> strange_requests{0};
   std::unique_ptr<Listener> listener;
   std::unique_ptr<Connection> friendly;
 };
+
+Storage storage_of(const std::vector<std::byte>& bytes) {
+  auto storage = Storage::allocate(bytes.size());
+  std::memcpy(storage.data(), bytes.data(), bytes.size());
+  return storage;
+}
 
 Storage good_request(std::int64_t bytes = 1000) {
   return encoded(request_with({testing::iota_u8(bytes)}), 9);
@@ -187,6 +202,49 @@ TEST_F(ShmHandshakeAttack, SeveralDescriptors) {
   expect_refused(socket, ErrorCode::corrupt);
 }
 
+/// FAULTS 24: the kernel has no number to give to what came.
+TEST_F(ShmHandshakeAttack, NoDescriptorLeftForItsMemory) {
+  const auto file = memory_file(layout.total_bytes(), kGoodSeals);
+  const auto socket = connect_raw(listener->address());
+  // Those who came later have been served, so this one has been let in.
+  for (int i = 0; i < 4; ++i) (void)call_and_wait(*transport->connect(listener->address(), {}), request_with({}));
+  testing::FewDescriptors few;
+  few.fill();
+  detail::send_offer(socket.get(), {layout, std::nullopt}, file);
+  expect_refused(socket, ErrorCode::overloaded);
+  expect_served();
+}
+
+TEST_F(ShmAttack, TenThousandIdleVisitors) {
+  rlimit old{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
+  rlimit high = old;
+  high.rlim_cur = high.rlim_max;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &high), 0);
+  ListenOptions options;
+  options.max_connects_per_s = 1e6;
+  listen(options);
+  const auto most = std::min<rlim_t>(high.rlim_cur, 20'000) - 3'000;
+  {
+    std::vector<Descriptor> idle;
+    while (idle.size() < std::min<rlim_t>(10'000, most)) idle.push_back(connect_raw(listener->address()));
+    expect_served();
+    const auto last = connect_raw(listener->address());
+    ASSERT_TRUE(testing::has_input(last.get()));
+    EXPECT_EQ(detail::receive_offer(last.get()).offer.error->code(), ErrorCode::overloaded);
+  }
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+  // They are forgotten, and there is room again.
+  EXPECT_TRUE(testing::wait_until([&] {
+    try {
+      (void)transport->connect(listener->address(), {});
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }));
+}
+
 TEST_F(ShmAttack, VisitorWhoSaysNothing) {
   ListenOptions options;
   options.handshake_timeout = 50ms;
@@ -250,6 +308,63 @@ TEST_F(ShmAttack, ReadsWhatIsLent) {
   // The handler has dropped its request: the loan comes back.
   ASSERT_TRUE(testing::wait_until([&] { return peer.theirs->control().returned.value.load() == 1; }));
   EXPECT_EQ(peer.theirs->returned()[0].load(), 77U);
+}
+
+TEST_F(ShmAttack, HostileMessages) {
+  listen();
+  for (const auto& hostile : testing::hostile_messages(MessageKind::request, 9)) {
+    SCOPED_TRACE(hostile.name);
+    auto peer = connect();
+    peer.write(frame_of(storage_of(hostile.bytes)));
+    peer.expect_error(hostile.code);
+  }
+  EXPECT_EQ(strange_requests, 0);
+}
+
+/// FAULTS 22 and 32.
+TEST_F(ShmAttack, RequestsThatComeTwice) {
+  testing::Held held;
+  listen({}, [&](Message request, CallContext context, Responder respond) {
+    if (request.values.at(0).get_if<Tensor>() == nullptr) return testing::echo(std::move(request), context, respond);
+    held.handler()(std::move(request), std::move(context), std::move(respond));
+  });
+  auto peer = connect();
+  const auto message = encoded(request_with({testing::iota_u8(50'000)}), 9);
+  peer.write(frame_of(message, {peer.lend(message, 0, 1)}));
+  peer.write(frame_of(message, {peer.lend(message, 1 << 17, 2)}));
+  peer.write(frame_of(encoded(request_with({testing::iota_u8(10)}), 10)));  // Looked at after the others.
+  ASSERT_TRUE(held.wait_for(2));
+  auto items = held.take();
+  ASSERT_EQ(items.size(), 2U) << "one id is one call while it is under way";
+  for (auto& item : items) {
+    item.respond(testing::reply_with({Value(1)}));
+    item.respond(testing::reply_with({Value(2)}));
+  }
+  items.clear();
+  for (const std::uint64_t id : {9, 10}) {
+    const auto reply = peer.next_message();
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->id, id);
+    EXPECT_EQ(reply->values.at(0).integer(), 1);
+  }
+  EXPECT_TRUE(testing::wait_until([&] { return peer.theirs->control().returned.value.load() == 2; }))
+      << "what is lent twice comes back twice";
+}
+
+TEST_F(ShmAttack, RequestsAndCancelsInAnyOrder) {
+  listen();
+  auto peer = connect();
+  Message cancel;
+  cancel.kind = MessageKind::cancel;
+  for (const std::uint64_t id : {std::uint64_t{9}, ~std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{9}}) {
+    peer.write(frame_of(encoded(cancel, id)));
+    peer.write(frame_of(encoded(request_with({testing::iota_u8(10)}), id)));
+    const auto reply = peer.next_message();
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->kind, MessageKind::reply);
+    EXPECT_EQ(reply->id, id);
+    peer.write(frame_of(encoded(cancel, id)));
+  }
 }
 
 TEST_F(ShmAttack, Garbage) {
@@ -530,15 +645,33 @@ TEST_F(ShmAttack, HalfAMessageThenSilence) {
   in_body.expect_error(ErrorCode::deadline_exceeded);
 }
 
+TEST_F(ShmAttack, SlowLoris) {
+  ListenOptions options;
+  options.message_timeout = 100ms;
+  listen(options);
+  auto peer = connect();
+  const auto frame = frame_of(good_request());
+  for (std::size_t i = 0; i < 8; ++i) {
+    peer.write(std::span(frame).subspan(i, 1));
+    std::this_thread::sleep_for(30ms);
+  }
+  peer.expect_error(ErrorCode::deadline_exceeded);
+}
+
 TEST_F(ShmAttack, DiesAfterEveryPartOfAMessage) {
   listen();
-  const auto message = good_request(20'000);
-  for (std::size_t bytes = 0;; bytes += 7) {
+  auto request = request_with({testing::iota_u8(20'000)});
+  request.request.model = "strange";
+  const auto message = encoded(request, 9);
+  for (std::size_t bytes = 0;; ++bytes) {
     auto peer = connect();
     const auto frame = frame_of(message, {peer.lend(message, 0, 1)});
-    if (bytes > frame.size()) break;
+    if (bytes == frame.size()) break;
     peer.write(std::span(frame).first(bytes));
+    ::shutdown(peer.socket.get(), SHUT_WR);
+    EXPECT_TRUE(testing::is_closed(peer.socket.get())) << bytes;
   }
+  EXPECT_EQ(strange_requests, 0);
 }
 
 TEST_F(ShmAttack, ReaderThatNeverReads) {
@@ -714,6 +847,43 @@ TEST(ShmCaller, ReportsADamagedReplyForItsCallOnly) {
   const auto connection = make_shm_transport()->connect(listener.address(), {});
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::corrupt);
   EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), std::nullopt);
+}
+
+/// FAULTS 1 to 12.
+TEST(ShmCaller, ReportsHostileReplies) {
+  const auto hostile = testing::hostile_messages(MessageKind::reply, 1);
+  const BadListener listener([&](const Descriptor& socket) {
+    for (const auto& reply : hostile) {
+      auto side = testing::accept_side(socket);
+      await_request(side);
+      side.write(frame_of(storage_of(reply.bytes)));
+      EXPECT_TRUE(testing::is_closed(side.socket.get()));
+    }
+  });
+  ConnectOptions once;
+  once.reconnect.enabled = false;
+  for (const auto& reply : hostile) {
+    const auto connection = make_shm_transport()->connect(listener.address(), once);
+    EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), reply.code) << reply.name;
+  }
+}
+
+/// FAULTS 7.
+TEST(ShmCaller, ReportsAReplyTruncatedAtAnyByte) {
+  const auto frame = frame_of(encoded(testing::reply_with({testing::iota_u8(3)}), 1));
+  const BadListener listener([&](const Descriptor& socket) {
+    for (std::size_t size = 0; size < frame.size(); ++size) {
+      auto side = testing::accept_side(socket);
+      await_request(side);
+      side.write(std::span(frame).first(size));
+    }
+  });
+  ConnectOptions once;
+  once.reconnect.enabled = false;
+  for (std::size_t size = 0; size < frame.size(); ++size) {
+    const auto connection = make_shm_transport()->connect(listener.address(), once);
+    EXPECT_EQ(testing::start_call(*connection, request_with({})).error(), ErrorCode::unavailable) << size;
+  }
 }
 
 TEST(ShmCaller, DropsAnAnswerToNoCall) {

@@ -15,6 +15,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "another_user.hpp"
 #include "shm_peer.hpp"
 
 extern char** environ;
@@ -23,6 +24,7 @@ namespace splitnet {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::as_another_user;
 using testing::echo;
 using testing::iota_u8;
 using testing::reply_with;
@@ -452,17 +454,6 @@ TEST(ShmProcesses, KilledCallersLeaveTheListenerServing) {
 }
 
 // ---- other users -------------------------------------------------------------------------------
-
-/// Runs on a thread that belongs to another user (credentials are the thread's own, in Linux). False without the right.
-bool as_another_user(const std::function<void()>& work) {
-  bool allowed = false;
-  std::thread([&] {
-    constexpr uid_t nobody = 65534;
-    allowed = ::syscall(SYS_setresuid, nobody, nobody, nobody) == 0;
-    if (allowed) work();
-  }).join();
-  return allowed;
-}
 
 class ShmUsers : public ShmTest {
  protected:
