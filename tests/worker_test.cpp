@@ -19,6 +19,7 @@
 #include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "served_model.hpp"
+#include "transport/roads.hpp"
 #include "tsan_suppressions.hpp"
 
 namespace splitnet {
@@ -74,7 +75,7 @@ class WorkerTest : public ::testing::TestWithParam<std::string> {
     while (!condition(worker_->stats())) std::this_thread::sleep_for(1ms);
   }
 
-  TransportRegistry registry_ = TransportRegistry::with_defaults();
+  TransportRegistry registry_ = testing::all_transports();
   Gate gate_;  // Outlives the workers, whose passes may still stand in it.
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Worker> worker_;
@@ -309,15 +310,33 @@ TEST_P(WorkerTest, GivesThePlacesOfCancelledRequestsToOthers) {
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
 }
 
-TEST_P(WorkerTest, SurvivesACancelInTheMiddleOfAPass) {
+/// A pass can't be stopped, but its result is thrown away.
+TEST_P(WorkerTest, HearsOfACancelInTheMiddleOfAPass) {
   start({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   std::stop_source stop;
   auto cancelled = send(whole_model(1), {}, stop.get_token());
   gate_.wait_for(1);
   stop.request_stop();
   EXPECT_EQ(code_of(cancelled.get()), ErrorCode::cancelled);
+  auto next = send(whole_model(2));  // Behind the cancel, on the same road.
+  wait_until([](const WorkerStats& stats) { return stats.queued == 1; });
   gate_.open();
+  EXPECT_EQ(std::get<Message>(next.get()).kind, MessageKind::reply);
+  EXPECT_EQ(worker_->stats().failed, 1U);
+  EXPECT_EQ(worker_->stats().answered, 1U);
   expect_serving();
+}
+
+/// FAULTS 22: a request has no effect but its answer.
+TEST_P(WorkerTest, AnswersARequestThatComesAgainWithTheSameBits) {
+  start(testing::chain_model());
+  const Message request = whole_model(5);
+  const auto first = call(request);
+  const auto second = call(request);
+  ASSERT_EQ(first.values.size(), second.values.size());
+  for (std::size_t i = 0; i < first.values.size(); ++i) {
+    EXPECT_TRUE(bit_identical(first.values[i], second.values[i]));
+  }
 }
 
 TEST_P(WorkerTest, DrainsWhatItHasAndRefusesWhatComes) {
@@ -388,10 +407,8 @@ TEST_P(WorkerTest, KeepsAsManyStagesAsItMay) {
   EXPECT_EQ(worker_->stats().cache.evictions, 2U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, WorkerTest,
-                         ::testing::Values("inproc://worker", "shm://worker-" + std::to_string(::getpid()),
-                                           "tcp://127.0.0.1:0"),
-                         [](const auto& test) { return test.param.substr(0, test.param.find(':')); });
+INSTANTIATE_TEST_SUITE_P(Transports, WorkerTest, ::testing::ValuesIn(testing::all_endpoints("worker")),
+                         [](const auto& test) { return testing::scheme_of(test.param); });
 
 TEST(Worker, TakesModelsOnlyUnderPlainNames) {
   const auto worker = Worker::create();

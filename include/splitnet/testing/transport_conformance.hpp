@@ -70,6 +70,52 @@ TEST_P(TransportConformance, CarriesEveryKindOfValue) {
   }
 }
 
+/// A tensor of `bytes` bytes made of these elements, over and over.
+template <class T>
+Tensor repeated(DType dtype, const std::vector<T>& elements, std::size_t bytes) {
+  const std::size_t count = bytes / sizeof(T);
+  Tensor tensor = Tensor::empty(dtype, {static_cast<std::int64_t>(count)});
+  for (std::size_t i = 0; i < count; ++i) {
+    std::memcpy(tensor.data() + i * sizeof(T), &elements[i % elements.size()], sizeof(T));
+  }
+  return tensor;
+}
+
+// Quiet and signalling NaNs with bits of their own, infinities, zeros of both signs, the smallest numbers: there and
+// back, whichever way their size makes them go.
+TEST_P(TransportConformance, CarriesNanAndInfinityBitByBit) {
+  const std::vector<std::uint16_t> f16{0x7E01, 0xFD23, 0x7C01, 0x7C00, 0xFC00, 0x8000, 0x0001};
+  const std::vector<std::uint16_t> bf16{0x7FC1, 0xFFA5, 0x7F81, 0x7F80, 0xFF80, 0x8000, 0x0001};
+  const std::vector<std::uint32_t> f32{0x7FC00001, 0xFFC12345, 0x7F800001, 0x7F800000, 0xFF800000, 0x80000000, 1};
+  const std::vector<std::uint64_t> f64{0x7FF8000000000001,
+                                       0xFFF4000000000123,
+                                       0x7FF0000000000001,
+                                       0x7FF0000000000000,
+                                       0xFFF0000000000000,
+                                       0x8000000000000000,
+                                       1};
+  std::vector<Value> values;
+  for (const std::size_t bytes : {56, 100'000, 3'000'000}) {
+    values.emplace_back(repeated(DType::f16, f16, bytes));
+    values.emplace_back(repeated(DType::bf16, bf16, bytes));
+    values.emplace_back(repeated(DType::f32, f32, bytes));
+    values.emplace_back(repeated(DType::f64, f64, bytes));
+  }
+  for (const auto bits : f64) {
+    double number = 0;
+    std::memcpy(&number, &bits, sizeof number);
+    values.emplace_back(number);
+  }
+  listen([&values](Message request, const CallContext& context, const Responder& respond) {
+    for (std::size_t i = 0; i < values.size(); ++i) EXPECT_TRUE(bit_identical(request.values.at(i), values[i])) << i;
+    echo(std::move(request), context, respond);
+  });
+  const auto connection = connect();
+  const auto reply = call_and_wait(*connection, request_with(values));
+  ASSERT_EQ(reply.values.size(), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_TRUE(bit_identical(reply.values[i], values[i])) << i;
+}
+
 TEST_P(TransportConformance, CarriesTheFieldsOfRequestAndReply) {
   std::promise<Message> seen;
   listen([&seen](Message request, const CallContext&, const Responder& respond) {
@@ -658,10 +704,14 @@ TEST_P(TransportConformance, TurnsAwayWhoGuessesTokens) {
   options.token = right_token;
   options.max_wrong_tokens_per_s = 2;
   listen(echo, options);
+  ConnectOptions with_token;
+  with_token.token = right_token;
+  const auto friendly = connect(with_token);
   std::map<std::optional<ErrorCode>, int> outcomes;
   for (int i = 0; i < 20; ++i) {
     ++outcomes[outcome_with(*transport, listener->address(), "quite-another-token-" + std::to_string(i))];
   }
+  EXPECT_EQ(start_call(*friendly, request_with({})).error(), std::nullopt) << "who is inside stays inside";
   EXPECT_GE(outcomes[ErrorCode::unauthenticated], 2);
   EXPECT_GE(outcomes[ErrorCode::overloaded], 1);
   EXPECT_EQ(outcomes[ErrorCode::unauthenticated] + outcomes[ErrorCode::overloaded], 20);
@@ -770,6 +820,73 @@ TEST_P(TransportConformance, HandlesNoMoreRequestsThanTheListenerAllows) {
     }
   }
   for (const auto& outcome : outcomes) EXPECT_NE(outcome.message(), nullptr);
+}
+
+TEST_P(TransportConformance, TakesNoMoreConnectionsThanTheListenerAllows) {
+  if (!GetParam().leaves_process) return;
+  ListenOptions options;
+  options.max_connections = 3;
+  listen(echo, options);
+  std::vector<std::unique_ptr<Connection>> connections;
+  for (int i = 0; i < 3; ++i) {
+    connections.push_back(connect());
+    EXPECT_EQ(start_call(*connections.back(), request_with({})).error(), std::nullopt);
+  }
+  EXPECT_EQ(outcome_with(*transport, listener->address(), ""), ErrorCode::overloaded);
+  for (const auto& connection : connections) {
+    EXPECT_EQ(start_call(*connection, request_with({})).error(), std::nullopt);
+  }
+  connections.pop_back();
+  // The listener notices a moment later.
+  const auto until = Clock::now() + kLongTime;
+  while (outcome_with(*transport, listener->address(), "") == ErrorCode::overloaded) ASSERT_LT(Clock::now(), until);
+  EXPECT_EQ(outcome_with(*transport, listener->address(), ""), std::nullopt);
+}
+
+TEST_P(TransportConformance, HasOneByteBudgetForAllPeers) {
+  if (!GetParam().leaves_process) return;
+  ListenOptions options;
+  options.max_received_bytes = 3'500'000;
+  listen(held.handler(), options);
+  std::vector<std::unique_ptr<Connection>> connections;
+  std::vector<Outcome> outcomes;
+  for (int i = 0; i < 8; ++i) {
+    connections.push_back(connect());
+    outcomes.push_back(start_call(*connections.back(), request_with({iota_u8(1'000'000)})));
+  }
+  // Three are held, and the others have been answered.
+  ASSERT_TRUE(held.wait_for(3));
+  const auto answered = [&] {
+    return std::count_if(outcomes.begin(), outcomes.end(), [](const auto& outcome) { return outcome.count() > 0; });
+  };
+  const auto until = Clock::now() + kLongTime;
+  while (answered() < 5) {
+    ASSERT_LT(Clock::now(), until);
+    std::this_thread::sleep_for(1ms);
+  }
+  auto items = held.take();
+  ASSERT_EQ(items.size(), 3U);
+  for (auto& item : items) {
+    item.request = {};
+    item.respond(reply_with({}));
+  }
+  int good = 0;
+  for (const auto& outcome : outcomes) {
+    const auto error = outcome.error();
+    EXPECT_TRUE(!error || error == ErrorCode::overloaded) << to_string(*error);
+    good += error ? 0 : 1;
+  }
+  EXPECT_EQ(good, 3);
+  // The refused ones still have their connections, and there is room again.
+  for (const auto& connection : connections) {
+    const auto outcome = start_call(*connection, request_with({iota_u8(1'000'000)}));
+    ASSERT_TRUE(held.wait_for(1));
+    for (auto& item : held.take()) {
+      item.request = {};
+      item.respond(reply_with({}));
+    }
+    EXPECT_EQ(outcome.error(), std::nullopt);
+  }
 }
 
 }  // namespace splitnet::testing
