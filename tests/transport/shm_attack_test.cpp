@@ -224,10 +224,13 @@ TEST_F(ShmAttack, TenThousandIdleVisitors) {
   ListenOptions options;
   options.max_connects_per_s = 1e6;
   listen(options);
-  const auto most = std::min<rlim_t>(high.rlim_cur, 20'000) - 3'000;
+  const auto most = static_cast<std::ptrdiff_t>(std::min<rlim_t>(high.rlim_cur, 20'000)) - 3'000;
+  ASSERT_GT(most, static_cast<std::ptrdiff_t>(options.max_connections));
   {
     std::vector<Descriptor> idle;
-    while (idle.size() < std::min<rlim_t>(10'000, most)) idle.push_back(connect_raw(listener->address()));
+    for (std::ptrdiff_t i = 0; i < std::min<std::ptrdiff_t>(10'000, most); ++i) {
+      idle.push_back(connect_raw(listener->address()));
+    }
     expect_served();
     const auto last = connect_raw(listener->address());
     ASSERT_TRUE(testing::has_input(last.get()));

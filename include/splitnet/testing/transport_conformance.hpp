@@ -95,7 +95,7 @@ TEST_P(TransportConformance, CarriesNanAndInfinityBitByBit) {
                                        0x8000000000000000,
                                        1};
   std::vector<Value> values;
-  for (const std::size_t bytes : {56, 100'000, 3'000'000}) {
+  for (const std::size_t bytes : {56, 20'000, 400'000}) {
     values.emplace_back(repeated(DType::f16, f16, bytes));
     values.emplace_back(repeated(DType::bf16, bf16, bytes));
     values.emplace_back(repeated(DType::f32, f32, bytes));
@@ -839,8 +839,11 @@ TEST_P(TransportConformance, TakesNoMoreConnectionsThanTheListenerAllows) {
   connections.pop_back();
   // The listener notices a moment later.
   const auto until = Clock::now() + kLongTime;
-  while (outcome_with(*transport, listener->address(), "") == ErrorCode::overloaded) ASSERT_LT(Clock::now(), until);
-  EXPECT_EQ(outcome_with(*transport, listener->address(), ""), std::nullopt);
+  std::optional<ErrorCode> outcome = ErrorCode::overloaded;
+  while (outcome == ErrorCode::overloaded && Clock::now() < until) {
+    outcome = outcome_with(*transport, listener->address(), "");
+  }
+  EXPECT_EQ(outcome, std::nullopt);
 }
 
 TEST_P(TransportConformance, HasOneByteBudgetForAllPeers) {
