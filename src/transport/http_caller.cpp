@@ -294,6 +294,7 @@ void HttpCaller::on_answer(const LinePtr& line, std::uint64_t id, CallResult res
     assign(line);
   } else {
     forget(line);
+    line->close();
   }
   pump();
   calls_->finish_here(id, std::move(result));  // Last: it may call again, or destroy the connection.
