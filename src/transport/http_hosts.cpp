@@ -35,11 +35,11 @@ void HttpHost::leave() {
 std::shared_ptr<HttpHost> HttpHosts::find(const std::string& host) {
   const std::lock_guard lock(mutex_);
   auto& known = hosts_[host];
-  if (auto found = known.lock()) return found;
-  auto made = std::make_shared<HttpHost>(options_);
-  known = made;
-  std::erase_if(hosts_, [](const auto& entry) { return entry.second.expired(); });
-  return made;
+  if (!known) known = std::make_shared<HttpHost>(options_);
+  auto found = known;
+  // Nobody else hands out handles, so one that is the last stays the last.
+  std::erase_if(hosts_, [](const auto& entry) { return entry.second.use_count() == 1 && entry.second->is_rested(); });
+  return found;
 }
 
 }  // namespace splitnet::detail

@@ -34,6 +34,11 @@ class HttpHost {
   bool enter(std::weak_ptr<void> who, Offer offer);
   /// For every place that was taken.
   void leave();
+  /// A new one would be no different.
+  [[nodiscard]] bool is_rested() {
+    const std::lock_guard lock(mutex_);
+    return requests_.is_full();
+  }
 
  private:
   const std::size_t max_calls_;
@@ -56,8 +61,8 @@ class HttpHosts {
  private:
   const ListenOptions options_;
   std::mutex mutex_;
-  // By address, as long as somebody is connected from there.
-  std::map<std::string, std::weak_ptr<HttpHost>> hosts_;
+  // By address, as long as somebody is connected from there or has asked much a moment ago.
+  std::map<std::string, std::shared_ptr<HttpHost>> hosts_;
 };
 
 }  // namespace splitnet::detail

@@ -79,6 +79,10 @@ class HttpReader::BeastParser : public HttpReader::Parser {
     head.is_chunked = parser_.chunked();
     if (const auto length = parser_.content_length()) head.length = *length;
     check_framing(head);
+    if (head.status == 204 || head.status == 304) {  // Never with a body, whatever else the head says.
+      head.is_chunked = false;
+      head.length = 0;
+    }
     return head;
   }
 
@@ -91,6 +95,9 @@ class HttpReader::BeastParser : public HttpReader::Parser {
     const bool says_encoding = message.count(http::field::transfer_encoding) > 0;
     if (says_encoding && !beast::iequals(message[http::field::transfer_encoding], "chunked")) {
       refuse("a Transfer-Encoding other than chunked");
+    }
+    if (is_request && message.count(http::field::host) != (head.is_old ? message.count(http::field::host) : 1)) {
+      refuse("not one Host");
     }
     if (head.is_chunked && head.is_old) refuse("chunks in HTTP/1.0");
   }
