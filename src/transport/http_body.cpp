@@ -51,8 +51,8 @@ void HttpBody::read_header() {
   try {
     frame_.body = pool_->take(frame_.header.body_bytes(), budget_);
   } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::overloaded, "message: no memory for its body of " +
-                                           std::to_string(frame_.header.body_bytes()) + " bytes");
+    throw Error(ErrorCode::overloaded,
+                "message: no memory for its body of " + std::to_string(frame_.header.body_bytes()) + " bytes");
   }
   has_header_ = true;
   filled_ = 0;

@@ -124,13 +124,13 @@ void HttpCaller::dial(std::function<void(const Error*)> done) {
   const auto timeout = std::min<std::chrono::nanoseconds>(options_.connect_timeout, std::chrono::hours(24));
   const auto opener = std::make_shared<StreamOpener>(context_, road_);
   openers_.insert(opener);
-  opener->open(Clock::now() + timeout, [self = shared_from_this(), key = opener.get(),
-                                        done = std::move(done)](StreamOpener::Outcome outcome) {
-    std::erase_if(self->openers_, [key](const auto& other) { return other.get() == key; });
-    const auto* const error = std::get_if<Error>(&outcome);
-    if (error == nullptr) self->take_up(std::move(std::get<std::unique_ptr<ByteStream>>(outcome)));
-    done(error);
-  });
+  opener->open(Clock::now() + timeout,
+               [self = shared_from_this(), key = opener.get(), done = std::move(done)](StreamOpener::Outcome outcome) {
+                 std::erase_if(self->openers_, [key](const auto& other) { return other.get() == key; });
+                 const auto* const error = std::get_if<Error>(&outcome);
+                 if (error == nullptr) self->take_up(std::move(std::get<std::unique_ptr<ByteStream>>(outcome)));
+                 done(error);
+               });
 }
 
 void HttpCaller::take_up(std::unique_ptr<ByteStream> stream) {
@@ -200,9 +200,8 @@ void HttpCaller::call(Message request, Deadline deadline, const std::stop_token&
   try {
     HttpCall call{id, encode(request, options_.payload_checksum.value_or(true), options_.limits), {}};
     call.queued = count_queued(call.message.size_bytes);
-    asio::post(*context_, [self = shared_from_this(), call = std::move(call)]() mutable {
-      self->enqueue(std::move(call));
-    });
+    asio::post(*context_,
+               [self = shared_from_this(), call = std::move(call)]() mutable { self->enqueue(std::move(call)); });
   } catch (const Error& error) {
     calls_->finish_later(id, error);
   } catch (const std::exception& error) {

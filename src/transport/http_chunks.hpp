@@ -30,14 +30,14 @@ class HttpChunks {
     size_begin,
     size,
     extension,
-    size_end,       // Behind the CR of the line with the size.
+    size_end,  // Behind the CR of the line with the size.
     data,
     data_cr,
     data_lf,
     trailer_begin,  // At the beginning of a line behind the last chunk.
     trailer,
-    trailer_end,    // Behind the CR of a trailer.
-    last_lf,        // Behind the CR of the empty line at the end.
+    trailer_end,  // Behind the CR of a trailer.
+    last_lf,      // Behind the CR of the empty line at the end.
     done,
   };
   void step(unsigned char c);

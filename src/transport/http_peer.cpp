@@ -88,11 +88,11 @@ void HttpPeer::read() {
     return;  // It sends one request after the other without waiting: the kernel holds it up.
   }
   reading_ = true;
-  stream_->async_read(space, [self = shared_from_this(), is_aside](const boost::system::error_code& error,
-                                                                   std::size_t bytes) {
-    self->reading_ = false;
-    self->on_read(error, bytes, is_aside);
-  });
+  stream_->async_read(space,
+                      [self = shared_from_this(), is_aside](const boost::system::error_code& error, std::size_t bytes) {
+                        self->reading_ = false;
+                        self->on_read(error, bytes, is_aside);
+                      });
 }
 
 void HttpPeer::on_read(const boost::system::error_code& error, std::size_t bytes, bool is_aside) {
@@ -227,9 +227,9 @@ void HttpPeer::on_message(HttpReader::Frame frame) {
     return answer(400, Error(ErrorCode::corrupt, "listener: got something else than a request"));
   }
   if (!host_->take_request()) {
-    return answer(429, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
-                                                        std::to_string(service_->by->options.max_requests_per_s) +
-                                                        " are taken"));
+    return answer(
+        429, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
+                                              std::to_string(service_->by->options.max_requests_per_s) + " are taken"));
   }
   serve(*std::move(message));
 }
@@ -287,10 +287,11 @@ void HttpPeer::say_usage(bool without_body) {
   const std::string text =
       "This is a splitnet listener. It takes POST with a splitnet message as its body (docs/wire_format.md); connect "
       "with splitnet::Session or splitnet::TransportRegistry.\n";
-  send("HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-       "Content-Length: " +
-           std::to_string(text.size()) + "\r\n\r\n" + (without_body ? "" : text),
-       {});
+  send(
+      "HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+      "Content-Length: " +
+          std::to_string(text.size()) + "\r\n\r\n" + (without_body ? "" : text),
+      {});
 }
 
 void HttpPeer::send(unsigned status, EncodedMessage message) {
@@ -373,8 +374,8 @@ void HttpPeer::on_timer() {
     case State::body: return fail(408, too_late("message"));
     case State::answering:
       if (sender_.sent_bytes() == std::exchange(sent_before_, sender_.sent_bytes())) {
-        return close(Error(ErrorCode::overloaded,
-                           "connection with " + address_.text + ": the peer does not read its replies"));
+        return close(
+            Error(ErrorCode::overloaded, "connection with " + address_.text + ": the peer does not read its replies"));
       }
       return set_timer(service_->by->options.message_timeout);
     default: return close(too_late("handshake"));

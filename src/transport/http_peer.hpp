@@ -95,12 +95,12 @@ class HttpPeer : public AcceptedPeer, public std::enable_shared_from_this<HttpPe
   std::array<std::byte, 512> aside_;  // What comes while nothing is asked for.
   bool reading_ = false;
   bool processing_ = false;
-  bool has_ended_ = false;   // The peer sends no more.
-  bool has_place_ = false;   // Of this address's requests.
-  bool is_invited_ = true;   // False: it waits for "100 Continue".
-  bool is_old_ = false;      // HTTP/1.0.
-  bool is_last_ = false;     // The stream ends with the next response.
-  bool discards_ = false;    // What comes is not looked at any more.
+  bool has_ended_ = false;  // The peer sends no more.
+  bool has_place_ = false;  // Of this address's requests.
+  bool is_invited_ = true;  // False: it waits for "100 Continue".
+  bool is_old_ = false;     // HTTP/1.0.
+  bool is_last_ = false;    // The stream ends with the next response.
+  bool discards_ = false;   // What comes is not looked at any more.
   std::size_t sent_before_ = 0;
   std::optional<Clock::time_point> message_since_;
   asio::steady_timer timer_;

@@ -28,8 +28,7 @@ class HttpProtocol : public StreamProtocol {
 
 std::shared_ptr<StreamProtocol> make_http_protocol(std::shared_ptr<ServedBy> by, std::shared_ptr<BufferPool> pool,
                                                    std::string path) {
-  return std::make_shared<HttpProtocol>(
-      std::make_shared<HttpService>(std::move(by), std::move(pool), std::move(path)));
+  return std::make_shared<HttpProtocol>(std::make_shared<HttpService>(std::move(by), std::move(pool), std::move(path)));
 }
 
 }  // namespace splitnet::detail

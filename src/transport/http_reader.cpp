@@ -24,8 +24,8 @@ namespace http = boost::beast::http;
 
 [[noreturn]] void refuse(const boost::system::error_code& error) {
   if (error == http::error::header_limit) {
-    throw Error(ErrorCode::too_large, "http: a head of more than " + std::to_string(HttpReader::max_head_bytes) +
-                                          " bytes");
+    throw Error(ErrorCode::too_large,
+                "http: a head of more than " + std::to_string(HttpReader::max_head_bytes) + " bytes");
   }
   refuse(error.message());
 }

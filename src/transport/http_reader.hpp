@@ -55,8 +55,8 @@ class HttpReader {
 
   /// The next head, when it is complete. Throws corrupt, too_large: then the stream can't be followed any further.
   std::optional<HttpHead> next_head();
-  /// After a head that has one: its body, when it is complete. Throws corrupt, incompatible, too_large (the stream can't
-  /// be followed), overloaded (no memory; likewise).
+  /// After a head that has one: its body, when it is complete. Throws corrupt, incompatible, too_large (the stream
+  /// can't be followed), overloaded (no memory; likewise).
   std::optional<Frame> next_body(const MessageLimits& limits);
 
   /// Bytes have come that belong to no message that was returned.

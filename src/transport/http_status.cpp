@@ -36,7 +36,8 @@ ErrorCode code_of_status(unsigned status) noexcept {
     default: break;
   }
   if (status >= 500) return ErrorCode::internal;
-  // 404, 405 and what is left of 4xx: the endpoint or the request is wrong. 3xx: it is elsewhere, and the user says where.
+  // 404, 405 and what is left of 4xx: the endpoint or the request is wrong. 3xx: it is elsewhere, and the user says
+  // where.
   if (status >= 300) return ErrorCode::invalid_argument;
   return ErrorCode::corrupt;
 }

@@ -146,8 +146,7 @@ class StreamListener : public Listener {
       threads_.push_back(std::make_unique<IoThread>());
       contexts.push_back(threads_.back()->context());
     }
-    acceptor_ =
-        std::make_shared<Acceptor>(std::move(contexts), std::move(road), std::move(protocol), std::move(by));
+    acceptor_ = std::make_shared<Acceptor>(std::move(contexts), std::move(road), std::move(protocol), std::move(by));
     address_ = acceptor_->address();
     acceptor_->start();
   }

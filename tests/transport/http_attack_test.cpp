@@ -86,7 +86,8 @@ TEST_F(HttpAttack, HeadsThatAreNone) {
        {"POST\r\n\r\n", "POST / HTTP/2.0\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\nHost: a\n\n", "\r\n\r\n\r\n\r\n",
         "POST / HTTP/1.1\r\nHost : a\r\nContent-Length: 5\r\n\r\n", "POST / HTTP/1.1\r\nBad\x01Name: a\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 70\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03..........................."}) {
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03..........................."}) {
     const auto said = said_to(head);
     ASSERT_TRUE(said) << head;
     for (const auto& response : responses_in(*said)) EXPECT_EQ(response.status, 400) << head;
@@ -157,8 +158,8 @@ TEST_F(HttpAttack, TwoFramings) {
 TEST_F(HttpAttack, ContentLengthOfAnotherMessage) {
   listen();
   const std::string body = good_message();
-  for (const auto length : {std::size_t{0}, std::size_t{1}, std::size_t{63}, body.size() - 1, body.size() + 1,
-                            body.size() + 100'000}) {
+  for (const auto length :
+       {std::size_t{0}, std::size_t{1}, std::size_t{63}, body.size() - 1, body.size() + 1, body.size() + 100'000}) {
     const RawPeer peer(listener->address());
     peer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n" + body);
     expect_refusal(peer, 400, ErrorCode::corrupt);
@@ -219,8 +220,8 @@ TEST_F(HttpAttack, TruncatedAtEveryByte) {
   ListenOptions options;
   options.max_connects_per_s = 1e6;
   listen(options);
-  for (const auto& bytes : {post(good_message(9, {testing::iota_u8(100)})),
-                            chunked_post(good_message(9, {testing::iota_u8(100)}), 100)}) {
+  for (const auto& bytes :
+       {post(good_message(9, {testing::iota_u8(100)})), chunked_post(good_message(9, {testing::iota_u8(100)}), 100)}) {
     for (std::size_t size = 0; size < bytes.size(); ++size) {
       const auto said = said_to(bytes.substr(0, size));
       ASSERT_TRUE(said) << size;

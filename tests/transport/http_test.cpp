@@ -43,9 +43,9 @@ TEST(HttpEndpoint, HasAPortAndAPath) {
 }
 
 TEST(HttpEndpoint, RefusesWhatIsNone) {
-  for (const std::string endpoint :
-       {"http://", "http:///path", "http://:80/", "http://host:x/", "http://host:1/a b", "http://host:1/a?b",
-        "http://host:1/a#b", "http://host:1/a\r\nX: y", "https://host:1", "tcp://host:1", "http://u@host:1", "nonsense"}) {
+  for (const std::string endpoint : {"http://", "http:///path", "http://:80/", "http://host:x/", "http://host:1/a b",
+                                     "http://host:1/a?b", "http://host:1/a#b", "http://host:1/a\r\nX: y",
+                                     "https://host:1", "tcp://host:1", "http://u@host:1", "nonsense"}) {
     EXPECT_EQ(code_of([&] { (void)make_http_transport()->connect(endpoint, {}); }), ErrorCode::invalid_argument)
         << endpoint;
   }
@@ -97,7 +97,8 @@ TEST_F(HttpListener, AnswersRequestsThatDoNotWait) {
   listen();
   const RawPeer peer(listener->address());
   std::string all;
-  for (std::uint64_t id = 1; id <= 50; ++id) all += id % 2 == 0 ? post(good_message(id)) : chunked_post(good_message(id), 99);
+  for (std::uint64_t id = 1; id <= 50; ++id)
+    all += id % 2 == 0 ? post(good_message(id)) : chunked_post(good_message(id), 99);
   peer.send(all);
   const auto responses = read_responses(peer, 50);
   ASSERT_EQ(responses.size(), 50U);
@@ -198,10 +199,10 @@ TEST_F(HttpListener, GivesErrorsTheirStatus) {
     respond(Message::make_error(Error(code, "as asked for")));
   });
   const std::map<ErrorCode, int> statuses = {
-      {ErrorCode::invalid_argument, 400},  {ErrorCode::unsupported_model, 422}, {ErrorCode::incompatible, 409},
-      {ErrorCode::corrupt, 400},           {ErrorCode::too_large, 413},         {ErrorCode::unauthenticated, 401},
-      {ErrorCode::overloaded, 503},        {ErrorCode::unavailable, 502},       {ErrorCode::deadline_exceeded, 504},
-      {ErrorCode::internal, 500},          {ErrorCode::cancelled, 499}};
+      {ErrorCode::invalid_argument, 400}, {ErrorCode::unsupported_model, 422}, {ErrorCode::incompatible, 409},
+      {ErrorCode::corrupt, 400},          {ErrorCode::too_large, 413},         {ErrorCode::unauthenticated, 401},
+      {ErrorCode::overloaded, 503},       {ErrorCode::unavailable, 502},       {ErrorCode::deadline_exceeded, 504},
+      {ErrorCode::internal, 500},         {ErrorCode::cancelled, 499}};
   const RawPeer peer(listener->address());  // One socket for all of them.
   const auto connection = transport->connect(listener->address(), {});
   for (const auto& [code, status] : statuses) {
@@ -246,16 +247,15 @@ TEST(HttpConnection, KeepsItsSocket) {
   std::mutex mutex;
   std::set<std::string> peers;
   const auto transport = make_http_transport();
-  const auto listener = transport->listen(
-      "http://127.0.0.1:0",
-      [&](Message request, const CallContext& context, const Responder& respond) {
-        {
-          const std::lock_guard lock(mutex);
-          peers.insert(context.peer);
-        }
-        echo(std::move(request), context, respond);
-      },
-      {});
+  const auto listener = transport->listen("http://127.0.0.1:0",
+                                          [&](Message request, const CallContext& context, const Responder& respond) {
+                                            {
+                                              const std::lock_guard lock(mutex);
+                                              peers.insert(context.peer);
+                                            }
+                                            echo(std::move(request), context, respond);
+                                          },
+                                          {});
   const auto connection = transport->connect(listener->address(), {});
   for (int i = 0; i < 50; ++i) (void)call_and_wait(*connection, request_with({testing::iota_u8(i * 1000)}));
   const std::lock_guard lock(mutex);
@@ -400,7 +400,8 @@ TEST(HttpConnection, UnderstandsWhatProxiesSay) {
   for (const auto& [status, code] : codes) {
     for (const std::string& body : {std::string(), std::string("<html>Bad</html>"), std::string(5000, 'x')}) {
       EXPECT_EQ(outcome_of([&](auto) {
-                  return response(body, "HTTP/1.1 " + std::to_string(status) + " Whatever\r\nContent-Type: text/html\r\n");
+                  return response(body,
+                                  "HTTP/1.1 " + std::to_string(status) + " Whatever\r\nContent-Type: text/html\r\n");
                 }),
                 code)
           << status;
@@ -432,12 +433,14 @@ TEST(HttpConnection, TakesAnswersInEveryForm) {
   EXPECT_EQ(outcome_of([](auto id) { return "HTTP/1.1 200 OK\r\n\r\n" + reply_to(id); }), std::nullopt);
   EXPECT_EQ(outcome_of([](auto id) { return response(reply_to(id), "HTTP/1.0 200 OK\r\n"); }), std::nullopt);
   EXPECT_EQ(outcome_of([](auto id) {
-              return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + response(reply_to(id));
+              return "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" +
+                     response(reply_to(id));
             }),
             std::nullopt);
   EXPECT_EQ(outcome_of([](auto id) {
               const auto chunked = chunked_post(reply_to(id), 70);
-              return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked.substr(chunked.find("\r\n\r\n") + 4);
+              return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                     chunked.substr(chunked.find("\r\n\r\n") + 4);
             }),
             std::nullopt);
 }
@@ -566,8 +569,10 @@ TEST(HttpByCurl, PostsWithALengthAndInChunks) {
   const std::string path = ::testing::TempDir() + "splitnet_curl_" + std::to_string(::getpid());
   const auto tensor = testing::iota_u8(3'000'000);  // So large that curl asks for "100 Continue".
   std::ofstream(path, std::ios::binary) << good_message(7, {tensor});
-  const std::string curl = "curl --silent --noproxy '*' --max-time 20 -X POST -H 'Content-Type: application/octet-stream' ";
-  for (const std::string& how : {"--data-binary @" + path, "-H 'Transfer-Encoding: chunked' -T " + path, "-T - < " + path}) {
+  const std::string curl =
+      "curl --silent --noproxy '*' --max-time 20 -X POST -H 'Content-Type: application/octet-stream' ";
+  for (const std::string& how :
+       {"--data-binary @" + path, "-H 'Transfer-Encoding: chunked' -T " + path, "-T - < " + path}) {
     const auto body = output_of(curl + listener->address() + " " + how);
     ASSERT_GE(body.size(), message_header_bytes) << how;
     const auto reply = decode(std::as_bytes(std::span(body)));

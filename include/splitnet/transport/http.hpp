@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// `http://host:port/path` and `https://host:port/path`: one call is one POST, through gateways, reverse proxies and load
-/// balancers. Slower than tcp: and tls:, which are to be preferred where the road is one's own.
+/// `http://host:port/path` and `https://host:port/path`: one call is one POST, through gateways, reverse proxies and
+/// load balancers. Slower than tcp: and tls:, which are to be preferred where the road is one's own.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +31,8 @@ struct HttpOptions {
 /// A request that finds its idle socket closed, without a byte of an answer, is sent again once: a handler may see a
 /// request twice.
 ///
-/// ListenOptions::max_calls_in_flight and ListenOptions::max_requests_per_s hold for all sockets of an address together,
-/// and so does the count of wrong tokens: behind a proxy all clients have the proxy's address.
+/// ListenOptions::max_calls_in_flight and ListenOptions::max_requests_per_s hold for all sockets of an address
+/// together, and so does the count of wrong tokens: behind a proxy all clients have the proxy's address.
 /// ListenOptions::handshake_timeout is the time for the head of a request too.
 std::shared_ptr<Transport> make_http_transport(const HttpOptions& options = {});
 
