@@ -72,6 +72,7 @@ class HttpCaller : public HttpLineOwner, public std::enable_shared_from_this<Htt
   void drop(std::uint64_t id);
   void dial(std::function<void(const Error*)> done);
   void on_dial_failed(const Error& error);
+  void use_what_is_left(const Error& error);
   void take_up(std::unique_ptr<ByteStream> stream);
   void connect_again_after(const Error& reason);
   void forget(const LinePtr& line);
@@ -142,13 +143,26 @@ void HttpCaller::take_up(std::unique_ptr<ByteStream> stream) {
 }
 
 void HttpCaller::on_dial_failed(const Error& error) {
-  // The others go on with what waits.
-  if (closed_ || !lines_.empty() || !openers_.empty()) return;
+  if (closed_) return;
+  if (!lines_.empty() || !openers_.empty()) return use_what_is_left(error);
   queue_.clear();
   addresses_->clear();
   // Late is the connection, not the call.
   const bool is_late = error.code() == ErrorCode::deadline_exceeded;
   connect_again_after(is_late ? Error(ErrorCode::unavailable, error.what()) : error);
+}
+
+/// The other sockets go on with what waits, but for what needs a new one.
+void HttpCaller::use_what_is_left(const Error& error) {
+  for (const auto& call : queue_) {
+    if (call.is_second) calls_->finish_later(call.id, Error(ErrorCode::unavailable, error.what()));
+  }
+  std::erase_if(queue_, [](const HttpCall& call) { return call.is_second; });
+  while (!queue_.empty() && !idle_.empty()) {
+    const auto line = std::move(idle_.back());
+    idle_.pop_back();
+    assign(line);
+  }
 }
 
 void HttpCaller::connect_again_after(const Error& reason) {
