@@ -50,7 +50,8 @@ apt_install() {
     as_root=(sudo -n)
   fi
   "${as_root[@]}" apt-get update -qq || die "the package lists can't be read; is there a network?"
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+  # At run level 1 no package starts its service: nginx would listen to the world.
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
     die "these packages can't be installed (is there a network?): $*"
 }
 

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "splitnet/transport/http.hpp"
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/shm.hpp"
@@ -20,6 +21,12 @@ TransportRegistry TransportRegistry::with_defaults([[maybe_unused]] const TlsOpt
   registry.add("unix", make_unix_transport());
 #ifdef SPLITNET_WITH_TLS
   registry.add("tls", make_tls_transport(tls));
+#endif
+#ifdef SPLITNET_WITH_HTTP
+  registry.add("http", make_http_transport());
+#ifdef SPLITNET_WITH_TLS
+  registry.add("https", make_https_transport(tls));
+#endif
 #endif
   registry.add("shaped", make_shaped_transport(registry.transports_));  // The others, so no cycle.
   return registry;

@@ -194,16 +194,33 @@ TEST_F(WorkerProgram, EncryptsWithItsCertificate) {
   const testing::Certificates certificates;
   certificates.issue("server");
   certificates.issue("client");
-  Program worker({model(), "--listen", "tls://127.0.0.1:0", "--certificate", certificates.certificate("server"),
-                  "--key", certificates.key("server"), "--client-ca", certificates.certificate("ca")});
+  std::vector<std::string> listening{"tls://127.0.0.1:0"};
+#ifdef SPLITNET_WITH_HTTP
+  listening.emplace_back("https://127.0.0.1:0/models");
+#endif
+  for (const auto& listen : listening) {
+    Program worker({model(), "--listen", listen, "--certificate", certificates.certificate("server"), "--key",
+                    certificates.key("server"), "--client-ca", certificates.certificate("ca")});
+    const auto endpoint = worker.endpoint();
+    TlsOptions tls;
+    EXPECT_EQ(outcome_of(endpoint, "", tls), ErrorCode::unauthenticated) << "not an authority of this system";
+    tls.ca_file = certificates.certificate("ca");
+    EXPECT_EQ(outcome_of(endpoint, "", tls), ErrorCode::unauthenticated) << "a client without a certificate";
+    tls.certificate_file = certificates.certificate("client");
+    tls.private_key_file = certificates.key("client");
+    EXPECT_EQ(outcome_of(endpoint, "", tls), std::nullopt) << listen;
+    EXPECT_EQ(worker.end(SIGTERM), 0);
+  }
+}
+#endif
+
+#ifdef SPLITNET_WITH_HTTP
+TEST_F(WorkerProgram, SpeaksHttp) {
+  Program worker({model(), "--listen", "http://127.0.0.1:0/models"}, token);
   const auto endpoint = worker.endpoint();
-  TlsOptions tls;
-  EXPECT_EQ(outcome_of(endpoint, "", tls), ErrorCode::unauthenticated) << "not an authority of this system";
-  tls.ca_file = certificates.certificate("ca");
-  EXPECT_EQ(outcome_of(endpoint, "", tls), ErrorCode::unauthenticated) << "a client without a certificate";
-  tls.certificate_file = certificates.certificate("client");
-  tls.private_key_file = certificates.key("client");
-  EXPECT_EQ(outcome_of(endpoint, "", tls), std::nullopt);
+  EXPECT_TRUE(endpoint.ends_with("/models")) << endpoint;
+  EXPECT_EQ(outcome_of(endpoint, ""), ErrorCode::unauthenticated);
+  EXPECT_EQ(outcome_of(endpoint, token), std::nullopt);
   EXPECT_EQ(worker.end(SIGTERM), 0);
 }
 #endif

@@ -28,6 +28,7 @@
 #include "splitnet/tensor.hpp"
 #include "splitnet/tier_profiler.hpp"
 #include "splitnet/transport.hpp"
+#include "splitnet/transport/http.hpp"
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/shm.hpp"

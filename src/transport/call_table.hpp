@@ -28,6 +28,11 @@ class CallTable : public std::enable_shared_from_this<CallTable> {
   std::uint64_t begin(Deadline deadline, const std::stop_token& stop, Completion done);
   /// Follows the caller's stop token; called once the request is sent, so that a cancel never overtakes it.
   void watch(std::uint64_t id, const std::stop_token& stop);
+  /// The call has not ended.
+  [[nodiscard]] bool is_waiting(std::uint64_t id) {
+    const std::lock_guard lock(mutex_);
+    return calls_.contains(id);
+  }
   /// Ends a call from any thread; the completion runs later.
   void finish_later(std::uint64_t id, CallResult result);
   /// Ends a call on the context's thread, outside of any `call`.

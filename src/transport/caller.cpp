@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <future>
-#include <random>
 #include <utility>
 
+#include "back_off.hpp"
 #include "call_table.hpp"
 #include "io_thread.hpp"
 #include "splitnet/access.hpp"
@@ -15,25 +15,6 @@ namespace splitnet::detail {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-/// Pauses before attempts to connect again.
-class BackOff {
- public:
-  explicit BackOff(const Reconnect& options) : options_(options), random_(std::random_device()()) {}
-
-  Clock::duration next() {
-    const double most_s = std::chrono::duration<double>(next_).count();
-    next_ = std::min(2 * next_, options_.longest_pause);
-    return std::chrono::duration_cast<Clock::duration>(
-        std::chrono::duration<double>(std::uniform_real_distribution(most_s / 2, most_s)(random_)));
-  }
-  void reset() { next_ = options_.first_pause; }
-
- private:
-  const Reconnect options_;
-  std::minstd_rand random_;
-  std::chrono::nanoseconds next_ = options_.first_pause;
-};
 
 /// Everything of a connection that pending work may still refer to.
 class Caller : public ChannelOwner, public std::enable_shared_from_this<Caller> {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "accepted_peer.hpp"
 #include "admission.hpp"
 #include "channel.hpp"
 #include "served_calls.hpp"
@@ -31,7 +32,7 @@ struct ServedBy {
 /// An error message, encoded.
 EncodedMessage encode_error(std::uint64_t id, const Error& error);
 
-class ServedPeer : public ChannelOwner, public std::enable_shared_from_this<ServedPeer> {
+class ServedPeer : public ChannelOwner, public AcceptedPeer, public std::enable_shared_from_this<ServedPeer> {
  public:
   using Gone = std::function<void(const std::shared_ptr<ServedPeer>&)>;
   struct Address {
@@ -46,10 +47,8 @@ class ServedPeer : public ChannelOwner, public std::enable_shared_from_this<Serv
         gone_(std::move(gone)),
         requests_(by_->options.max_requests_per_s) {}
 
-  /// Any thread, once.
-  void start();
-  /// Any thread.
-  void close(const Error& reason) { channel_->close(reason); }
+  void start() override;
+  void close(const Error& reason) override { channel_->close(reason); }
 
   void on_open() override;
   void on_message(Message message) override;

@@ -2,14 +2,13 @@
 #include "stream_listener.hpp"
 
 #include <algorithm>
-#include <functional>
 #include <mutex>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 #include "io_thread.hpp"
+#include "message_protocol.hpp"
 #include "splitnet/access.hpp"
-#include "stream_channel.hpp"
 #include "within_room.hpp"
 
 namespace splitnet::detail {
@@ -20,33 +19,15 @@ constexpr auto kAcceptPause = std::chrono::milliseconds(50);
 // Peers that are turned away and hear why; more are dropped without a word.
 constexpr std::size_t kMostTurnedAway = 64;
 
-/// Has a peer hear why it may not stay.
-class TurnedAway : public ChannelOwner {
- public:
-  TurnedAway(std::shared_ptr<Channel> channel, const Error& reason, std::function<void()> gone)
-      : channel_(std::move(channel)), reason_(reason), gone_(std::move(gone)) {}
-
-  void on_open() override { channel_->close_after(encode_error(0, reason_), reason_); }
-  void on_message(Message) override {}
-  void on_bad_message(const MessageHeader&, const Error&) override {}
-  void on_bad_stream(const Error& error) override { channel_->close(error); }
-  void on_closed(const Error&) override { gone_(); }
-
- private:
-  const std::shared_ptr<Channel> channel_;
-  const Error reason_;
-  const std::function<void()> gone_;
-};
-
 /// Everything of a listener that pending work may still refer to.
 class Acceptor : public std::enable_shared_from_this<Acceptor> {
  public:
   Acceptor(std::vector<std::shared_ptr<asio::io_context>> contexts, std::shared_ptr<ListeningRoad> road,
-           Handler handler, const ListenOptions& options, std::shared_ptr<BufferPool> pool)
+           std::shared_ptr<StreamProtocol> protocol, std::shared_ptr<ServedBy> by)
       : contexts_(std::move(contexts)),
         road_(std::move(road)),
-        by_(std::make_shared<ServedBy>(std::move(handler), options)),
-        pool_(std::move(pool)),
+        protocol_(std::move(protocol)),
+        by_(std::move(by)),
         acceptor_(road_->bind(*contexts_.front())),
         pause_(*contexts_.front()) {}
 
@@ -61,19 +42,20 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   void on_accept(const boost::system::error_code& error, StreamSocket socket, std::size_t index);
   void admit(StreamSocket socket, std::size_t index);
   void turn_away(StreamSocket socket, std::size_t index, const Error& reason);
-  void forget(const std::shared_ptr<ServedPeer>& peer);
+  void forget(const AcceptedPeer* peer);
 
+  using Peers = std::unordered_map<const AcceptedPeer*, std::shared_ptr<AcceptedPeer>>;
   const std::vector<std::shared_ptr<asio::io_context>> contexts_;
   const std::shared_ptr<ListeningRoad> road_;
+  const std::shared_ptr<StreamProtocol> protocol_;
   const std::shared_ptr<ServedBy> by_;
-  const std::shared_ptr<BufferPool> pool_;
   StreamAcceptor acceptor_;   // The first context's thread only, once started.
   asio::steady_timer pause_;  // Likewise.
   std::size_t accepted_ = 0;  // Likewise.
 
   std::mutex mutex_;
-  std::unordered_set<std::shared_ptr<ServedPeer>> peers_;
-  std::unordered_set<std::shared_ptr<Channel>> turned_away_;
+  Peers peers_;
+  Peers turned_away_;
   bool closed_ = false;
 };
 
@@ -111,11 +93,9 @@ void Acceptor::admit(StreamSocket socket, std::size_t index) {
     if (peers_.size() >= most) {
       throw Error(ErrorCode::overloaded, "listener: all " + std::to_string(most) + " connections are in use");
     }
-    auto channel = std::make_shared<StreamChannel>(contexts_[index], road_->wrap(std::move(socket)), pool_,
-                                                   by_->channel_options(), address.text);
-    auto peer = std::make_shared<ServedPeer>(by_, std::move(channel), std::move(address),
-                                             [self = shared_from_this()](const auto& gone) { self->forget(gone); });
-    peers_.insert(peer);
+    auto peer = protocol_->serve({contexts_[index], road_->wrap(std::move(socket)), std::move(address)},
+                                 [self = shared_from_this()](const auto* gone) { self->forget(gone); });
+    peers_.emplace(peer.get(), peer);
     peer->start();
   } catch (const Error& error) {
     turn_away(std::move(socket), index, error);
@@ -125,24 +105,21 @@ void Acceptor::admit(StreamSocket socket, std::size_t index) {
 void Acceptor::turn_away(StreamSocket socket, std::size_t index, const Error& reason) {
   const std::lock_guard lock(mutex_);
   if (closed_ || turned_away_.size() >= kMostTurnedAway) return;
-  ChannelOptions options{{}, 64 * 1024, std::chrono::seconds(1), {}, {}};
-  auto channel = std::make_shared<StreamChannel>(contexts_[index], road_->wrap(std::move(socket)), pool_, options,
-                                                 "a peer that is turned away");
-  turned_away_.insert(channel);
-  channel->start(std::make_shared<TurnedAway>(channel, reason, [self = shared_from_this(), channel = channel.get()] {
-    const std::lock_guard its_lock(self->mutex_);
-    std::erase_if(self->turned_away_, [channel](const auto& other) { return other.get() == channel; });
-  }));
+  auto peer = protocol_->turn_away({contexts_[index], road_->wrap(std::move(socket)), {}}, reason,
+                                   [self = shared_from_this()](const auto* gone) { self->forget(gone); });
+  turned_away_.emplace(peer.get(), peer);
+  peer->start();
 }
 
-void Acceptor::forget(const std::shared_ptr<ServedPeer>& peer) {
+void Acceptor::forget(const AcceptedPeer* peer) {
   const std::lock_guard lock(mutex_);
   peers_.erase(peer);
+  turned_away_.erase(peer);
 }
 
 void Acceptor::close() {
-  std::unordered_set<std::shared_ptr<ServedPeer>> peers;
-  std::unordered_set<std::shared_ptr<Channel>> turned_away;
+  Peers peers;
+  Peers turned_away;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return;  // Work for a context that runs no more would keep the context, and itself, for ever.
@@ -156,22 +133,21 @@ void Acceptor::close() {
     self->pause_.cancel();
   });
   const Error reason(ErrorCode::unavailable, "listener: closed");
-  for (const auto& peer : peers) peer->close(reason);
-  for (const auto& channel : turned_away) channel->close(reason);
+  for (const auto& [key, peer] : peers) peer->close(reason);
+  for (const auto& [key, peer] : turned_away) peer->close(reason);
   road_->forget();
 }
 
 class StreamListener : public Listener {
  public:
-  StreamListener(std::shared_ptr<ListeningRoad> road, Handler handler, const ListenOptions& options,
-                 std::size_t threads, std::shared_ptr<BufferPool> pool) {
+  StreamListener(std::shared_ptr<ListeningRoad> road, std::shared_ptr<StreamProtocol> protocol,
+                 std::shared_ptr<ServedBy> by, std::size_t threads) {
     std::vector<std::shared_ptr<asio::io_context>> contexts;
     for (std::size_t i = 0; i < std::max<std::size_t>(1, threads); ++i) {
       threads_.push_back(std::make_unique<IoThread>());
       contexts.push_back(threads_.back()->context());
     }
-    acceptor_ =
-        std::make_shared<Acceptor>(std::move(contexts), std::move(road), std::move(handler), options, std::move(pool));
+    acceptor_ = std::make_shared<Acceptor>(std::move(contexts), std::move(road), std::move(protocol), std::move(by));
     address_ = acceptor_->address();
     acceptor_->start();
   }
@@ -192,12 +168,19 @@ class StreamListener : public Listener {
 
 }  // namespace
 
+std::unique_ptr<Listener> listen_on(std::shared_ptr<ListeningRoad> road, std::shared_ptr<StreamProtocol> protocol,
+                                    std::shared_ptr<ServedBy> by, std::size_t threads) {
+  if (!by->options.token.empty()) check_token(by->options.token);
+  return within_room("listener", [&] {
+    return std::make_unique<StreamListener>(std::move(road), std::move(protocol), std::move(by), threads);
+  });
+}
+
 std::unique_ptr<Listener> listen_on(std::shared_ptr<ListeningRoad> road, Handler handler, const ListenOptions& options,
                                     std::size_t threads, std::shared_ptr<BufferPool> pool) {
-  if (!options.token.empty()) check_token(options.token);
-  return within_room("listener", [&] {
-    return std::make_unique<StreamListener>(road, std::move(handler), options, threads, std::move(pool));
-  });
+  auto by = std::make_shared<ServedBy>(std::move(handler), options);
+  auto protocol = make_message_protocol(by, std::move(pool));
+  return listen_on(std::move(road), std::move(protocol), std::move(by), threads);
 }
 
 }  // namespace splitnet::detail

@@ -45,7 +45,7 @@ StreamAcceptor TcpListeningRoad::bind(asio::io_context& context) {
       throw Error(ErrorCode::invalid_argument,
                   "listen on '" + endpoint_.text + "': " + address.address().to_string() +
                       " can be reached from other machines; expected a loopback address, or ListenOptions::token, or "
-                      "tls://, or ListenOptions::allow_remote");
+                      "tls:// or https://, or ListenOptions::allow_remote");
     }
     acceptor.close(error);
     acceptor.open(address.protocol(), error);

@@ -55,6 +55,36 @@ void write_shm_frames(const std::filesystem::path& directory) {
   write(directory / "offer", offer);
 }
 
+/// As http_fuzz takes them: requests and responses, with a length and in chunks, and some that are none.
+void write_http(const std::filesystem::path& directory) {
+  const auto add = [&](const std::string& name, bool is_request, const std::string& text) {
+    std::string bytes(1, is_request ? '\0' : '\1');
+    bytes += static_cast<char>(text.size() % 97);  // The length of pieces: some short, some long.
+    bytes += text;
+    write(directory / name, std::as_bytes(std::span(bytes)));
+  };
+  const std::string post = "POST /a HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer a-token\r\n";
+  for (const auto& [name, message] : testing::sample_messages()) {
+    const auto encoded = testing::encoded_bytes(message);
+    const std::string body(reinterpret_cast<const char*>(encoded.data()), encoded.size());
+    char half[32];
+    (void)std::snprintf(half, sizeof half, "%zx\r\n", body.size() / 2);
+    char rest[32];
+    (void)std::snprintf(rest, sizeof rest, "%zX;a=b\r\n", body.size() - body.size() / 2);
+    const std::string chunks =
+        half + body.substr(0, body.size() / 2) + "\r\n" + rest + body.substr(body.size() / 2) + "\r\n0\r\nX: y\r\n\r\n";
+    const std::string length = "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+    add(name + "_request", true, post + length + body);
+    add(name + "_chunked_request", true, post + "Transfer-Encoding: chunked\r\n\r\n" + chunks);
+    add(name + "_response", false, "HTTP/1.1 200 OK\r\n" + length + body);
+    add(name + "_chunked_response", false, "HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks);
+    add(name + "_response_to_the_end", false, "HTTP/1.1 100 Go\r\n\r\nHTTP/1.0 200 OK\r\n\r\n" + body);
+  }
+  add("get", true, "GET / HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.0\r\n\r\n");
+  add("two_framings", true, post + "Content-Length: 70\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+  add("html", false, "HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 13\r\n\r\n<html></html>");
+}
+
 /// The index of the codec, then an encoded tensor.
 void write_encoded_tensors(const std::filesystem::path& directory) {
   const auto codecs = testing::fuzzed_codecs();
@@ -93,10 +123,12 @@ int main(int argc, char** argv) try {
     return 2;
   }
   const std::filesystem::path directory(argv[1]);
+  std::filesystem::create_directories(directory / "http");
   std::filesystem::create_directories(directory / "message");
   std::filesystem::create_directories(directory / "codec");
   std::filesystem::create_directories(directory / "shm");
   std::filesystem::create_directories(directory / "tables");
+  write_http(directory / "http");
   write_messages(directory / "message");
   write_encoded_tensors(directory / "codec");
   write_shm_frames(directory / "shm");

@@ -7,6 +7,7 @@
 #ifdef SPLITNET_WITH_TLS
 #include "certificates.hpp"
 #endif
+#include "splitnet/transport/http.hpp"
 #include "splitnet/transport/inproc.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport/shm.hpp"
@@ -72,17 +73,51 @@ INSTANTIATE_TEST_SUITE_P(UnixFile, TransportConformance,
                                                          "unix://" + ::testing::TempDir() + "splitnet_conformance",
                                                          "unix://" + ::testing::TempDir() + "splitnet_nobody"}));
 #ifdef SPLITNET_WITH_TLS
-std::shared_ptr<Transport> tls() {
+TlsOptions mutual_tls() {
   static const testing::Certificates certificates;
   static const bool issued = (certificates.issue("server"), certificates.issue("client"), true);
   (void)issued;
   TlsOptions options = certificates.server("server");
   options.ca_file = certificates.client().ca_file;
   options.client_ca_file = options.ca_file;
-  return make_tls_transport(options);
+  return options;
+}
+std::shared_ptr<Transport> tls() {
+  return make_tls_transport(mutual_tls());
 }
 INSTANTIATE_TEST_SUITE_P(Tls, TransportConformance,
                          ::testing::Values(TransportCase{tls, "tls://localhost:0", "tls://localhost:1"}));
+#endif
+#ifdef SPLITNET_WITH_HTTP
+std::shared_ptr<Transport> http() {
+  return make_http_transport();
+}
+/// Enough sockets for the calls that cases hold at once.
+std::shared_ptr<Transport> frugal_http() {
+  HttpOptions options;
+  options.sockets.listener_threads = 1;
+  options.sockets.receive_pool_bytes = 0;
+  options.max_sockets = 10;
+  return make_http_transport(options);
+}
+std::shared_ptr<Transport> shaped_http() {
+  return make_shaped_transport({{"http", make_http_transport()}});
+}
+INSTANTIATE_TEST_SUITE_P(Http, TransportConformance,
+                         ::testing::Values(TransportCase{http, "http://127.0.0.1:0", "http://127.0.0.1:1"}));
+INSTANTIATE_TEST_SUITE_P(FrugalHttp, TransportConformance,
+                         ::testing::Values(TransportCase{frugal_http, "http://localhost:0/a/path",
+                                                         "http://localhost:1/a/path"}));
+INSTANTIATE_TEST_SUITE_P(ShapedHttp, TransportConformance,
+                         ::testing::Values(TransportCase{shaped_http, "shaped://@http://127.0.0.1:0",
+                                                         "shaped://@http://127.0.0.1:1"}));
+#ifdef SPLITNET_WITH_TLS
+std::shared_ptr<Transport> https() {
+  return make_https_transport(mutual_tls());
+}
+INSTANTIATE_TEST_SUITE_P(Https, TransportConformance,
+                         ::testing::Values(TransportCase{https, "https://localhost:0/a", "https://localhost:1/a"}));
+#endif
 #endif
 // Processes that run the tests at the same time have other names.
 std::string shm_endpoint(const std::string& name) {

@@ -84,6 +84,11 @@ class RawPeer {
   RawPeer& operator=(const RawPeer&) = delete;
 
   int descriptor() const { return descriptor_; }
+  bool is_connected() const {
+    sockaddr_storage peer{};
+    socklen_t bytes = sizeof peer;
+    return ::getpeername(descriptor_, reinterpret_cast<sockaddr*>(&peer), &bytes) == 0;
+  }
   /// The bytes that carry `data`: what is not sent must not be followed by others.
   std::string sealed(const void* data, std::size_t size) const {
     const std::string_view plain(static_cast<const char*>(data), size);

@@ -79,6 +79,9 @@ inline std::vector<std::string> all_endpoints(const std::string& name) {
   endpoints.push_back("inproc://" + name);
   endpoints.push_back("shm://test-" + name + "-" + std::to_string(::getpid()));
   endpoints.push_back("shaped://@tcp://127.0.0.1:0");
+  for (const auto& scheme : all_transports().schemes()) {
+    if (scheme.starts_with("http")) endpoints.push_back(scheme + "://127.0.0.1:0");
+  }
   return endpoints;
 }
 /// For the names of parametrised tests.
