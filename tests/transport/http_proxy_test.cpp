@@ -15,7 +15,7 @@ using testing::start_call;
 class HttpProxy : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    if (testing::Nginx::program().empty()) GTEST_SKIP() << "no nginx here";
+    ASSERT_FALSE(testing::Nginx::program().empty()) << "nginx is missing; scripts/setup installs it";
   }
   void listen(Handler handler = echo, const ListenOptions& options = {}, const std::string& more = "") {
     listener = transport->listen("http://127.0.0.1:0", std::move(handler), options);
