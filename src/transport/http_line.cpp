@@ -84,14 +84,13 @@ void HttpLine::on_read(const boost::system::error_code& error, std::size_t bytes
 }
 
 void HttpLine::process() {
-  // It is looked at what the last turn has read: it may be the end, and nothing more may come.
   for (int turns = kTurnsInARow;; --turns) {
     if (!head_) head_ = reader_.next_head();
     if (!head_) return;
     const bool has_body = head_->is_chunked || head_->length.value_or(1) > 0;
     if (!has_body) return answer_by_status();
     if (auto frame = reader_.next_body(options_->limits)) return answer(*std::move(frame));
-    if (!reader_.fills_body() || turns == 0) return;
+    if (turns == 0 || !reader_.fills_body()) return;  // What has been read has been looked at.
     const auto bytes = stream_->read_more(reader_.space());
     reader_.filled(bytes);
     if (bytes == 0) return;
