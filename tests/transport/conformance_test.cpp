@@ -38,6 +38,10 @@ std::string socket_name(const std::string& name) {
   return "unix://@splitnet_" + name + "_" + std::to_string(::getpid());
 }
 
+std::string socket_file(const std::string& name) {
+  return "unix://" + ::testing::TempDir() + "splitnet_" + name + "_" + std::to_string(::getpid());
+}
+
 std::shared_ptr<Transport> shm() {
   return make_shm_transport();
 }
@@ -69,9 +73,7 @@ INSTANTIATE_TEST_SUITE_P(FrugalTcp, TransportConformance,
 INSTANTIATE_TEST_SUITE_P(Unix, TransportConformance,
                          ::testing::Values(TransportCase{unix, socket_name("a"), socket_name("nobody")}));
 INSTANTIATE_TEST_SUITE_P(UnixFile, TransportConformance,
-                         ::testing::Values(TransportCase{unix,
-                                                         "unix://" + ::testing::TempDir() + "splitnet_conformance",
-                                                         "unix://" + ::testing::TempDir() + "splitnet_nobody"}));
+                         ::testing::Values(TransportCase{unix, socket_file("a"), socket_file("nobody")}));
 #ifdef SPLITNET_WITH_TLS
 TlsOptions mutual_tls() {
   static const testing::Certificates certificates;
