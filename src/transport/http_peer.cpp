@@ -69,7 +69,7 @@ void HttpPeer::open() {
   set_timer(refusal_ ? kTurnAwayTime : service_->by->options.handshake_timeout);
   stream_->async_handshake([self = shared_from_this()](const boost::system::error_code& error) {
     if (self->closed_) return;
-    if (error) return self->close(self->stream_->explain(error, self->address_.text));
+    if (error) return self->end();
     self->state_ = State::head;
     self->read();
   });
@@ -100,7 +100,7 @@ void HttpPeer::on_read(const boost::system::error_code& error, std::size_t bytes
   // Half a stream that ends while the last word is on its way is no reason not to say it.
   has_ended_ = error == asio::error::eof;
   if (error && !(has_ended_ && is_last_ && state_ == State::answering)) {
-    return close(stream_->explain(error, address_.text));
+    return end();
   }
   if (discards_) return read();
   try {
@@ -205,7 +205,7 @@ void HttpPeer::invite() {
   const iovec vector{const_cast<char*>(word.data()), word.size()};
   // Nothing else is under way to this peer, so it does not take these few bytes only if it does not read at all.
   if (stream_->write(&vector, 1).bytes != word.size()) {
-    close(Error(ErrorCode::unavailable, "connection with " + address_.text + ": the peer does not read"));
+    end();
   }
 }
 
@@ -276,7 +276,7 @@ void HttpPeer::fail(unsigned status, const Error& error) {
 
 /// The stream can't be followed any further.
 void HttpPeer::refuse(const Error& error) {
-  if (closed_ || discards_) return close(error);
+  if (closed_ || discards_) return end();
   const bool is_head = state_ == State::head && error.code() == ErrorCode::too_large;
   fail(is_head ? 431 : status_of(error.code()), error);
 }
@@ -322,7 +322,7 @@ void HttpPeer::on_sent(int error) {
   if (closed_) return;
   clear_timer();
   if (error != 0 || has_ended_) {
-    return close(Error(ErrorCode::unavailable, "connection with " + address_.text + ": closed by the peer"));
+    return end();
   }
   if (is_last_) {
     state_ = State::draining;
@@ -370,15 +370,14 @@ void HttpPeer::on_timer() {
   switch (state_) {
     case State::head:
       // Who has said nothing is not answered: the answer could be taken for that of a request on its way.
-      return reader_.has_bytes() ? fail(408, too_late("head")) : close(too_late("head"));
+      return reader_.has_bytes() ? fail(408, too_late("head")) : end();
     case State::body: return fail(408, too_late("message"));
     case State::answering:
       if (sender_.sent_bytes() == std::exchange(sent_before_, sender_.sent_bytes())) {
-        return close(
-            Error(ErrorCode::overloaded, "connection with " + address_.text + ": the peer does not read its replies"));
+        return end();  // It does not read its replies.
       }
       return set_timer(service_->by->options.message_timeout);
-    default: return close(too_late("handshake"));
+    default: return end();
   }
 }
 
@@ -388,7 +387,12 @@ void HttpPeer::leave() {
   if (std::exchange(has_place_, false)) host_->leave();
 }
 
+/// Behind the answers that other threads have handed over already: those still go.
 void HttpPeer::close(const Error&) {
+  asio::post(*context_, [self = shared_from_this()] { self->end(); });
+}
+
+void HttpPeer::end() {
   if (closed_.exchange(true)) return;
   stream_->shutdown();
   asio::post(*context_, [self = shared_from_this()] { self->finish(); });

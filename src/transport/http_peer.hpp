@@ -75,6 +75,7 @@ class HttpPeer : public AcceptedPeer, public std::enable_shared_from_this<HttpPe
   void watch_time();
   void on_timer();
   void leave();
+  void end();
   void finish();
 
   const std::shared_ptr<HttpService> service_;

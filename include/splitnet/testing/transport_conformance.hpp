@@ -507,6 +507,7 @@ TEST_P(TransportConformance, CompletesExactlyOnceUnderStress) {
       EXPECT_FALSE(outcome.came_inside_call());
     }
   }
+  listener->close();  // A handler that nobody waits for may still be looking at `turn`.
 }
 
 // ---- closing -----------------------------------------------------------------------------------
