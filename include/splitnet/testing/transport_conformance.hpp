@@ -461,6 +461,7 @@ TEST_P(TransportConformance, CompletesExactlyOnceUnderStress) {
       EXPECT_FALSE(outcome.came_inside_call());
     }
   }
+  listener->close();  // What was given up may still be on its way to the handler, which counts here.
 }
 
 // ---- closing -----------------------------------------------------------------------------------
