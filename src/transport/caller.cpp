@@ -235,7 +235,8 @@ class CallerConnection : public Connection {
   ~CallerConnection() override { caller_->close(); }
 
   void call(Message request, Deadline deadline, std::stop_token stop, Completion done) override {
-    caller_->call(std::move(request), deadline, stop, std::move(done));
+    const auto caller = caller_;  // The completion may destroy this connection before `call` has returned.
+    caller->call(std::move(request), deadline, stop, std::move(done));
   }
   [[nodiscard]] Storage allocate(std::size_t bytes) override { return caller_->allocate(bytes); }
   void close() override { caller_->close(); }

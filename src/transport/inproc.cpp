@@ -217,7 +217,8 @@ class InprocConnection : public Connection {
   }
 
   void call(Message request, Deadline deadline, std::stop_token stop, Completion done) override {
-    const auto id = calls_->begin(deadline, stop, std::move(done));
+    const auto calls = calls_;  // The completion may destroy this connection before `call` has returned.
+    const auto id = calls->begin(deadline, stop, std::move(done));
     if (id == 0) return;
     request.id = id;
     request.time_left.reset();
@@ -226,9 +227,9 @@ class InprocConnection : public Connection {
       check_size(request, options_.limits);
       peer_->peer->request(std::move(request));
     } catch (const Error& error) {
-      calls_->finish_later(id, error);
+      calls->finish_later(id, error);
     }
-    calls_->watch(id, stop);
+    calls->watch(id, stop);
   }
 
   void close() override {

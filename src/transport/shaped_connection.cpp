@@ -222,7 +222,8 @@ class ShapedConnection : public Connection {
   ~ShapedConnection() override { caller_->close("closed"); }
 
   void call(Message request, Deadline deadline, std::stop_token stop, Completion done) override {
-    caller_->call(std::move(request), deadline, stop, std::move(done));
+    const auto caller = caller_;  // The completion may destroy this connection before `call` has returned.
+    caller->call(std::move(request), deadline, stop, std::move(done));
   }
   void close() override { caller_->close("closed"); }
 

@@ -465,6 +465,19 @@ TEST_P(TransportConformance, AllowsACompletionToDestroyItsConnection) {
   EXPECT_EQ(destroyed.get_future().wait_for(kLongTime), std::future_status::ready);
 }
 
+TEST_P(TransportConformance, AllowsACompletionToDestroyItsConnectionBeforeTheCallReturns) {
+  listen(echo);
+  for (int round = 0; round < 20; ++round) {
+    auto connection = connect();
+    std::promise<void> destroyed;
+    connection->call(request_with({}), {}, {}, [&](const CallResult&) {
+      connection.reset();
+      destroyed.set_value();
+    });
+    EXPECT_EQ(destroyed.get_future().wait_for(kLongTime), std::future_status::ready);
+  }
+}
+
 // Answers, deadlines, cancellations and closing race; each call still ends exactly once.
 TEST_P(TransportConformance, CompletesExactlyOnceUnderStress) {
   std::atomic<unsigned> turn{0};
