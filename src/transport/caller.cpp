@@ -2,11 +2,11 @@
 #include "caller.hpp"
 
 #include <algorithm>
-#include <future>
 #include <utility>
 
 #include "back_off.hpp"
 #include "call_table.hpp"
+#include "dial_and_wait.hpp"
 #include "io_thread.hpp"
 #include "splitnet/access.hpp"
 #include "within_room.hpp"
@@ -85,15 +85,8 @@ void Caller::connect() {
   calls_ = std::make_shared<CallTable>(context_, options_.max_calls_in_flight, [weak = weak_from_this()](auto id) {
     if (const auto self = weak.lock()) self->send_cancel(id);
   });
-  std::promise<void> connected;
-  auto done = connected.get_future();
-  asio::post(*context_, [this, &connected] {
-    dial([&connected](const Error* error) {
-      error == nullptr ? connected.set_value() : connected.set_exception(std::make_exception_ptr(*error));
-    });
-  });
   try {
-    done.get();
+    dial_and_wait(*context_, [this](std::function<void(const Error*)> done) { dial(std::move(done)); });
   } catch (const Error&) {
     close();
     throw;

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <future>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "back_off.hpp"
 #include "call_table.hpp"
+#include "dial_and_wait.hpp"
 #include "http_line.hpp"
 #include "io_thread.hpp"
 #include "splitnet/access.hpp"
@@ -107,15 +107,8 @@ void HttpCaller::connect() {
     if (!self) return;
     asio::post(*self->context_, [self, id] { self->drop(id); });
   });
-  std::promise<void> connected;
-  auto done = connected.get_future();
-  asio::post(*context_, [this, &connected] {
-    dial([&connected](const Error* error) {
-      error == nullptr ? connected.set_value() : connected.set_exception(std::make_exception_ptr(*error));
-    });
-  });
   try {
-    done.get();
+    dial_and_wait(*context_, [this](std::function<void(const Error*)> done) { dial(std::move(done)); });
   } catch (const Error&) {
     close();
     throw;

@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target: whatever the bytes of an encoded tensor are, each codec gives a tensor or an Error, and what it
 // gave can be encoded and decoded again.
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <vector>
 
 #include "codec_targets.hpp"
+#include "fuzz_checks.hpp"
 #include "splitnet/error.hpp"
 
 namespace {
 
+using splitnet::testing::require;
 using namespace splitnet;  // NOLINT(google-build-using-namespace)
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "codec_fuzz: %s\n", what);
-  std::abort();
-}
 
 const std::vector<testing::FuzzedCodec>& codecs() {
   static const auto made = testing::fuzzed_codecs();

@@ -2,8 +2,6 @@
 // libFuzzer target: whatever an HTTP peer sends, to a listener or as an answer, in pieces of any size, gives heads and
 // messages or an Error. The first byte: 0 requests, else responses; the second one: how long the pieces are.
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -11,32 +9,18 @@
 #include <string_view>
 #include <vector>
 
+#include "fuzz_checks.hpp"
 #include "message_wire.hpp"
 #include "transport/http_reader.hpp"
 #include "transport/http_status.hpp"
 
 namespace {
 
+using splitnet::testing::require;
+using splitnet::testing::small_limits;
 using namespace splitnet;  // NOLINT(google-build-using-namespace)
 using detail::HttpReader;
 using Bytes = std::span<const std::byte>;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "http_fuzz: %s\n", what);
-  std::abort();
-}
-
-MessageLimits small_limits() {
-  MessageLimits limits;
-  limits.max_message_bytes = std::size_t{1} << 20;
-  limits.max_metadata_bytes = std::size_t{16} << 10;
-  limits.max_tensors = 64;
-  limits.max_rank = 8;
-  limits.max_depth = 8;
-  limits.max_values = 4096;
-  return limits;
-}
 
 void require_promised(const Error& error) {
   require(error.code() == ErrorCode::corrupt || error.code() == ErrorCode::too_large ||

@@ -1,35 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target: whatever the bytes are, decode gives a message or an Error, and a message that was
 // decoded can be sent again and arrives the same.
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "../message_samples.hpp"
+#include "fuzz_checks.hpp"
 #include "message_wire.hpp"
 #include "splitnet/message.hpp"
 
 namespace {
 
-splitnet::MessageLimits small_limits() {
-  splitnet::MessageLimits limits;
-  limits.max_message_bytes = std::size_t{1} << 20;
-  limits.max_metadata_bytes = std::size_t{16} << 10;
-  limits.max_tensors = 64;
-  limits.max_rank = 8;
-  limits.max_depth = 8;
-  limits.max_values = 4096;
-  return limits;
-}
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "message_fuzz: %s\n", what);
-  std::abort();
-}
+using splitnet::testing::require;
+using splitnet::testing::small_limits;
 
 /// Nothing when the bytes are refused.
 std::optional<splitnet::Message> try_decode(std::span<const std::byte> bytes) {

@@ -3,14 +3,13 @@
 // The first byte says what the others are: 0 a ring, 1 a message with extents (below), else an offer.
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "fuzz_checks.hpp"
 #include "message_body.hpp"
 #include "message_wire.hpp"
 #include "transport/shm_frame.hpp"
@@ -18,27 +17,12 @@
 
 namespace {
 
+using splitnet::testing::require;
+using splitnet::testing::small_limits;
 using namespace splitnet;  // NOLINT(google-build-using-namespace)
 using Bytes = std::span<const std::byte>;
 
 constexpr std::size_t kArenaBytes = 64 * 1024;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "shm_fuzz: %s\n", what);
-  std::abort();
-}
-
-MessageLimits small_limits() {
-  MessageLimits limits;
-  limits.max_message_bytes = std::size_t{1} << 20;
-  limits.max_metadata_bytes = std::size_t{16} << 10;
-  limits.max_tensors = 64;
-  limits.max_rank = 8;
-  limits.max_depth = 8;
-  limits.max_values = 4096;
-  return limits;
-}
 
 void require_promised(const Error& error) {
   require(error.code() == ErrorCode::corrupt || error.code() == ErrorCode::too_large ||

@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target: whatever the bytes of a calibrated codec's tables are, they are refused or give a codec that keeps
 // within its buffers.
-#include <cstdio>
-#include <cstdlib>
 #include <vector>
 
 #include "../transform_samples.hpp"
+#include "fuzz_checks.hpp"
 #include "splitnet/error.hpp"
 #include "transform_codec.hpp"
 
 namespace {
 
+using splitnet::testing::require;
 using namespace splitnet;  // NOLINT(google-build-using-namespace)
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "tables_fuzz: %s\n", what);
-  std::abort();
-}
 
 /// Extremes, so that sums overflow where they can.
 Tensor tensor_for(const detail::TransformTables& tables) {

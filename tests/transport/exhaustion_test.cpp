@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every transport in a process that has nothing left (FAULTS 24).
-#include "few_descriptors.hpp"
+#include "descriptors.hpp"
 #include "roads.hpp"
 #include "splitnet/testing/transport_tools.hpp"
 

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <future>
 
-#include "few_descriptors.hpp"
+#include "descriptors.hpp"
 #include "hand_written_message.hpp"
 #include "message_body.hpp"
 #include "message_wire.hpp"
@@ -216,15 +216,11 @@ TEST_F(ShmHandshakeAttack, NoDescriptorLeftForItsMemory) {
 }
 
 TEST_F(ShmAttack, TenThousandIdleVisitors) {
-  rlimit old{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
-  rlimit high = old;
-  high.rlim_cur = high.rlim_max;
-  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &high), 0);
+  const testing::ManyDescriptors many;
   ListenOptions options;
   options.max_connects_per_s = 1e6;
   listen(options);
-  const auto most = static_cast<std::ptrdiff_t>(std::min<rlim_t>(high.rlim_cur, 20'000)) - 3'000;
+  const auto most = many.for_idle_connections();
   ASSERT_GT(most, static_cast<std::ptrdiff_t>(options.max_connections));
   {
     std::vector<Descriptor> idle;
@@ -236,7 +232,6 @@ TEST_F(ShmAttack, TenThousandIdleVisitors) {
     ASSERT_TRUE(testing::has_input(last.get()));
     EXPECT_EQ(detail::receive_offer(last.get()).offer.error->code(), ErrorCode::overloaded);
   }
-  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
   // They are forgotten, and there is room again.
   EXPECT_TRUE(testing::wait_until([&] {
     try {
