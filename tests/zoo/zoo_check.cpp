@@ -38,6 +38,8 @@ struct Options {
   fs::path directory = "build/zoo";
   bool part = false;
   std::vector<std::string> only;
+  std::size_t share = 1;   ///< From 1: which part of the models is this process's …
+  std::size_t shares = 1;  ///< … of so many.
   std::size_t full_size_cuts = 20;
   std::size_t graph_cuts = 10;                   ///< Random closed sets, and as many pairs of cuts.
   std::int64_t save_all_below_bytes = 24 << 20;  ///< Larger models have 20 cuts saved and loaded again.
@@ -441,8 +443,10 @@ int check_zoo(const Options& options, const std::string& program) {
   const auto oracle = nlohmann::json::parse(std::ifstream(options.directory / "oracle.json"));
   std::size_t passed = 0;
   std::size_t failed = 0;
-  std::printf("%-36s %6s %6s %6s %7s %6s %9s %6s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused",
+  std::size_t found = 0;
+  if (options.share == 1) std::printf("%-36s %6s %6s %6s %7s %6s %9s %6s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused",
               "forced", "identical", "sizes", "graph", "two-cut", "saved", "s");
+  std::fflush(stdout);
   for (const auto& item : manifest) {
     const std::string name = item["name"].get<std::string>() + "." + item["form"].get<std::string>();
     if (options.part && !item["part"].get<bool>()) continue;
@@ -451,6 +455,7 @@ int check_zoo(const Options& options, const std::string& program) {
         std::find(options.only.begin(), options.only.end(), name) == options.only.end()) {
       continue;
     }
+    if (found++ % options.shares != options.share - 1) continue;
     const auto start = std::chrono::steady_clock::now();
     Checker checker(options, program, item, oracle);
     Tally tally;
@@ -490,10 +495,22 @@ int main(int argc, char** argv) {
   app.add_option("--dir", options.directory, "where build_zoo.py and oracle.py wrote")->capture_default_str();
   app.add_flag("--part", options.part, "only the quick part");
   app.add_option("--only", options.only, "only these models (NAME or NAME.form)");
+  app.add_option("--shares", options.shares, "so many processes check the zoo together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--share", options.share, "which of them this one is, from 1")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--full-size-cuts", options.full_size_cuts, "cuts tried at full size")->capture_default_str();
   app.add_option("--replay", replay_files, "internal: inputs and expected outputs; stage files come on stdin")
       ->expected(2);
   CLI11_PARSE(app, argc, argv);
   if (!replay_files.empty()) return replay(replay_files[0], replay_files[1]);
+  if (options.share > options.shares) {
+    std::fprintf(stderr, "--share %zu: there are %zu shares\n", options.share, options.shares);
+    return 2;
+  }
+  // All that one model has to say at once: other shares write to the same place.
+  std::setvbuf(stdout, nullptr, _IOFBF, 1 << 20);
   return check_zoo(options, fs::absolute(argv[0]).string());
 }
