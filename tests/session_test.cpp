@@ -2,7 +2,6 @@
 #include "splitnet/session.hpp"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -24,6 +23,7 @@
 #include "splitnet/encoded_picture.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/worker.hpp"
+#include "transport/roads.hpp"
 #include "tsan_suppressions.hpp"
 
 namespace splitnet {
@@ -40,16 +40,16 @@ ModelPtr hooked(Hooks hooks) {
   return std::make_shared<testing::HookedModel>(testing::chain_model(), std::move(hooks));
 }
 
-/// Workers on endpoints of the parameter's kind.
+/// Workers on endpoints like the parameter.
 class SessionTest : public ::testing::TestWithParam<std::string> {
  protected:
   /// Serves `model` on a new worker and returns its address.
   std::string serve(ModelPtr model, WorkerOptions options = {}) {
     workers_.push_back(Worker::create(std::move(options)));
     workers_.back()->add_model("net", std::move(model));
-    // Names in shared memory are the machine's, not this process's.
-    const std::string name = "worker" + std::to_string(workers_.size()) + "-" + std::to_string(::getpid());
-    return workers_.back()->serve(registry_, GetParam() + "://" + (GetParam() == "tcp" ? "127.0.0.1:0" : name));
+    const bool is_chosen_for_us = GetParam().ends_with(":0");
+    const std::string suffix = is_chosen_for_us ? "" : "-" + std::to_string(workers_.size());
+    return workers_.back()->serve(registry_, GetParam() + suffix);
   }
   SessionOptions options(std::string worker, Cut cut) {
     SessionOptions result;
@@ -65,7 +65,7 @@ class SessionTest : public ::testing::TestWithParam<std::string> {
     expect_right(model, seed, session.run(testing::inputs_of(seed)));
   }
 
-  TransportRegistry registry_ = TransportRegistry::with_defaults();
+  TransportRegistry registry_ = testing::all_transports();
   Gate gate_;  // Outlives the workers, whose passes may still stand in it.
   std::vector<std::unique_ptr<Worker>> workers_;
 };
@@ -821,8 +821,8 @@ TEST_P(SessionTest, CanBeDestroyedWithHeadsWaiting) {
   for (std::size_t i = 1; i < 5; ++i) EXPECT_EQ(thrown_code([&] { answers[i].get(); }), ErrorCode::cancelled);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, SessionTest, ::testing::Values("inproc", "shm", "tcp"),
-                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Transports, SessionTest, ::testing::ValuesIn(testing::all_endpoints("session")),
+                         [](const auto& test) { return testing::scheme_of(test.param); });
 
 }  // namespace
 }  // namespace splitnet
