@@ -37,6 +37,8 @@ class ByteStream {
 
   /// Both sides prove who they are; a second time it is done at once.
   virtual void async_handshake(Done done);
+  /// The stream must have as many bytes to come as `space` takes, if that is more than a megabyte: who waits for that
+  /// much is not woken by every little that arrives.
   virtual void async_read(std::span<std::byte> space, ReadDone done);
   /// What is there already; 0: nothing, or an end that the next async_read reports.
   virtual std::size_t read_more(std::span<std::byte> space) noexcept;
@@ -56,8 +58,11 @@ class ByteStream {
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
 
  private:
+  void wake_at(std::size_t bytes) noexcept;
+
   StreamSocket socket_;
   const int descriptor_;
+  std::size_t wakes_at_bytes_ = 1;
 };
 
 /// For roads that damage nothing on the way: no checksum over payloads, unless it was asked for.

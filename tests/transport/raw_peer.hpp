@@ -134,16 +134,21 @@ class RawPeer {
   std::vector<Message> read_messages() const {
     const auto bytes = read_to_end();
     EXPECT_TRUE(bytes) << "the connection stays open";
-    std::vector<Message> messages;
-    auto left = std::as_bytes(std::span(bytes ? std::string_view(*bytes) : std::string_view()));
-    while (left.size() >= message_header_bytes) {
-      const auto header = decode_header(left.first<message_header_bytes>());
-      const auto message_bytes = message_header_bytes + header.body_bytes();
-      if (left.size() < message_bytes) break;
-      messages.push_back(decode(left.first(message_bytes)));
-      left = left.subspan(message_bytes);
-    }
+    std::string left = bytes.value_or("");
+    auto messages = take_messages(left);
     EXPECT_EQ(left.size(), 0U) << "part of a message";
+    return messages;
+  }
+  /// So many, or fewer when the peer closes before.
+  std::vector<Message> read_messages(std::size_t count) const {
+    std::string left;
+    std::vector<Message> messages;
+    while (messages.size() < count) {
+      const auto some = read_some();
+      if (some.empty()) break;
+      left += some;
+      for (auto& message : take_messages(left)) messages.push_back(std::move(message));
+    }
     return messages;
   }
   /// Expects one error message and then the end.
@@ -160,6 +165,20 @@ class RawPeer {
     const int descriptor = ::socket(address.family(), SOCK_STREAM, 0);
     (void)::connect(descriptor, address.data(), *address.size());
     return descriptor;
+  }
+  /// Those that are complete; what is left stays.
+  static std::vector<Message> take_messages(std::string& bytes) {
+    std::vector<Message> messages;
+    auto left = std::as_bytes(std::span(std::string_view(bytes)));
+    while (left.size() >= message_header_bytes) {
+      const auto header = decode_header(left.first<message_header_bytes>());
+      const auto message_bytes = message_header_bytes + header.body_bytes();
+      if (left.size() < message_bytes) break;
+      messages.push_back(decode(left.first(message_bytes)));
+      left = left.subspan(message_bytes);
+    }
+    bytes.erase(0, bytes.size() - left.size());
+    return messages;
   }
   std::string opened(std::string_view sealed) const { return cipher_ ? cipher_->open(sealed) : std::string(sealed); }
 

@@ -219,6 +219,37 @@ TEST_P(StreamAttack, HalfAMessageThenSilence) {
   in_body.expect_error(ErrorCode::deadline_exceeded);
 }
 
+// A reader of a large message may sleep until much of it has come: it must wake for the last bytes, for a small message
+// behind it, and for an end in the middle.
+TEST_P(StreamAttack, LargeMessagesInPiecesWithPauses) {
+  listen();
+  for (const std::int64_t bytes : {1'200'000, 1'250'000, 2'000'000, 3'000'000}) {
+    const auto large = good_request(bytes);
+    for (const std::size_t last_bytes : {1UL, 700'000UL, 1'100'000UL}) {
+      SCOPED_TRACE(std::to_string(bytes) + " bytes, the last " + std::to_string(last_bytes) + " late");
+      const std::size_t first_bytes = large.size_bytes() - last_bytes;
+      const RawPeer peer = attacker();
+      peer.send(large.data(), first_bytes / 2);
+      std::this_thread::sleep_for(5ms);
+      peer.send(large.data() + first_bytes / 2, first_bytes - first_bytes / 2);
+      std::this_thread::sleep_for(5ms);
+      peer.send(large.data() + first_bytes, last_bytes);
+      peer.send(good_request(10, 10));
+      std::this_thread::sleep_for(5ms);
+      peer.send(good_request(10, 11));
+      const auto answers = peer.read_messages(3);
+      ASSERT_EQ(answers.size(), 3U);
+      for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(answers[i].id, 9 + i);
+
+      const RawPeer leaver = attacker();
+      leaver.send(large.data(), first_bytes);
+      std::this_thread::sleep_for(5ms);
+      leaver.stop_sending();
+      EXPECT_TRUE(leaver.read_messages().empty());
+    }
+  }
+}
+
 TEST_P(StreamAttack, IdleConnectionsAreNotSlowMessages) {
   ListenOptions options;
   options.message_timeout = 30ms;

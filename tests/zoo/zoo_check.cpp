@@ -444,9 +444,11 @@ int check_zoo(const Options& options, const std::string& program) {
   std::size_t passed = 0;
   std::size_t failed = 0;
   std::size_t found = 0;
-  if (options.share == 1) std::printf("%-36s %6s %6s %6s %7s %6s %9s %6s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused",
-              "forced", "identical", "sizes", "graph", "two-cut", "saved", "s");
-  std::fflush(stdout);
+  if (options.share == 1) {
+    std::printf("%-36s %6s %6s %6s %7s %6s %9s %6s %6s %8s %6s %7s\n", "model", "layers", "cuts", "legal", "refused",
+                "forced", "identical", "sizes", "graph", "two-cut", "saved", "s");
+    std::fflush(stdout);
+  }
   for (const auto& item : manifest) {
     const std::string name = item["name"].get<std::string>() + "." + item["form"].get<std::string>();
     if (options.part && !item["part"].get<bool>()) continue;

@@ -30,7 +30,7 @@ struct ShmOptions {
   std::size_t listener_threads = 2;
   /// How long a thread looks for the next message before it sleeps, giving way to others meanwhile, when the last two
   /// came within twice as long. Waking a sleeping core costs tens of microseconds. 0: it sleeps at once.
-  std::chrono::nanoseconds spin = std::chrono::microseconds(50);
+  std::chrono::nanoseconds spin = std::chrono::microseconds(150);
 };
 
 /// Endpoints: `shm://name`, 1 to 64 letters, digits, '.', '_' and '-', found by processes of the same user and network
