@@ -130,6 +130,26 @@ TEST_P(SessionTest, RunsThreeStagesWithTwoWorkers) {
   }
 }
 
+TEST_P(SessionTest, GoesOnWhenItsWorkerIsStartedAnew) {
+  if (GetParam().starts_with("inproc")) return;  // What never leaves the process does not connect again.
+  const ModelPtr model = testing::branch_model();
+  const std::string address = serve(model);
+  const auto session = Session::open(model, options(address, Cut::after_index(0)));
+  expect_right(*model, 1, *session);
+  workers_.clear();
+  EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(2)); }), ErrorCode::unavailable);
+  workers_.push_back(Worker::create());
+  workers_.back()->add_model("net", model);
+  ASSERT_EQ(workers_.back()->serve(registry_, address), address);
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  while (const auto error = testing::error_of([&] { session->run(testing::inputs_of(3)); })) {
+    ASSERT_EQ(error->code(), ErrorCode::unavailable) << error->what();
+    ASSERT_LT(std::chrono::steady_clock::now(), until);
+    std::this_thread::sleep_for(5ms);
+  }
+  expect_right(*model, 4, *session);
+}
+
 TEST_P(SessionTest, RunsEverythingHereWithoutAWorker) {
   const ModelPtr model = testing::branch_model();
   const auto session = Session::open(model);

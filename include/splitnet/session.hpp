@@ -125,7 +125,8 @@ struct Answer {
 /// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a picture of another size; a shape
 /// that an operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
 /// message names its endpoint), overloaded, too_large, incompatible, corrupt (a damaged picture too), internal. The
-/// session stays usable after each of them, but a connection that is lost stays lost: open another session.
+/// session stays usable after each of them, also when a worker was started anew (not over `inproc:`):
+/// ConnectOptions::reconnect.
 class Session {
  public:
   /// Plans if asked to, cuts the model, connects, and has every worker check the fingerprint and slice its stage, so
