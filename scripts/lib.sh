@@ -77,14 +77,14 @@ install_requirements() {
     "$venv/bin/python" -m pip install -q --no-deps --disable-pip-version-check -r "requirements/$file.txt" ||
       die "requirements/$file.txt can't be installed; is there a network?"
     if [ "$file" = base ]; then
-      "$venv/bin/python" -c 'import torch' ||
+      "$venv/bin/python" -W ignore -c 'import torch' ||
         die "torch is installed and can't be imported; a build for CPUs is meant, with the version of requirements/base.txt"
     fi
     mark_done "$file" "$key"
   done
 }
 
-torch_prefix() { "$venv/bin/python" -c 'import torch; print(torch.utils.cmake_prefix_path)'; }
+torch_prefix() { "$venv/bin/python" -W ignore -c 'import torch; print(torch.utils.cmake_prefix_path)'; }
 
 # Configures the preset: once, and again when the presets or the place of torch have changed.
 configure() {

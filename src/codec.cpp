@@ -104,7 +104,10 @@ std::shared_ptr<const Codec> CodecRegistry::make(const std::string& name, const 
   const auto found = factories_.find(base);
   if (found == factories_.end()) {
     throw Error(ErrorCode::invalid_argument,
-                "unknown codec '" + base.substr(0, 80) + "'; expected one of: " + detail::joined(names()));
+                "unknown codec '" + base.substr(0, 80) + "'; expected one of: " + detail::joined(names()) +
+                    (base.find_first_of(";=") == std::string::npos
+                         ? ""
+                         : "; parameters stand behind a ':', as in int8:per=channel;lossless=zstd"));
   }
   auto codec = found->second(colon == std::string::npos ? "" : name.substr(colon + 1), tables);
   if (!codec) throw Error(ErrorCode::internal, "the factory of codec '" + base + "' gave none");

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "boundary.hpp"
@@ -177,6 +178,15 @@ detail::StageWork work_of(const PlanningProblem& problem, std::size_t tier, cons
 }
 
 }  // namespace
+
+bool operator==(const CodecProfile& a, const CodecProfile& b) {
+  const auto rest = [](const CodecProfile& profile) {
+    return std::tie(profile.name, profile.ratio, profile.accuracy_loss, profile.only_inputs, profile.head,
+                    profile.inputs_arrive, profile.refinement, profile.refined_share);
+  };
+  const bool same_tables = a.tables == b.tables || (a.tables && b.tables && *a.tables == *b.tables);
+  return same_tables && rest(a) == rest(b);
+}
 
 PlanningProblem PlanningProblem::two_tier(LayerGraph graph, Tier device, Tier worker, const LinkProfile& link) {
   PlanningProblem problem;

@@ -89,6 +89,8 @@ Route route_of(const SessionOptions& options) {
     options.refinement->validate();
   }
   require(options.constraints == Constraints{}, "SessionOptions: constraints without an objective bind nothing");
+  require(options.codec.find(", below ") == std::string::npos,
+          "SessionOptions: codec '" + options.codec + "' is the name of a refinement; give it as refinement");
   if (options.workers.empty() && options.cuts.empty()) {
     require(!options.worker.empty() || !two_way_cut,
             "SessionOptions: a cut (" + to_string(options.cut) + ") without a worker");

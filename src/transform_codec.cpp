@@ -543,12 +543,18 @@ std::string digest_of_tables(const std::string& tables) {
 }
 
 std::shared_ptr<const Codec> make_named_transform_codec(const std::string& parameters, const CodecTables& tables) {
+  if (parameters.empty()) {
+    throw Error(ErrorCode::invalid_argument,
+                "codec transform: found no parameters, expected the name that calibrate() gave it");
+  }
   CodecParameters asked("transform", parameters);
   const std::string digest = asked.text("tables");
   const int coarseness = asked.integer("coarseness", -64, 64, 0);
   asked.finish();
-  if (!tables)
-    throw Error(ErrorCode::incompatible, "codec transform: the tables " + digest.substr(0, 40) + " are not here");
+  if (!tables) {
+    throw Error(ErrorCode::incompatible, "codec transform: the tables " + digest.substr(0, 40) +
+                                             " are not here; SessionOptions::codec_tables gives them");
+  }
   if (const std::string found = digest_of_tables(*tables); found != digest) {
     throw Error(ErrorCode::incompatible,
                 "codec transform: found the tables " + found + ", expected " + digest.substr(0, 40));

@@ -111,7 +111,9 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_flag("--allow-remote", arguments.allow_remote,
                "Allow addresses that other machines can reach without a token and without encryption: whoever "
                "reaches the port can use the models and read along. Do this only on a network you trust");
-  app.add_flag("--verbose", arguments.verbose, "Log every refused request");
+  app.add_flag("--verbose", arguments.verbose,
+               "Log every request that is answered with an error, other than those that listeners turn away (token, "
+               "certificate, limits)");
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
   app.footer(
       "Prints 'listening on ENDPOINT' when it is ready. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
@@ -264,13 +266,25 @@ std::string token_of(const Arguments& arguments) {
   return std::getenv(variable) == nullptr ? std::string() : token_from_environment(variable);
 }
 
+/// Nobody shall believe in an encryption that is not there.
+void check_tls(const Arguments& arguments) {
+  const auto& tls = arguments.tls;
+  if (tls.certificate_file.empty() && tls.private_key_file.empty() && tls.client_ca_file.empty()) return;
+  const auto encrypts = [](const std::string& endpoint) {
+    return endpoint.find("tls://") != std::string::npos || endpoint.find("https://") != std::string::npos;
+  };
+  if (std::any_of(arguments.listen.begin(), arguments.listen.end(), encrypts)) return;
+  bad_usage("--certificate, --key and --client-ca are for tls:// and https://, and no --listen is one of these");
+}
+
 int serve(const Arguments& arguments) {
   const sigset_t signals = block_end_signals();
-  const auto worker = Worker::create(worker_options(arguments));
-  load_models(*worker, arguments);
+  check_tls(arguments);
   ListenOptions options;
   options.allow_remote = arguments.allow_remote;
   options.token = token_of(arguments);
+  const auto worker = Worker::create(worker_options(arguments));
+  load_models(*worker, arguments);
   const auto registry = TransportRegistry::with_defaults(arguments.tls);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);

@@ -280,14 +280,12 @@ TEST(Calibration, IsTheSameInAFile) {
   const std::string json = to_json(calibration);
   const Calibration again = calibration_from_json(json);
   EXPECT_EQ(to_json(again), json);
+  EXPECT_EQ(again, calibration);
   ASSERT_EQ(again.codecs.size(), 4U);
-  EXPECT_EQ(again.fingerprint, model->fingerprint());
-  EXPECT_EQ(*again.codecs[1].profile.tables, *calibration.codecs[1].profile.tables);
   EXPECT_EQ(again.codecs[1].profile.tables, again.codecs[2].profile.tables) << "kept once";
-  EXPECT_EQ(again.codecs[0], calibration.codecs[0]);
-  EXPECT_EQ(again.codecs[3].effect, refined.effect);
-  EXPECT_EQ(again.codecs[3].profile.refinement, refined.profile.refinement);
-  EXPECT_EQ(again.codecs[3].profile.refined_share, 0.125);
+  CodecProfile other = again.codecs[1].profile;
+  other.tables = std::make_shared<const std::string>(*other.tables + "x");
+  EXPECT_NE(other, again.codecs[1].profile);
   again.check_fits(model->layers());
   EXPECT_TRUE(throws(ErrorCode::incompatible, "calibration of model",
                      [&] { again.check_fits(testing::chain_model()->layers()); }));

@@ -244,6 +244,11 @@ TEST_P(SessionTest, AsksOnceMoreWhereTheAnswerIsClose) {
   refined.codec = "int4";
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "either a codec or a refinement",
                      [&] { (void)Session::open(model, refined); }));
+  refined.codec = refined.refinement->name();
+  refined.refinement.reset();
+  EXPECT_TRUE(
+      throws(ErrorCode::invalid_argument, "is the name of a refinement", [&] { (void)Session::open(model, refined); }));
+  refined.refinement.emplace();
   refined.codec = "raw";
   refined.worker.clear();
   refined.cut = Cut::at_input();

@@ -183,10 +183,18 @@ TEST_F(WorkerProgram, ListensBeyondThisMachineOnlyWithProtection) {
   EXPECT_EQ(open.endpoint(), "");
   EXPECT_EQ(open.wait(), 2);
   EXPECT_NE(open.said().find("0.0.0.0"), std::string::npos);
+  EXPECT_NE(open.said().find("--token-file"), std::string::npos);
   Program with_token({model(), "--listen", "tcp://0.0.0.0:0"}, token);
   EXPECT_NE(with_token.endpoint(), "");
   Program allowed({model(), "--listen", "tcp://0.0.0.0:0", "--allow-remote"});
   EXPECT_NE(allowed.endpoint(), "");
+}
+
+TEST_F(WorkerProgram, RefusesCertificatesThatNothingWouldUse) {
+  Program worker({model(), "--listen", "tcp://127.0.0.1:0", "--client-ca", "ca.pem"});
+  EXPECT_EQ(worker.endpoint(), "");
+  EXPECT_EQ(worker.wait(), 2);
+  EXPECT_NE(worker.said().find("no --listen is one of these"), std::string::npos);
 }
 
 #ifdef SPLITNET_WITH_TLS

@@ -91,7 +91,8 @@ struct CodecProfile {
   /// which layers. For plans with one worker.
   std::optional<Refinement> refinement = {};
   double refined_share = 0;  ///< Of inferences, with a second request each; the ratio counts its bytes too.
-  friend bool operator==(const CodecProfile&, const CodecProfile&) = default;
+  /// Tables are equal when their bytes are.
+  friend bool operator==(const CodecProfile& a, const CodecProfile& b);
 };
 
 /// What an attack rebuilt of the inputs from what this codec makes of this cut's boundary; see leakage.hpp.

@@ -76,7 +76,8 @@ void StreamChannel::read() {
 
 void StreamChannel::on_read(const boost::system::error_code& error, std::size_t bytes) {
   if (closed_ || draining_) return;
-  if (error) return close(stream_->explain(error, peer_));
+  if (error) return close(why_it_ended(error));
+  has_read_ = true;
   reader_.filled(bytes);
   for (int turn = 0; turn < kTurnsInARow; ++turn) {
     if (!deliver()) return;
@@ -85,6 +86,12 @@ void StreamChannel::on_read(const boost::system::error_code& error, std::size_t 
   }
   watch_message_time();
   read();
+}
+
+Error StreamChannel::why_it_ended(const boost::system::error_code& error) const {
+  const Error reason = stream_->explain(error, peer_);
+  if (has_read_ || error != asio::error::eof) return reason;
+  return Error(reason.code(), std::string(reason.what()) + " before it said anything; is its scheme another one?");
 }
 
 bool StreamChannel::read_more() {

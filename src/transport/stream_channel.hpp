@@ -38,6 +38,7 @@ class StreamChannel : public Channel, public std::enable_shared_from_this<Stream
   void open();
   void read();
   void on_read(const boost::system::error_code& error, std::size_t bytes);
+  [[nodiscard]] Error why_it_ended(const boost::system::error_code& error) const;
   bool read_more();
   bool deliver();
   bool deliver_all();
@@ -75,6 +76,7 @@ class StreamChannel : public Channel, public std::enable_shared_from_this<Stream
   std::shared_ptr<ChannelOwner> owner_;
   MessageReader reader_;
   bool open_ = false;
+  bool has_read_ = false;
   bool established_ = false;
   std::optional<Clock::time_point> message_since_;
   asio::steady_timer timer_;

@@ -44,8 +44,9 @@ StreamAcceptor TcpListeningRoad::bind(asio::io_context& context) {
     if (!may_be_remote_ && !is_loopback(address.address())) {
       throw Error(ErrorCode::invalid_argument,
                   "listen on '" + endpoint_.text + "': " + address.address().to_string() +
-                      " can be reached from other machines; expected a loopback address, or ListenOptions::token, or "
-                      "tls:// or https://, or ListenOptions::allow_remote");
+                      " can be reached from other machines; expected a loopback address, or a token "
+                      "(ListenOptions::token, --token-file), or tls:// or https://, or consent "
+                      "(ListenOptions::allow_remote, --allow-remote)");
     }
     acceptor.close(error);
     acceptor.open(address.protocol(), error);

@@ -66,7 +66,8 @@ void use_certificate(SSL_CTX* context, const TlsOptions& options) {
     refuse("certificate file '" + certificate + "': not a certificate in PEM format (" + reason_of_failure() + ")");
   }
   check_time(SSL_CTX_get0_certificate(context), certificate);
-  if (key.empty()) refuse("certificate file '" + certificate + "': its key is missing, TlsOptions::private_key_file");
+  if (key.empty())
+    refuse("certificate file '" + certificate + "': its key is missing (TlsOptions::private_key_file, --key)");
   check_readable("private key file", key);
   SSL_CTX_set_default_passwd_cb(context, no_passphrase);
   // The key is compared with the certificate here already, on some paths of OpenSSL only.
@@ -132,7 +133,9 @@ bool is_about_protocol(int reason) {
 }  // namespace
 
 std::shared_ptr<Context> make_server_context(const TlsOptions& options) {
-  if (options.certificate_file.empty()) refuse("a listener needs a certificate, TlsOptions::certificate_file");
+  if (options.certificate_file.empty()) {
+    refuse("a listener needs a certificate (TlsOptions::certificate_file, --certificate)");
+  }
   auto context = make_context(Context::tls_server);
   auto* const native = context->native_handle();
   use_certificate(native, options);
@@ -158,7 +161,7 @@ std::shared_ptr<Context> make_client_context(const TlsOptions& options) {
     use_certificate(native, options);
   } else if (!options.private_key_file.empty()) {
     refuse("private key file '" + options.private_key_file +
-           "': its certificate is missing, TlsOptions::certificate_file");
+           "': its certificate is missing (TlsOptions::certificate_file, --certificate)");
   }
   return context;
 }
