@@ -182,8 +182,9 @@ TEST_F(WorkerProgram, ListensBeyondThisMachineOnlyWithProtection) {
   Program open({model(), "--listen", "tcp://0.0.0.0:0"});
   EXPECT_EQ(open.endpoint(), "");
   EXPECT_EQ(open.wait(), 2);
-  EXPECT_NE(open.said().find("0.0.0.0"), std::string::npos);
-  EXPECT_NE(open.said().find("--token-file"), std::string::npos);
+  const auto said = open.said();
+  EXPECT_NE(said.find("0.0.0.0"), std::string::npos) << said;
+  EXPECT_NE(said.find("--token-file"), std::string::npos) << said;
   Program with_token({model(), "--listen", "tcp://0.0.0.0:0"}, token);
   EXPECT_NE(with_token.endpoint(), "");
   Program allowed({model(), "--listen", "tcp://0.0.0.0:0", "--allow-remote"});
