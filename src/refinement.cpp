@@ -5,10 +5,12 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <string>
 
 #include "check_number.hpp"
 #include "closest_lead.hpp"
 #include "elements.hpp"
+#include "refinement_name.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/value.hpp"
 #include "text.hpp"
@@ -62,7 +64,8 @@ double lead_nat(const Tensor& output, OutputKind kind, const Lead& of) {
 }  // namespace detail
 
 std::string Refinement::name() const {
-  return first_codec + ", below " + detail::short_number(min_margin_nat) + " nat " + second_codec;
+  return first_codec + std::string(detail::refinement_mark) + detail::short_number(min_margin_nat) + " nat " +
+         second_codec;
 }
 
 void Refinement::validate() const {

@@ -17,6 +17,7 @@
 #include "byte_tensor.hpp"
 #include "own_bytes.hpp"
 #include "picture_inputs.hpp"
+#include "refinement_name.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
@@ -89,7 +90,7 @@ Route route_of(const SessionOptions& options) {
     options.refinement->validate();
   }
   require(options.constraints == Constraints{}, "SessionOptions: constraints without an objective bind nothing");
-  require(options.codec.find(", below ") == std::string::npos,
+  require(!detail::is_refinement_name(options.codec),
           "SessionOptions: codec '" + options.codec + "' is the name of a refinement; give it as refinement");
   if (options.workers.empty() && options.cuts.empty()) {
     require(!options.worker.empty() || !two_way_cut,

@@ -45,11 +45,14 @@ class SessionTest : public ::testing::TestWithParam<std::string> {
  protected:
   /// Serves `model` on a new worker and returns its address.
   std::string serve(ModelPtr model, WorkerOptions options = {}) {
+    const bool is_chosen_for_us = GetParam().ends_with(":0");
+    const std::string suffix = is_chosen_for_us ? "" : "-" + std::to_string(workers_.size() + 1);
+    return serve_at(GetParam() + suffix, std::move(model), std::move(options));
+  }
+  std::string serve_at(const std::string& endpoint, ModelPtr model, WorkerOptions options = {}) {
     workers_.push_back(Worker::create(std::move(options)));
     workers_.back()->add_model("net", std::move(model));
-    const bool is_chosen_for_us = GetParam().ends_with(":0");
-    const std::string suffix = is_chosen_for_us ? "" : "-" + std::to_string(workers_.size());
-    return workers_.back()->serve(registry_, GetParam() + suffix);
+    return workers_.back()->serve(registry_, endpoint);
   }
   SessionOptions options(std::string worker, Cut cut) {
     SessionOptions result;
@@ -138,9 +141,7 @@ TEST_P(SessionTest, GoesOnWhenItsWorkerIsStartedAnew) {
   expect_right(*model, 1, *session);
   workers_.clear();
   EXPECT_EQ(thrown_code([&] { session->run(testing::inputs_of(2)); }), ErrorCode::unavailable);
-  workers_.push_back(Worker::create());
-  workers_.back()->add_model("net", model);
-  ASSERT_EQ(workers_.back()->serve(registry_, address), address);
+  ASSERT_EQ(serve_at(address, model), address);
   const auto until = std::chrono::steady_clock::now() + 20s;
   while (const auto error = testing::error_of([&] { session->run(testing::inputs_of(3)); })) {
     ASSERT_EQ(error->code(), ErrorCode::unavailable) << error->what();
