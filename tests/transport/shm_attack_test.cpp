@@ -205,9 +205,11 @@ TEST_F(ShmHandshakeAttack, SeveralDescriptors) {
 /// FAULTS 24: the kernel has no number to give to what came.
 TEST_F(ShmHandshakeAttack, NoDescriptorLeftForItsMemory) {
   const auto file = memory_file(layout.total_bytes(), kGoodSeals);
+  const auto before = testing::entries_of("/proc/self/fd");
   const auto socket = connect_raw(listener->address());
-  // Those who came later have been served, so this one has been let in.
+  // Let in, that is, and nothing of others is still to be closed, which would leave a number free.
   for (int i = 0; i < 4; ++i) (void)call_and_wait(*transport->connect(listener->address(), {}), request_with({}));
+  ASSERT_TRUE(testing::wait_until([&] { return testing::entries_of("/proc/self/fd") == before + 2; }));
   testing::FewDescriptors few;
   few.fill();
   detail::send_offer(socket.get(), {layout, std::nullopt}, file);
