@@ -15,6 +15,7 @@
 #include "splitnet/layer_graph.hpp"
 #include "splitnet/layer_time_predictor.hpp"
 #include "splitnet/leakage.hpp"
+#include "splitnet/link_estimator.hpp"
 #include "splitnet/link_probe.hpp"
 #include "splitnet/link_profile.hpp"
 #include "splitnet/message.hpp"
