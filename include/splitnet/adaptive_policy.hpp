@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// A policy that follows link and load.
+#pragma once
+
+#include <memory>
+
+#include "splitnet/link_estimator.hpp"
+#include "splitnet/policy.hpp"
+
+namespace splitnet {
+
+struct AdaptiveOptions {
+  Objective objective = Objective::latency;
+  Constraints constraints = {};
+  LinkDynamics link = {};
+  /// Another plan is taken once the gains that it promised, one inference after the other, add up to this share of
+  /// what the present plan takes. 0: at once.
+  double switching_gain = 0.25;
+  /// Seconds without traffic after which a probe goes out, if what it may tell could change the plan. Doubles while
+  /// probes change nothing, up to the longest.
+  double probe_after_s = 1;
+  double longest_probe_after_s = 30;
+  /// A probe has as many bytes as the likeliest link carries in so many seconds.
+  double probe_s = 0.05;
+
+  /// Throws invalid_argument naming the field.
+  void validate() const;
+};
+
+/// Takes what SequentialPlanner::choose finds best under the conditions that it estimates: the link by LinkEstimator,
+/// the load of device and worker by a Kalman filter of the logarithm of what stages took over what was predicted.
+/// Conditions are means, so that doubt counts against the link.
+class AdaptivePolicy : public Policy {
+ public:
+  /// Throws invalid_argument and incompatible as SequentialPlanner; invalid_argument: options, no plan that keeps to
+  /// the constraints.
+  AdaptivePolicy(PlanningProblem problem, const IsLegal& is_legal = {}, const AdaptiveOptions& options = {});
+  ~AdaptivePolicy() override;
+
+  [[nodiscard]] Decision decide(const Situation& situation) override;
+  void learn(const Outcome& outcome) override;
+
+  /// What it believes at this time.
+  [[nodiscard]] SequentialPlanner::Conditions conditions(double now_s) const;
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace splitnet

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/adaptive_policy.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "check_number.hpp"
+#include "log_filter.hpp"
+
+namespace splitnet {
+namespace {
+
+/// How much better than likely a link is thought to be when the question is whether a probe could change anything: one
+/// in forty is better still.
+constexpr double hopeful = 2;
+constexpr detail::LogFilter::Dynamics load_dynamics{.drift_per_s = 0.1, .measurement = 0.1, .prior = 0.2};
+constexpr std::size_t smallest_probe_bytes = 256;
+
+}  // namespace
+
+void AdaptiveOptions::validate() const {
+  constraints.validate();
+  link.validate();
+  detail::check_not_negative("AdaptiveOptions::switching_gain", switching_gain);
+  detail::check_positive("AdaptiveOptions::probe_after_s", probe_after_s);
+  detail::check_number(longest_probe_after_s >= probe_after_s, "AdaptiveOptions::longest_probe_after_s",
+                       longest_probe_after_s, "at least probe_after_s");
+  detail::check_positive("AdaptiveOptions::probe_s", probe_s);
+}
+
+class AdaptivePolicy::Impl {
+ public:
+  Impl(PlanningProblem problem, const IsLegal& is_legal, const AdaptiveOptions& options)
+      : options_(options),
+        layers_(problem.graph.layers.size()),
+        link_(*problem.link(0, 1), options.link),
+        device_load_(1, load_dynamics),
+        worker_load_(1, load_dynamics),
+        planner_(std::move(problem), is_legal) {
+    options.validate();
+    const auto first = best(0);
+    if (!first) {
+      throw Error(ErrorCode::invalid_argument, "AdaptivePolicy: no plan keeps to the constraints");
+    }
+    present_ = *first;
+  }
+
+  Decision decide(const Situation& situation);
+  void learn(const Outcome& outcome);
+  SequentialPlanner::Conditions conditions(double now_s) const {
+    const std::lock_guard lock(mutex_);
+    return conditions_at(now_s);
+  }
+
+ private:
+  SequentialPlanner::Conditions conditions_at(double now_s) const {
+    return {link_.expected_profile(now_s), device_load_.expected(now_s), worker_load_.expected(now_s)};
+  }
+  std::optional<SequentialPlanner::Choice> best(double now_s) const {
+    return planner_.choose(options_.objective, options_.constraints, conditions_at(now_s));
+  }
+  bool is_device_only(const SequentialPlanner::Choice& choice) const { return choice.head_layers == layers_; }
+  std::size_t probe_bytes(double now_s);
+
+  const AdaptiveOptions options_;
+  const std::size_t layers_;
+  mutable std::mutex mutex_;
+  LinkEstimator link_;
+  detail::LogFilter device_load_;
+  detail::LogFilter worker_load_;
+  const SequentialPlanner planner_;
+  SequentialPlanner::Choice present_;
+  double promised_ = 0;  ///< Gains that another plan promised since it first did.
+  double quiet_since_s_ = 0;
+  double probe_after_s_ = options_.probe_after_s;
+};
+
+Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
+  const std::lock_guard lock(mutex_);
+  const double now_s = situation.now_s;
+  const auto conditions = conditions_at(now_s);
+  if (!situation.worker_answers) {
+    const SequentialPlanner::Choice device{layers_, 0, planner_.value(layers_, 0, options_.objective, conditions)};
+    return {device, Reason::worker_missing, device.value, 0};
+  }
+  present_.value = planner_.value(present_.head_layers, present_.codec, options_.objective, conditions);
+  const auto found = planner_.choose(options_.objective, options_.constraints, conditions);
+  Decision decision{present_, Reason::best, present_.value, 0};
+  if (found && found->value < present_.value) {
+    decision.best_value = found->value;
+    promised_ += present_.value - found->value;
+    decision.reason = Reason::not_worth_it;
+    if (promised_ >= options_.switching_gain * present_.value) {
+      decision = {*found, Reason::switched, found->value, 0};
+      present_ = *found;
+      promised_ = 0;
+    }
+  } else {
+    promised_ = 0;
+  }
+  if (is_device_only(decision.choice)) decision.probe_bytes = probe_bytes(now_s);
+  return decision;
+}
+
+/// Whether to ask the link, and how much: only if it may have become so good that the plan would change.
+std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
+  if (now_s - quiet_since_s_ < probe_after_s_) return 0;
+  auto conditions = conditions_at(now_s);
+  const double better = std::exp(hopeful * link_.doubt(now_s).bandwidth);
+  conditions.link = link_.profile(now_s);
+  conditions.link.up_bytes_per_s *= better;
+  conditions.link.down_bytes_per_s *= better;
+  const auto found = planner_.choose(options_.objective, options_.constraints, conditions);
+  if (!found || is_device_only(*found)) return 0;
+  quiet_since_s_ = now_s;
+  probe_after_s_ = std::min(2 * probe_after_s_, options_.longest_probe_after_s);
+  return std::max(smallest_probe_bytes,
+                  static_cast<std::size_t>(link_.profile(now_s).up_bytes_per_s * options_.probe_s));
+}
+
+void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
+  const std::lock_guard lock(mutex_);
+  const double at_s = outcome.ended_s;
+  if (outcome.transport_s > 0) {
+    const LinkEstimator::Transfer transfer{at_s, outcome.bytes_up, outcome.bytes_down, outcome.transport_s};
+    outcome.is_under_way ? link_.observe_at_least(transfer) : link_.observe(transfer);
+    quiet_since_s_ = at_s;
+    if (outcome.tail_s > 0) probe_after_s_ = options_.probe_after_s;  // It was worth it.
+  }
+  if (outcome.is_under_way) return;
+  const auto computing = planner_.computing_s(outcome.head_layers);
+  if (outcome.head_s > 0) device_load_.observe(at_s, outcome.head_s / computing.head_s);
+  if (outcome.tail_s > 0) worker_load_.observe(at_s, (outcome.tail_s + outcome.queue_s) / computing.tail_s);
+}
+
+AdaptivePolicy::AdaptivePolicy(PlanningProblem problem, const IsLegal& is_legal, const AdaptiveOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(problem), is_legal, options)) {}
+AdaptivePolicy::~AdaptivePolicy() = default;
+
+Decision AdaptivePolicy::decide(const Situation& situation) {
+  return impl_->decide(situation);
+}
+void AdaptivePolicy::learn(const Outcome& outcome) {
+  impl_->learn(outcome);
+}
+SequentialPlanner::Conditions AdaptivePolicy::conditions(double now_s) const {
+  return impl_->conditions(now_s);
+}
+
+}  // namespace splitnet

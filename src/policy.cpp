@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/policy.hpp"
+
+namespace splitnet {
+
+std::string_view to_string(Reason reason) noexcept {
+  switch (reason) {
+    case Reason::fixed: return "fixed";
+    case Reason::best: return "best";
+    case Reason::not_worth_it: return "not_worth_it";
+    case Reason::switched: return "switched";
+    case Reason::worker_missing: return "worker_missing";
+  }
+  return "unknown";
+}
+
+}  // namespace splitnet
