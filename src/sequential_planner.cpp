@@ -18,12 +18,8 @@ struct SequentialPlanner::Row {
   bool fits = true;  ///< Into the memory of both tiers.
 };
 
-namespace {
-
-const std::string refused = "legality: this cut is refused";
-
 /// The criteria of one candidate, as CostSum finds them, without taking memory.
-struct Criteria {
+struct SequentialPlanner::Criteria {
   double latency_s = 0;
   double period_s = 0;
   double energy_joule = 0;
@@ -46,6 +42,10 @@ struct Criteria {
            within(constraints.max_accuracy_loss, accuracy_loss);
   }
 };
+
+namespace {
+
+const std::string refused = "legality: this cut is refused";
 
 bool fits(const Tier& tier, const detail::StageWork& work) {
   return !tier.memory_bytes || work.memory_bytes() <= *tier.memory_bytes;
@@ -89,61 +89,81 @@ SequentialPlanner::SequentialPlanner(PlanningProblem problem, const IsLegal& is_
 SequentialPlanner::~SequentialPlanner() = default;
 SequentialPlanner::SequentialPlanner(SequentialPlanner&&) noexcept = default;
 
-// The formulas of cost_terms.hpp once more, without the vectors that Cost takes from the heap; the tests hold the
-// two against each other.
-std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective objective, const Constraints& constraints,
-                                                                   const Conditions& conditions) const {
+void SequentialPlanner::check(const Conditions& conditions) {
   conditions.link.validate();
   detail::check_positive("device_load_factor", conditions.device_load_factor);
   detail::check_positive("worker_load_factor", conditions.worker_load_factor);
-  const Tier& device = problem_.tiers[0];
-  const Tier& worker = problem_.tiers[1];
+}
+
+SequentialPlanner::Computing SequentialPlanner::computing_s(std::size_t head_layers) const {
+  const Row& row = rows_.at(head_layers);
+  const auto stage_s = [](const detail::StageWork& work, const Tier& tier) {
+    return work.time_s + tier.profile.stage_overhead_s;
+  };
+  return {head_layers == 0 ? 0 : stage_s(row.head, problem_.tiers[0]),
+          head_layers + 1 == rows_.size() ? 0 : stage_s(row.tail, problem_.tiers[1])};
+}
+
+// The formulas of cost_terms.hpp once more, without the vectors that Cost takes from the heap; the tests hold the
+// two against each other.
+SequentialPlanner::Criteria SequentialPlanner::criteria_of(std::size_t head_layers, std::size_t codec,
+                                                           const Conditions& conditions) const {
+  const Row& row = rows_[head_layers];
   const DevicePower& power = problem_.power;
-  const double up_s_per_byte = 1 / conditions.link.up_bytes_per_s;
-  const double down_s_per_byte = 1 / conditions.link.down_bytes_per_s;
-  const double trip_s = conditions.link.overhead_s + conditions.link.rtt_s;
-  const double start_s = detail::start_s(worker);
+  const Computing computing = computing_s(head_layers);
+  const double head = conditions.device_load_factor * computing.head_s;
+  if (head_layers + 1 == rows_.size()) {
+    const double compute = conditions.device_load_factor * input_decode_s_ + head;
+    return {compute, compute, power.compute_watt * compute, 0, 0};
+  }
+  const Tier& worker = problem_.tiers[1];
+  const CodecProfile& profile = problem_.codecs[codec];
+  const double requests = 1 + profile.refined_share;
+  const auto floats = static_cast<double>(row.boundary.float_bytes);
+  const auto down_bytes = static_cast<double>(row.boundary.down_bytes);
+  const double tail_s = conditions.worker_load_factor * computing.tail_s;
+  const double tail = requests * tail_s;
+  const double down = requests * down_bytes / conditions.link.down_bytes_per_s;
+  const double encode = conditions.device_load_factor * floats * coders_[codec].encode_s_per_byte;
+  const double decode = conditions.worker_load_factor * floats * coders_[codec].decode_s_per_byte;
+  const double up = row.boundary.coded_bytes(profile.ratio) / conditions.link.up_bytes_per_s;
+  const double busy = (profile.inputs_arrive ? 0 : conditions.device_load_factor * input_decode_s_) + head + encode;
+  const double trips = requests * (conditions.link.overhead_s + conditions.link.rtt_s);
+  const double latency = busy + trips + detail::start_s(worker) + up + decode + tail + down;
+  const double energy = power.compute_watt * busy + power.transmit_watt * up + power.idle_watt * (latency - busy - up);
+  const double dollars = detail::dollars_of(worker.price, tail_s) + down_bytes * worker.price.egress_dollar_per_byte;
+  return {latency, std::max({busy, tail + decode, up, down}), energy, requests * dollars, profile.accuracy_loss};
+}
+
+double SequentialPlanner::value(std::size_t head_layers, std::size_t codec, Objective objective,
+                                const Conditions& conditions) const {
+  check(conditions);
+  if (head_layers >= rows_.size() || codec >= problem_.codecs.size()) {
+    throw Error(ErrorCode::invalid_argument, "SequentialPlanner: no plan with " + std::to_string(head_layers) +
+                                                 " layers and codec " + std::to_string(codec));
+  }
+  return criteria_of(head_layers, codec, conditions).of(objective);
+}
+
+std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective objective, const Constraints& constraints,
+                                                                   const Conditions& conditions) const {
+  check(conditions);
   const std::size_t layers = rows_.size() - 1;
   std::optional<Choice> best;
-  const auto consider = [&](std::size_t head_layers, std::size_t codec, const Criteria& found) {
+  const auto consider = [&](std::size_t head_layers, std::size_t codec) {
+    const Criteria found = criteria_of(head_layers, codec, conditions);
     if (!found.keeps_to(constraints)) return;
     const double value = found.of(objective);
     if (!best || value < best->value) best = {head_layers, codec, value};
   };
-
-  if (rows_[layers].fits) {
-    const double compute =
-        conditions.device_load_factor * (input_decode_s_ + rows_[layers].head.time_s + device.profile.stage_overhead_s);
-    consider(layers, 0, {compute, compute, power.compute_watt * compute, 0, 0});
-  }
+  if (rows_[layers].fits) consider(layers, 0);
   for (std::size_t i = constraints.min_head_layers; i < layers; ++i) {
     const Row& row = rows_[i];
     if (!row.legal || !row.fits) continue;
-    const double head =
-        i == 0 ? 0 : conditions.device_load_factor * (row.head.time_s + device.profile.stage_overhead_s);
-    const double tail_s = conditions.worker_load_factor * (row.tail.time_s + worker.profile.stage_overhead_s);
-    const auto down_bytes = static_cast<double>(row.boundary.down_bytes);
-    const double down_s = down_bytes * down_s_per_byte;
-    const double money_per_request =
-        detail::dollars_of(worker.price, tail_s) + down_bytes * worker.price.egress_dollar_per_byte;
-    const auto floats = static_cast<double>(row.boundary.float_bytes);
     for (std::size_t c = 0; c < coders_.size(); ++c) {
-      const CodecProfile& codec = problem_.codecs[c];
-      if (!detail::applies(codec, row.boundary, i)) continue;
+      if (!detail::applies(problem_.codecs[c], row.boundary, i)) continue;
       if (!detail::may_leak(constraints, leakages_db_[i * coders_.size() + c])) continue;
-      const double requests = 1 + codec.refined_share;
-      const double tail = requests * tail_s;
-      const double down = requests * down_s;
-      const double encode = conditions.device_load_factor * floats * coders_[c].encode_s_per_byte;
-      const double decode = conditions.worker_load_factor * floats * coders_[c].decode_s_per_byte;
-      const double up = row.boundary.coded_bytes(codec.ratio) * up_s_per_byte;
-      const double busy = (codec.inputs_arrive ? 0 : conditions.device_load_factor * input_decode_s_) + head + encode;
-      const double latency = busy + requests * trip_s + start_s + up + decode + tail + down;
-      const double energy =
-          power.compute_watt * busy + power.transmit_watt * up + power.idle_watt * (latency - busy - up);
-      consider(i, c,
-               {latency, std::max({busy, tail + decode, up, down}), energy, requests * money_per_request,
-                codec.accuracy_loss});
+      consider(i, c);
     }
   }
   return best;

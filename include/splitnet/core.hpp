@@ -4,6 +4,7 @@
 #pragma once
 
 #include "splitnet/access.hpp"
+#include "splitnet/adaptive_policy.hpp"
 #include "splitnet/calibration.hpp"
 #include "splitnet/codec.hpp"
 #include "splitnet/cost_model.hpp"
@@ -21,6 +22,7 @@
 #include "splitnet/message.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/planner.hpp"
+#include "splitnet/policy.hpp"
 #include "splitnet/refinement.hpp"
 #include "splitnet/session.hpp"
 #include "splitnet/stage.hpp"

@@ -100,15 +100,29 @@ class SequentialPlanner {
   [[nodiscard]] std::optional<Choice> choose(Objective objective, const Constraints& constraints,
                                              const Conditions& conditions) const;
 
+  /// What this one costs under these conditions, whether or not it keeps to any constraints. Allocates nothing. Throws
+  /// invalid_argument (conditions out of range, no such plan).
+  [[nodiscard]] double value(std::size_t head_layers, std::size_t codec, Objective objective,
+                             const Conditions& conditions) const;
+  /// Of the stages of a plan with so many layers in its head, each on its own tier with a load factor of 1.
+  struct Computing {
+    double head_s = 0;  ///< 0: there is none.
+    double tail_s = 0;  ///< Likewise.
+  };
+  [[nodiscard]] Computing computing_s(std::size_t head_layers) const;
+
   /// All candidates with every term. Throws invalid_argument as Constraints::validate.
   [[nodiscard]] Plan plan(Objective objective, const Constraints& constraints = {}) const;
 
  private:
-  struct Row;  // What one sequential cut takes, whatever link and load.
+  struct Row;       // What one sequential cut takes, whatever link and load.
+  struct Criteria;  // What one candidate costs.
   struct Coder {
     double encode_s_per_byte = 0;
     double decode_s_per_byte = 0;
   };
+  static void check(const Conditions& conditions);
+  [[nodiscard]] Criteria criteria_of(std::size_t head_layers, std::size_t codec, const Conditions& conditions) const;
   [[nodiscard]] Candidate candidate(std::size_t head_layers, std::size_t codec) const;
 
   PlanningProblem problem_;
