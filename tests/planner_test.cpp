@@ -250,6 +250,17 @@ TEST(SequentialPlanner, FindsTheOptimumAndChoosesTheSameQuickly) {
     const SequentialPlanner planner(problem);
     const SequentialPlanner::Conditions conditions{*problem.link(0, 1), problem.tiers[0].load_factor,
                                                    problem.tiers[1].load_factor};
+    for (const Priced& plan : plans) {
+      const auto& heads = plan.assignment.heads;
+      const std::size_t head = heads.empty() ? problem.graph.layers.size() : heads.front().size();
+      std::size_t codec = 0;
+      const auto is_meant = [&](const CodecProfile& profile) {
+        return profile.name == plan.assignment.codecs.front() && (!profile.head || *profile.head == heads.front());
+      };
+      while (!heads.empty() && !is_meant(problem.codecs[codec])) ++codec;
+      const double latency_s = plan.cost.latency_s;
+      EXPECT_NEAR(planner.value(head, codec, Objective::latency, conditions), latency_s, 1e-9 * latency_s);
+    }
     for (const Objective objective : kObjectives) {
       for (const auto& constraints : {Constraints{}, random.constraints(plans[random.below(plans.size())].cost)}) {
         const Plan plan = planner.plan(objective, constraints);

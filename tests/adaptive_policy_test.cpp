@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "splitnet/adaptive_policy.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <string>
+
+#include "error_of.hpp"
+#include "planning_samples.hpp"
+
+namespace splitnet {
+namespace {
+
+using testing::link_of;
+using testing::throws;
+
+constexpr std::size_t device_only = 3;
+
+/// Three layers, 100 ms on the device and 20 ms on the worker; behind the second one 20 KB cross.
+PlanningProblem problem(const LinkProfile& link) {
+  const LayerGraph graph = testing::chain_graph({150'000, 100'000, 20'000, 4'000});
+  return PlanningProblem::two_tier(graph,
+                                   testing::tier_of("device", testing::profile_of(graph, {0.020, 0.020, 0.060})),
+                                   testing::tier_of("worker", testing::profile_of(graph, {0.005, 0.005, 0.010})), link);
+}
+
+/// A session with a real link and a real worker.
+class World {
+ public:
+  World(AdaptivePolicy& policy, const LinkProfile& link) : policy_(policy), real_(problem(link)) {}
+
+  void set_link(const LinkProfile& link) { real_.links[0][0] = link; }
+  void set_worker_load(double factor) { real_.tiers[1].load_factor = factor; }
+  /// One inference after a pause of `pause_s`; the number of layers on the device.
+  std::size_t infer(double pause_s = 0.1) {
+    now_s_ += pause_s;
+    Situation situation;
+    situation.now_s = now_s_;
+    decision_ = policy_.decide(situation);
+    Outcome outcome;
+    outcome.head_layers = decision_.choice.head_layers;
+    Assignment assignment;
+    if (outcome.head_layers < device_only) {
+      LayerSet head;
+      for (std::size_t i = 0; i < outcome.head_layers; ++i) head.push_back(i);
+      assignment = {{0, 1}, {head}, {"raw"}};
+    }
+    const Cost cost = cost_of(real_, assignment);
+    outcome.head_s = cost.stages[0].compute_s;
+    if (!cost.hops.empty()) {
+      outcome.tail_s = cost.stages[1].compute_s;
+      outcome.bytes_up = cost.hops[0].bytes_up;
+      outcome.bytes_down = cost.hops[0].bytes_down;
+      outcome.transport_s = cost.hops[0].overhead_s + cost.hops[0].rtt_s + cost.hops[0].up_s + cost.hops[0].down_s;
+    }
+    now_s_ += cost.latency_s;
+    outcome.ended_s = now_s_;
+    policy_.learn(outcome);
+    return outcome.head_layers;
+  }
+  [[nodiscard]] const Decision& decision() const { return decision_; }
+  [[nodiscard]] double now_s() const { return now_s_; }
+
+ private:
+  AdaptivePolicy& policy_;
+  PlanningProblem real_;
+  Decision decision_;
+  double now_s_ = 0;
+};
+
+/// Of the last of so many inferences.
+std::size_t after(World& world, int inferences) {
+  std::size_t head = 0;
+  for (int i = 0; i < inferences; ++i) head = world.infer();
+  return head;
+}
+
+TEST(AdaptivePolicy, FollowsTheLink) {
+  const LinkProfile middling = link_of(2e6, 0.01);
+  AdaptivePolicy policy(problem(middling));
+  World world(policy, middling);
+  EXPECT_EQ(after(world, 5), 2U);
+  world.set_link(link_of(20e6, 0.01));
+  EXPECT_EQ(after(world, 20), 0U);
+  world.set_link(link_of(0.1e6, 0.01));
+  EXPECT_EQ(after(world, 20), device_only);
+}
+
+TEST(AdaptivePolicy, FollowsTheLoadOfTheWorker) {
+  const LinkProfile fast = link_of(20e6, 0.005);
+  AdaptivePolicy policy(problem(fast));
+  World world(policy, fast);
+  EXPECT_EQ(after(world, 5), 0U);
+  world.set_worker_load(6);
+  EXPECT_EQ(after(world, 20), device_only);
+  EXPECT_GT(policy.conditions(world.now_s()).worker_load_factor, 3);
+}
+
+TEST(AdaptivePolicy, DoesNotSwitchForLittle) {
+  // Where two plans are equally good: device only, and 20 KB behind the second layer.
+  const LinkProfile even = link_of(24e3 / 0.040, 0.010);
+  AdaptivePolicy policy(problem(even));
+  World world(policy, even);
+  int switches = 0;
+  for (int i = 0; i < 100; ++i) {
+    world.set_link(link_of((i % 2 == 0 ? 1.05 : 0.95) * 24e3 / 0.040, 0.010));
+    world.infer();
+    switches += world.decision().reason == Reason::switched ? 1 : 0;
+  }
+  EXPECT_LE(switches, 2);
+}
+
+TEST(AdaptivePolicy, StaysOnTheDeviceWhileTheWorkerIsMissing) {
+  const LinkProfile fast = link_of(20e6, 0.005);
+  AdaptivePolicy policy(problem(fast));
+  Situation situation;
+  situation.worker_answers = false;
+  const Decision decision = policy.decide(situation);
+  EXPECT_EQ(decision.choice.head_layers, device_only);
+  EXPECT_EQ(decision.reason, Reason::worker_missing);
+  EXPECT_NEAR(decision.choice.value, 0.100, 0.005);
+  situation.worker_answers = true;
+  EXPECT_EQ(policy.decide(situation).choice.head_layers, 0U);
+}
+
+TEST(AdaptivePolicy, AsksALinkThatItDoesNotUse) {
+  const LinkProfile slow = link_of(0.3e6, 0.01);
+  AdaptivePolicy policy(problem(slow));
+  World world(policy, slow);
+  EXPECT_EQ(world.infer(), device_only);
+  EXPECT_EQ(world.decision().probe_bytes, 0U) << "too early";
+  double last_s = 0;
+  double longest_gap_s = 0;
+  int probes = 0;
+  for (int i = 0; i < 500; ++i) {
+    EXPECT_EQ(world.infer(), device_only);
+    if (world.decision().probe_bytes == 0) continue;
+    ++probes;
+    longest_gap_s = std::max(longest_gap_s, world.now_s() - last_s);
+    last_s = world.now_s();
+    const auto bytes = static_cast<double>(world.decision().probe_bytes);
+    Outcome outcome;
+    outcome.ended_s = world.now_s();
+    outcome.head_layers = device_only;
+    outcome.bytes_up = bytes;
+    outcome.transport_s = slow.rtt_s + bytes / slow.up_bytes_per_s;
+    policy.learn(outcome);
+  }
+  EXPECT_GE(probes, 3);
+  EXPECT_LE(probes, 12) << "in 100 s";
+  EXPECT_GT(longest_gap_s, 15);
+}
+
+TEST(AdaptivePolicy, AsksNothingWhenNoAnswerCouldMatter) {
+  const LinkProfile far = link_of(1e6, 0.5);
+  AdaptivePolicy policy(problem(far));
+  World world(policy, far);
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_EQ(world.infer(), device_only);
+    EXPECT_EQ(world.decision().probe_bytes, 0U);
+  }
+}
+
+TEST(AdaptivePolicy, RefusesWhatCannotBe) {
+  const auto refused = [](const std::string& words, const AdaptiveOptions& options) {
+    return throws(ErrorCode::invalid_argument, words, [&] { AdaptivePolicy(problem(link_of(1e6)), {}, options); });
+  };
+  AdaptiveOptions options;
+  options.switching_gain = -1;
+  EXPECT_TRUE(refused("switching_gain", options));
+  options = {};
+  options.longest_probe_after_s = 0.5;
+  EXPECT_TRUE(refused("longest_probe_after_s", options));
+  options = {};
+  options.constraints.max_latency_s = 1e-6;
+  EXPECT_TRUE(refused("constraints", options));
+}
+
+}  // namespace
+}  // namespace splitnet
