@@ -60,9 +60,9 @@ LinkEstimator::State LinkEstimator::state_at(double at_s) const {
   auto covariance = Matrix::Map(state.covariance.data());
   mean = mean.cwiseProduct(move).eval();
   covariance = (move.asDiagonal() * covariance * move.asDiagonal()).eval();
-  covariance.diagonal() += Vector{square(dynamics_.rtt_drift_per_s) * passed_s,
-                                  square(dynamics_.bandwidth_drift_per_s) * passed_s,
-                                  square(dynamics_.bandwidth_swing) * (1 - square(left))};
+  covariance.diagonal() +=
+      Vector{square(dynamics_.rtt_drift_per_s) * passed_s, square(dynamics_.bandwidth_drift_per_s) * passed_s,
+             square(dynamics_.bandwidth_swing) * (1 - square(left))};
   state.at_s = at_s;
   return state;
 }
@@ -118,8 +118,7 @@ LinkProfile LinkEstimator::profile_of(const State& state, double halves) const {
   const Matrix covariance = Matrix::Map(state.covariance.data());
   LinkProfile profile = first_;
   if (first_.rtt_s > 0) profile.rtt_s = std::exp(mean[rtt] + halves * covariance(rtt, rtt) / 2);
-  profile.up_bytes_per_s =
-      std::exp(-(mean[long_run] + mean[deviation] + halves * bandwidth_variance(covariance) / 2));
+  profile.up_bytes_per_s = std::exp(-(mean[long_run] + mean[deviation] + halves * bandwidth_variance(covariance) / 2));
   profile.down_bytes_per_s = profile.up_bytes_per_s * first_.down_bytes_per_s / first_.up_bytes_per_s;
   return profile;
 }

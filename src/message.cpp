@@ -128,11 +128,12 @@ Message Message::make_error(const Error& error) {
   message.kind = MessageKind::error;
   message.error = error.code();
   message.error_message = error.what();
+  message.retry_after_s = error.retry_after_s();
   return message;
 }
 
 void Message::throw_if_error() const {
-  if (kind == MessageKind::error) throw Error(error, error_message);
+  if (kind == MessageKind::error) throw Error(error, error_message, retry_after_s);
 }
 
 Storage EncodedMessage::join() const {

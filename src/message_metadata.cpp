@@ -4,6 +4,7 @@
 #include <cereal/types/map.hpp>
 #include <cereal/types/string.hpp>
 #include <cereal/types/vector.hpp>
+#include <cmath>
 #include <complex>
 #include <string>
 #include <utility>
@@ -30,6 +31,7 @@ enum class ValueTag : std::uint8_t {
 
 constexpr std::size_t kSmallestStorage = 1 + 8;  // form, bytes
 constexpr std::size_t kSmallestRun = 4 + 4;      // first layer, number of layers
+constexpr std::size_t kSmallestNextHop = 4 + 4;  // lengths of two strings
 
 [[noreturn]] void corrupt(const std::string& what) {
   throw Error(ErrorCode::corrupt, "message metadata: " + what);
@@ -269,7 +271,14 @@ bool needs_version_2(const StageRequest& request) {
   return request.operation > Operation::prepare || request.codec != "raw";
 }
 
-void write_request(MetadataWriter& out, const StageRequest& request, ValueWriter& values) {
+/// Nor do versions 2 and 3 know of what follows.
+bool needs_version_4(const Message& message) {
+  if (message.kind == MessageKind::error) return message.retry_after_s.has_value();
+  return message.kind == MessageKind::request && (!message.request.next.empty() || message.trace != TraceContext{});
+}
+
+void write_request(MetadataWriter& out, const Message& message, ValueWriter& values) {
+  const StageRequest& request = message.request;
   out(request.model, request.fingerprint, narrow(request.stage.cuts.size(), "a length"));
   for (const auto& cut : request.stage.cuts) {
     values.count(1 + cut.size());
@@ -278,7 +287,10 @@ void write_request(MetadataWriter& out, const StageRequest& request, ValueWriter
     for (const auto& run : runs) out(run.first, run.count);
   }
   out(narrow(request.stage.index, "a stage"), static_cast<std::uint8_t>(request.operation));
-  if (needs_version_2(request)) out(request.codec);
+  if (needs_version_2(request) || needs_version_4(message)) out(request.codec);
+  if (!needs_version_4(message)) return;
+  out(message.trace.traceparent, message.trace.tracestate, narrow(request.next.size(), "a length"));
+  for (const NextHop& hop : request.next) out(hop.endpoint, hop.codec);
 }
 
 /// Layers count as values, so that a run of a few bytes can't take much memory.
@@ -298,8 +310,8 @@ LayerSet read_cut(BoundedReader& in) {
   return layers;
 }
 
-StageRequest read_request(BoundedReader& in, std::uint16_t version) {
-  StageRequest request;
+void read_request(BoundedReader& in, std::uint16_t version, Message& message) {
+  StageRequest& request = message.request;
   in(request.model, request.fingerprint);
   const auto cuts = in.read_count(sizeof(std::uint32_t));
   in.expect_values(cuts);
@@ -316,7 +328,10 @@ StageRequest read_request(BoundedReader& in, std::uint16_t version) {
   request.stage.index = index;
   request.operation = static_cast<Operation>(operation);
   if (version > 1) in(request.codec);
-  return request;
+  if (version < 4) return;
+  in(message.trace.traceparent, message.trace.tracestate);
+  request.next.resize(in.read_count(kSmallestNextHop));
+  for (NextHop& hop : request.next) in(hop.endpoint, hop.codec);
 }
 
 // ---- Errors.
@@ -329,9 +344,15 @@ std::string shortened(const std::string& text) {
   return text.substr(0, end);
 }
 
-void read_error(BoundedReader& in, Message& message) {
+void read_error(BoundedReader& in, std::uint16_t version, Message& message) {
   std::uint8_t code = 0;
   in(code, message.error_message);
+  if (version >= 4) {
+    in(message.retry_after_s.emplace());
+    if (!std::isfinite(*message.retry_after_s) || *message.retry_after_s < 0) {
+      corrupt("an error is to be retried after " + std::to_string(*message.retry_after_s) + " s");
+    }
+  }
   message.error_message = shortened(message.error_message);
   if (!is_error_code(code)) {
     throw Error(ErrorCode::incompatible,
@@ -358,6 +379,7 @@ std::vector<WireStorage> read_storages(BoundedReader& in) {
 }  // namespace
 
 std::uint16_t version_for(const Message& message) noexcept {
+  if (needs_version_4(message)) return 4;
   if (message.kind == MessageKind::hello) return 3;
   return message.kind == MessageKind::request && needs_version_2(message.request) ? 2 : 1;
 }
@@ -366,10 +388,11 @@ std::vector<std::byte> write_metadata(const Message& message, std::span<const Wi
                                       std::span<const TensorPlace> places, const MessageLimits& limits) {
   MetadataWriter out;
   ValueWriter values(out, places, limits);
-  if (message.kind == MessageKind::request) write_request(out, message.request, values);
+  if (message.kind == MessageKind::request) write_request(out, message, values);
   if (message.kind == MessageKind::reply) out(message.times_s);
   if (message.kind == MessageKind::error) {
     out(static_cast<std::uint8_t>(message.error), shortened(message.error_message));
+    if (message.retry_after_s) out(*message.retry_after_s);
   }
   if (has_values(message.kind)) {
     out(narrow(storages.size(), "a length"));
@@ -386,9 +409,9 @@ Metadata read_metadata(std::uint16_t version, MessageKind kind, std::span<const 
   Metadata metadata;
   auto& message = metadata.message;
   message.kind = kind;
-  if (kind == MessageKind::request) message.request = read_request(in, version);
+  if (kind == MessageKind::request) read_request(in, version, message);
   if (kind == MessageKind::reply) in(message.times_s);
-  if (kind == MessageKind::error) read_error(in, message);
+  if (kind == MessageKind::error) read_error(in, version, message);
   if (has_values(kind)) {
     metadata.storages = read_storages(in);
     message.values = ValueReader(in, metadata, limits).read_items();

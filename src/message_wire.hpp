@@ -14,7 +14,7 @@ namespace splitnet::detail {
 inline constexpr std::array<char, 4> message_magic = {'S', 'P', 'L', 'N'};
 /// Versions that are read. A message is written in the oldest one that can say it.
 inline constexpr std::uint16_t oldest_message_version = 1;
-inline constexpr std::uint16_t newest_message_version = 3;
+inline constexpr std::uint16_t newest_message_version = 4;
 inline constexpr std::uint8_t payload_checksum_flag = 1;
 inline constexpr std::uint64_t no_time_left = ~std::uint64_t{0};
 

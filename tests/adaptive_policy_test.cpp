@@ -20,8 +20,7 @@ constexpr std::size_t device_only = 3;
 /// Three layers, 100 ms on the device and 20 ms on the worker; behind the second one 20 KB cross.
 PlanningProblem problem(const LinkProfile& link) {
   const LayerGraph graph = testing::chain_graph({150'000, 100'000, 20'000, 4'000});
-  return PlanningProblem::two_tier(graph,
-                                   testing::tier_of("device", testing::profile_of(graph, {0.020, 0.020, 0.060})),
+  return PlanningProblem::two_tier(graph, testing::tier_of("device", testing::profile_of(graph, {0.020, 0.020, 0.060})),
                                    testing::tier_of("worker", testing::profile_of(graph, {0.005, 0.005, 0.010})), link);
 }
 

@@ -136,7 +136,7 @@ inline std::vector<Hostile> hostile_messages(MessageKind kind, std::uint64_t id)
       {"a packed tensor that would be a terabyte", ErrorCode::too_large,
        start().storages({8}, 1).u32(1).tensor(8, {2}, {std::int64_t{1} << 40}).finish(8)},
       {"deep nesting", ErrorCode::too_large, deep.finish()},
-      {"a later version", ErrorCode::incompatible, with_header(4, std::uint16_t{4})},
+      {"a later version", ErrorCode::incompatible, with_header(4, std::uint16_t{5})},
       {"a million tensors", ErrorCode::corrupt, start().storages({4}).u32(1000000).tensor(8, {}, {}).finish(4)},
       {"more tensors than fit", ErrorCode::too_large, many.finish(4)},
   };

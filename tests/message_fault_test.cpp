@@ -2,7 +2,9 @@
 // Messages that are damaged, hostile or not messages at all: a typed error and bounded memory.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <random>
 #include <string>
@@ -68,8 +70,8 @@ TEST(MessageFault, OtherProtocolsAreNamed) {
 
 TEST(MessageFault, OtherVersionsAndByteOrdersAreRejected) {
   auto bytes = encoded_bytes(testing::sample_request());
-  store(bytes, 4, std::uint16_t{4});
-  EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 4, expected 1 … 3", bytes));
+  store(bytes, 4, std::uint16_t{5});
+  EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 5, expected 1 … 4", bytes));
   store(bytes, 4, std::uint16_t{0});
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "version 0", bytes));
   store(bytes, 4, std::uint16_t{0x0100});
@@ -356,6 +358,20 @@ TEST(MessageFault, OperationsOfLaterVersionsAreRejected) {
   EXPECT_EQ(decode(with(2, 3)).request.operation, Operation::profile);
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "operation 2 of version 1", with(1, 2)));
   EXPECT_TRUE(rejected(ErrorCode::incompatible, "operation 4 of version 2", with(2, 4)));
+}
+
+TEST(MessageFault, RetriesAfterNoTimeAtAll) {
+  const auto with = [](double retry_after_s) {
+    return HandWritten(MessageKind::error)
+        .version(4)
+        .u8(7)
+        .u32(0)
+        .u64(std::bit_cast<std::uint64_t>(retry_after_s))
+        .finish();
+  };
+  EXPECT_EQ(decode(with(0.5)).retry_after_s, 0.5);
+  EXPECT_TRUE(rejected(ErrorCode::corrupt, "retried after", with(-1)));
+  EXPECT_TRUE(rejected(ErrorCode::corrupt, "retried after", with(std::numeric_limits<double>::quiet_NaN())));
 }
 
 TEST(MessageFault, HelloIsOfVersion3) {

@@ -68,6 +68,18 @@ inline Message sample_profile() {
   return message;
 }
 
+inline Message sample_forwarded() {
+  Message message = sample_request();
+  message.request.next = {{"tcp://10.0.0.7:7070", "f16"}, {"unix:/run/third", "raw"}};
+  return message;
+}
+
+inline Message sample_traced() {
+  Message message = sample_request();
+  message.trace = {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1"};
+  return message;
+}
+
 inline Message sample_hello() {
   Message message;
   message.kind = MessageKind::hello;
@@ -100,6 +112,10 @@ inline Message sample_error() {
   return Message::make_error(Error(ErrorCode::overloaded, "busy: try later"));
 }
 
+inline Message sample_refusal() {
+  return Message::make_error(Error(ErrorCode::overloaded, "busy: try later", 0.25));
+}
+
 inline Message sample_cancel() {
   Message message;
   message.kind = MessageKind::cancel;
@@ -114,8 +130,11 @@ inline std::vector<std::pair<std::string, Message>> sample_messages() {
       {"prepare", sample_prepare()},
       {"coded", sample_coded()},
       {"profile", sample_profile()},
+      {"forwarded", sample_forwarded()},
+      {"traced", sample_traced()},
       {"reply", sample_reply()},
       {"error", sample_error()},
+      {"refusal", sample_refusal()},
       {"cancel", sample_cancel()},
       {"hello", sample_hello()},
       {"channels_last", reply_with({view_of(image, {2, 3, 4, 4}, {48, 1, 12, 3})})},
@@ -135,7 +154,8 @@ inline bool same_message(const Message& a, const Message& b) {
     if (!bit_identical(a.values[i], b.values[i])) return false;
   }
   return a.kind == b.kind && a.id == b.id && a.time_left == b.time_left && a.request == b.request &&
-         a.error == b.error && a.error_message == b.error_message;
+         a.error == b.error && a.error_message == b.error_message && a.retry_after_s == b.retry_after_s &&
+         a.trace == b.trace;
 }
 
 /// Header and body in one buffer.

@@ -265,7 +265,8 @@ TEST(Message, ACutTakesFewBytesHoweverManyLayersItHas) {
 TEST(Message, IsWrittenInTheOldestVersionThatCanSayIt) {
   for (const auto& [name, message] : testing::sample_messages()) {
     const bool is_newer = name == "coded" || name == "profile";
-    const int version = name == "hello" ? 3 : is_newer ? 2 : 1;
+    const bool is_newest = name == "forwarded" || name == "traced" || name == "refusal";
+    const int version = is_newest ? 4 : name == "hello" ? 3 : is_newer ? 2 : 1;
     EXPECT_EQ(encoded_bytes(message)[4], static_cast<std::byte>(version)) << name;
   }
 }

@@ -3,6 +3,7 @@
 /// One error type for the whole library, sorted by what the caller should do next.
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -34,11 +35,15 @@ bool is_error_code(unsigned number) noexcept;
 /// expected. Copyable; safe to read from several threads.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(ErrorCode code, const std::string& message, std::optional<double> retry_after_s = {})
+      : std::runtime_error(message), code_(code), retry_after_s_(retry_after_s) {}
   [[nodiscard]] ErrorCode code() const noexcept { return code_; }
+  /// When it makes sense to try again, as whoever refused sees it.
+  [[nodiscard]] std::optional<double> retry_after_s() const noexcept { return retry_after_s_; }
 
  private:
   ErrorCode code_;
+  std::optional<double> retry_after_s_;
 };
 
 }  // namespace splitnet

@@ -13,7 +13,7 @@ namespace splitnet {
 struct LinkDynamics {
   /// Standard deviations of natural logarithms: what the bandwidth does around its long-run mean …
   double bandwidth_swing = 0.6;
-  double memory_s = 1.5;               ///< … and how long it remembers (to 1/e). Above 0.
+  double memory_s = 1.5;                ///< … and how long it remembers (to 1/e). Above 0.
   double bandwidth_drift_per_s = 0.05;  ///< Of the long-run mean, in a second; grows with the square root of time.
   double rtt_drift_per_s = 0.05;        ///< Of the round trip, likewise.
   double measurement = 0.15;            ///< Of one observation.

@@ -41,6 +41,21 @@ enum class Operation : std::uint8_t {
   profile = 3,
 };
 
+/// A stage after the one that is asked for, on another worker.
+struct NextHop {
+  std::string endpoint;       ///< One that the worker is allowed to forward to; it is compared, letter by letter.
+  std::string codec = "raw";  ///< Of the boundary on its way there.
+  friend bool operator==(const NextHop&, const NextHop&) = default;
+};
+
+/// The W3C trace context of a request (https://www.w3.org/TR/trace-context/), both as they stand in HTTP headers. It is
+/// passed on and written into logs, nothing else; see trace.hpp.
+struct TraceContext {
+  std::string traceparent = {};
+  std::string tracestate = {};
+  friend bool operator==(const TraceContext&, const TraceContext&) = default;
+};
+
 /// What a request asks a worker to do. Nothing in it can name a file, a package or a pointer.
 struct StageRequest {
   std::string model;        ///< A name the worker was started with; empty: the model with this fingerprint.
@@ -48,6 +63,9 @@ struct StageRequest {
   StageKey stage;
   Operation operation = Operation::run;
   std::string codec = "raw";  ///< How the values of a run are encoded (codec.hpp).
+  /// Of a run: who runs the stages after this one. The worker sends the boundary on and answers with the results of its
+  /// own stage and then of those.
+  std::vector<NextHop> next = {};
   friend bool operator==(const StageRequest&, const StageRequest&) = default;
 };
 
@@ -58,8 +76,10 @@ struct Message {
   /// Left until nobody waits for the answer any more, on a monotonic clock; absent means no deadline.
   std::optional<std::chrono::nanoseconds> time_left;
   StageRequest request;                   ///< Of a request.
+  TraceContext trace;                     ///< Of a request; empty: none.
   ErrorCode error = ErrorCode::internal;  ///< Of an error.
   std::string error_message;              ///< Of an error; at most 4096 bytes of it travel.
+  std::optional<double> retry_after_s;    ///< Of an error: Error::retry_after_s.
   std::map<std::string, double> times_s;  ///< Of a reply: how long each step took, in seconds.
   std::vector<Value> values;              ///< Of a request, a reply or a hello; others travel without.
 

@@ -47,10 +47,10 @@ struct Outcome {
   double ended_s = 0;
   std::size_t head_layers = 0;  ///< Of the decision; all of them: device only.
   std::size_t codec = 0;
-  double head_s = 0;      ///< On the device; 0: nothing ran there.
-  double tail_s = 0;      ///< On the worker; 0: nothing ran there.
-  double queue_s = 0;     ///< On the worker.
-  double transport_s = 0; ///< Both ways; 0: nothing was sent.
+  double head_s = 0;       ///< On the device; 0: nothing ran there.
+  double tail_s = 0;       ///< On the worker; 0: nothing ran there.
+  double queue_s = 0;      ///< On the worker.
+  double transport_s = 0;  ///< Both ways; 0: nothing was sent.
   double bytes_up = 0;
   double bytes_down = 0;
   /// The reply had not come when this was told; transport_s is the time so far.
