@@ -18,29 +18,37 @@ namespace {
 constexpr double hopeful = 2;
 constexpr detail::LogFilter::Dynamics load_dynamics{.drift_per_s = 0.1, .measurement = 0.1, .prior = 0.2};
 constexpr std::size_t smallest_probe_bytes = 256;
+/// Standard deviations after which the device begins at the latest, and passes that can be saved up for it.
+constexpr double latest_hedge = 2;
+constexpr double most_hedges_paid = 10;
 
 }  // namespace
 
 void AdaptiveOptions::validate() const {
-  constraints.validate();
   link.validate();
   detail::check_not_negative("AdaptiveOptions::switching_gain", switching_gain);
   detail::check_positive("AdaptiveOptions::probe_after_s", probe_after_s);
   detail::check_number(longest_probe_after_s >= probe_after_s, "AdaptiveOptions::longest_probe_after_s",
                        longest_probe_after_s, "at least probe_after_s");
   detail::check_positive("AdaptiveOptions::probe_s", probe_s);
+  detail::check_not_negative("AdaptiveOptions::hedge_share", hedge_share);
 }
 
 class AdaptivePolicy::Impl {
  public:
-  Impl(PlanningProblem problem, const IsLegal& is_legal, const AdaptiveOptions& options)
-      : options_(options),
+  Impl(PlanningProblem problem, Objective objective, const Constraints& constraints, const IsLegal& is_legal,
+       const AdaptiveOptions& options)
+      : objective_(objective),
+        constraints_(constraints),
+        options_(options),
         layers_(problem.graph.layers.size()),
         link_(*problem.link(0, 1), options.link),
         device_load_(1, load_dynamics),
         worker_load_(1, load_dynamics),
         planner_(std::move(problem), is_legal) {
+    constraints.validate();
     options.validate();
+    whole_s_ = planner_.computing_s(layers_).head_s;
     const auto first = best(0);
     if (!first) {
       throw Error(ErrorCode::invalid_argument, "AdaptivePolicy: no plan keeps to the constraints");
@@ -59,12 +67,19 @@ class AdaptivePolicy::Impl {
   SequentialPlanner::Conditions conditions_at(double now_s) const {
     return {link_.expected_profile(now_s), device_load_.expected(now_s), worker_load_.expected(now_s)};
   }
+  std::optional<SequentialPlanner::Choice> choose(const SequentialPlanner::Conditions& conditions) const {
+    return planner_.choose(objective_, constraints_, conditions);
+  }
   std::optional<SequentialPlanner::Choice> best(double now_s) const {
-    return planner_.choose(options_.objective, options_.constraints, conditions_at(now_s));
+    return choose(conditions_at(now_s));
   }
   bool is_device_only(const SequentialPlanner::Choice& choice) const { return choice.head_layers == layers_; }
   std::size_t probe_bytes(double now_s);
+  std::optional<double> hedge_after_s(const SequentialPlanner::Choice& choice,
+                                      const SequentialPlanner::Conditions& conditions, double now_s) const;
 
+  const Objective objective_;
+  const Constraints constraints_;
   const AdaptiveOptions options_;
   const std::size_t layers_;
   mutable std::mutex mutex_;
@@ -76,33 +91,53 @@ class AdaptivePolicy::Impl {
   double promised_ = 0;  ///< Gains that another plan promised since it first did.
   double quiet_since_s_ = 0;
   double probe_after_s_ = options_.probe_after_s;
+  double whole_s_ = 0;      ///< What the device takes for the whole model.
+  double hedges_paid_ = most_hedges_paid / 2;  ///< For so many passes of it there is time to spend.
 };
 
 Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
   const std::lock_guard lock(mutex_);
   const double now_s = situation.now_s;
-  const auto conditions = conditions_at(now_s);
+  auto conditions = conditions_at(now_s);
+  conditions.link.rtt_s += situation.bytes_under_way / conditions.link.up_bytes_per_s;
+  hedges_paid_ = std::min(most_hedges_paid, hedges_paid_ + options_.hedge_share);
   if (!situation.worker_answers) {
-    const SequentialPlanner::Choice device{layers_, 0, planner_.value(layers_, 0, options_.objective, conditions)};
-    return {device, Reason::worker_missing, device.value, 0};
+    const SequentialPlanner::Choice device{layers_, 0, planner_.value(layers_, 0, objective_, conditions)};
+    return {device, Reason::worker_missing, device.value};
   }
-  present_.value = planner_.value(present_.head_layers, present_.codec, options_.objective, conditions);
-  const auto found = planner_.choose(options_.objective, options_.constraints, conditions);
-  Decision decision{present_, Reason::best, present_.value, 0};
+  present_.value = planner_.value(present_.head_layers, present_.codec, objective_, conditions);
+  const auto found = choose(conditions);
+  Decision decision{present_, Reason::best, present_.value};
   if (found && found->value < present_.value) {
     decision.best_value = found->value;
     promised_ += present_.value - found->value;
     decision.reason = Reason::not_worth_it;
     if (promised_ >= options_.switching_gain * present_.value) {
-      decision = {*found, Reason::switched, found->value, 0};
+      decision = {*found, Reason::switched, found->value};
       present_ = *found;
       promised_ = 0;
     }
   } else {
     promised_ = 0;
   }
-  if (is_device_only(decision.choice)) decision.probe_bytes = probe_bytes(now_s);
+  if (is_device_only(decision.choice)) {
+    decision.probe_bytes = probe_bytes(now_s);
+  } else {
+    decision.hedge_after_s = hedge_after_s(decision.choice, conditions, now_s);
+  }
   return decision;
+}
+
+/// The more there is to spend, the earlier: from when half of the answers are there to when all but one in forty are.
+std::optional<double> AdaptivePolicy::Impl::hedge_after_s(const SequentialPlanner::Choice& choice,
+                                                          const SequentialPlanner::Conditions& conditions,
+                                                          double now_s) const {
+  if (objective_ != Objective::latency) return std::nullopt;
+  const double head_s = planner_.computing_s(choice.head_layers).head_s;
+  if (hedges_paid_ * whole_s_ < whole_s_ - head_s) return std::nullopt;
+  const double answer_s = choice.value - conditions.device_load_factor * head_s;
+  const double late = latest_hedge * (1 - hedges_paid_ / most_hedges_paid);
+  return answer_s * std::exp(late * link_.doubt(now_s).bandwidth);
 }
 
 /// Whether to ask the link, and how much: only if it may have become so good that the plan would change.
@@ -113,7 +148,7 @@ std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
   conditions.link = link_.profile(now_s);
   conditions.link.up_bytes_per_s *= better;
   conditions.link.down_bytes_per_s *= better;
-  const auto found = planner_.choose(options_.objective, options_.constraints, conditions);
+  const auto found = choose(conditions);
   if (!found || is_device_only(*found)) return 0;
   quiet_since_s_ = now_s;
   probe_after_s_ = std::min(2 * probe_after_s_, options_.longest_probe_after_s);
@@ -124,6 +159,7 @@ std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
 void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
   const std::lock_guard lock(mutex_);
   const double at_s = outcome.ended_s;
+  hedges_paid_ = std::max(0.0, hedges_paid_ - outcome.hedge_s / whole_s_);
   if (outcome.transport_s > 0) {
     const LinkEstimator::Transfer transfer{at_s, outcome.bytes_up, outcome.bytes_down, outcome.transport_s};
     outcome.is_under_way ? link_.observe_at_least(transfer) : link_.observe(transfer);
@@ -136,8 +172,9 @@ void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
   if (outcome.tail_s > 0) worker_load_.observe(at_s, (outcome.tail_s + outcome.queue_s) / computing.tail_s);
 }
 
-AdaptivePolicy::AdaptivePolicy(PlanningProblem problem, const IsLegal& is_legal, const AdaptiveOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(problem), is_legal, options)) {}
+AdaptivePolicy::AdaptivePolicy(PlanningProblem problem, Objective objective, const Constraints& constraints,
+                               const IsLegal& is_legal, const AdaptiveOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(problem), objective, constraints, is_legal, options)) {}
 AdaptivePolicy::~AdaptivePolicy() = default;
 
 Decision AdaptivePolicy::decide(const Situation& situation) {
@@ -148,6 +185,14 @@ void AdaptivePolicy::learn(const Outcome& outcome) {
 }
 SequentialPlanner::Conditions AdaptivePolicy::conditions(double now_s) const {
   return impl_->conditions(now_s);
+}
+
+PolicyFactory adaptive_policy(const AdaptiveOptions& options) {
+  options.validate();
+  return [options](const PlanningProblem& problem, const IsLegal& is_legal, Objective objective,
+                   const Constraints& constraints) {
+    return std::make_unique<AdaptivePolicy>(problem, objective, constraints, is_legal, options);
+  };
 }
 
 }  // namespace splitnet

@@ -2,6 +2,7 @@
 // Whether a worker that has failed is asked again. Private.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <optional>
@@ -26,9 +27,14 @@ class CircuitBreaker {
     return is_trying_ = true;
   }
   /// As `allows` would say, without taking the turn.
-  [[nodiscard]] bool is_closed() const {
+  [[nodiscard]] bool would_allow(Clock::time_point now = Clock::now()) const {
     const std::lock_guard lock(mutex_);
-    return !open_until_;
+    return !open_until_ || (!is_trying_ && now >= *open_until_);
+  }
+  /// When the next one may try, at the earliest.
+  [[nodiscard]] Clock::time_point next_try() const {
+    const std::lock_guard lock(mutex_);
+    return open_until_.value_or(Clock::time_point::min());
   }
   void succeeded() {
     const std::lock_guard lock(mutex_);
@@ -36,11 +42,12 @@ class CircuitBreaker {
     is_trying_ = false;
     back_off_.reset();
   }
-  void failed(Clock::time_point now = Clock::now()) {
+  /// `at_least`: the pause that the worker asked for.
+  void failed(Clock::time_point now = Clock::now(), Clock::duration at_least = {}) {
     const std::lock_guard lock(mutex_);
     // Requests that were under way when the first one failed say nothing new.
     if (open_until_ && !is_trying_) return;
-    open_until_ = now + std::chrono::duration_cast<Clock::duration>(back_off_.next());
+    open_until_ = now + std::max(back_off_.next(), at_least);
     is_trying_ = false;
   }
   /// The request was cancelled: nothing is known.

@@ -2,22 +2,24 @@
 #include "splitnet/session.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
+#include <cstring>
 #include <deque>
 #include <exception>
 #include <map>
 #include <mutex>
-#include <string_view>
+#include <set>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <variant>
 
-#include "byte_tensor.hpp"
-#include "own_bytes.hpp"
+#include "agenda.hpp"
+#include "device_turns.hpp"
+#include "inference.hpp"
 #include "picture_inputs.hpp"
-#include "refinement_name.hpp"
+#include "placer.hpp"
+#include "retry_budget.hpp"
+#include "route.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
@@ -25,90 +27,30 @@ namespace splitnet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using detail::Agenda;
+using detail::at_worker;
+using detail::DeviceTurns;
+using detail::Hop;
+using detail::Inference;
+using detail::InferencePtr;
+using detail::Placement;
+using detail::Progress;
+using detail::RemoteWorker;
+using detail::RemoteWorkers;
+using AnswerOrError = std::variant<Answer, Error>;
 
 double seconds_between(Clock::time_point start, Clock::time_point end) {
   return std::chrono::duration<double>(end - start).count();
 }
 
-std::int64_t tensor_bytes(const std::vector<Value>& values) {
-  std::int64_t bytes = 0;
-  for (const Value& value : values) {
-    for_each_tensor(value, [&](const Tensor& tensor) { bytes += static_cast<std::int64_t>(tensor.packed_bytes()); });
-  }
-  return bytes;
+Clock::duration as_duration(double seconds) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
-/// The same error, naming the worker it has to do with.
-Error at_worker(const std::string& endpoint, const Error& error) {
-  const std::string_view what = error.what();
-  if (what.find(endpoint) != std::string_view::npos) return error;
-  return Error(error.code(), "worker " + endpoint + ": " + std::string(what));
-}
-
-/// A stage that a worker runs.
-struct Hop {
-  std::string endpoint;
-  std::shared_ptr<Connection> connection;
-  StageKey key;
-  StageInfo info;
-  bool empty = false;  ///< Nothing to compute and nothing to give: it is not called.
-};
-
-/// Worker endpoints and cuts of all forms of options, as one list of each.
-struct Route {
-  std::vector<std::string> workers;
-  std::vector<Cut> cuts;
-};
-
-void require(bool holds, const std::string& message) {
-  if (!holds) throw Error(ErrorCode::invalid_argument, message);
-}
-
-/// What costs nothing can be neither made small nor bounded.
-void check_objective(const SessionOptions& options) {
-  const bool energy = options.objective == Objective::energy || options.constraints.max_energy_joule;
-  require(!energy || options.planning.power != DevicePower{},
-          "SessionOptions: energy matters, and planning.power is all 0; say how much the device takes");
-  const bool dollars = options.objective == Objective::dollars || options.constraints.max_dollars;
-  require(!dollars || options.planning.worker.price != Price{},
-          "SessionOptions: dollars matter, and planning.worker.price is all 0; say what the worker charges");
-}
-
-Route route_of(const SessionOptions& options) {
-  const bool two_way_cut = options.cut != Cut::at_input();
-  if (options.objective) {
-    require(!options.worker.empty() && options.workers.empty(),
-            "SessionOptions: an objective is for one device and one worker; give worker");
-    require(!two_way_cut && options.cuts.empty() && options.codec == "raw" && !options.refinement,
-            "SessionOptions: give either an objective, or cut and codec");
-    check_objective(options);
-    return {{options.worker}, {}};
-  }
-  if (options.refinement) {
-    require(!options.worker.empty(), "SessionOptions: a refinement is for one device and one worker; give worker");
-    require(options.codec == "raw", "SessionOptions: give either a codec or a refinement");
-    options.refinement->validate();
-  }
-  require(options.constraints == Constraints{}, "SessionOptions: constraints without an objective bind nothing");
-  require(!detail::is_refinement_name(options.codec),
-          "SessionOptions: codec '" + options.codec + "' is the name of a refinement; give it as refinement");
-  if (options.workers.empty() && options.cuts.empty()) {
-    require(!options.worker.empty() || !two_way_cut,
-            "SessionOptions: a cut (" + to_string(options.cut) + ") without a worker");
-    if (options.worker.empty()) return {};
-    return {{options.worker}, {options.cut}};
-  }
-  require(options.worker.empty() && !two_way_cut, "SessionOptions: give either worker and cut, or workers and cuts");
-  require(options.workers.size() == options.cuts.size(), "SessionOptions: " + std::to_string(options.workers.size()) +
-                                                             " workers for " + std::to_string(options.cuts.size()) +
-                                                             " cuts, expected as many");
-  return {options.workers, options.cuts};
-}
-
-void check(const SessionOptions& options) {
-  require(options.max_in_flight > 0, "SessionOptions::max_in_flight is 0, at least 1 is needed");
-  require(options.threads >= 0,
-          "SessionOptions::threads is " + std::to_string(options.threads) + ", expected 0 or more");
+/// What would go wrong anywhere, or is over: nobody else is asked.
+bool is_final(ErrorCode code) {
+  return code == ErrorCode::invalid_argument || code == ErrorCode::unsupported_model || code == ErrorCode::cancelled ||
+         code == ErrorCode::deadline_exceeded;
 }
 
 /// Throws what is there instead.
@@ -119,6 +61,11 @@ Message& reply_in(CallResult& result) {
   return reply;
 }
 
+bool says_incompatible(const CallResult& result) {
+  const auto* const message = std::get_if<Message>(&result);
+  return message != nullptr && message->kind == MessageKind::error && message->error == ErrorCode::incompatible;
+}
+
 /// The worker's word on its times, as far as it can be true.
 double reported_s(const Message& reply, const char* step, double at_most_s) {
   const auto found = reply.times_s.find(step);
@@ -126,48 +73,54 @@ double reported_s(const Message& reply, const char* step, double at_most_s) {
   return found->second < at_most_s ? found->second : at_most_s;
 }
 
-/// Which input each output of a stage without layers is; nothing when there are others among them.
-std::optional<std::vector<std::size_t>> passed_inputs(const StageInfo& info) {
-  if (!info.result_slots.empty()) return std::nullopt;
-  std::vector<std::size_t> passed;
-  for (const StageValue& output : info.outputs) {
-    const auto found = std::find(info.inputs.begin(), info.inputs.end(), output);
-    if (found == info.inputs.end()) return std::nullopt;
-    passed.push_back(static_cast<std::size_t>(found - info.inputs.begin()));
+void note_times(HopTimes& hop, const Message& reply, double round_trip_s) {
+  double left_s = round_trip_s;  // No step can have taken more.
+  const auto take_s = [&](const char* step) {
+    const double step_s = reported_s(reply, step, left_s);
+    left_s -= step_s;
+    return step_s;
+  };
+  hop.run_s = take_s("run");
+  hop.decode_s = take_s("decode");
+  hop.queue_s = take_s("queue") + take_s("slice");
+  hop.transport_s = left_s;
+  for (const Value& value : reply.values) {
+    for_each_tensor(value, [&](const Tensor& tensor) {
+      hop.reply_bytes += static_cast<std::int64_t>(tensor.packed_bytes());
+    });
   }
-  return passed;
+}
+
+/// Keeps the promise of a future.
+std::pair<std::future<Answer>, Session::Done> promised() {
+  auto promise = std::make_shared<std::promise<Answer>>();
+  auto future = promise->get_future();
+  return {std::move(future), [promise](AnswerOrError outcome) {
+            if (auto* answer = std::get_if<Answer>(&outcome)) {
+              promise->set_value(std::move(*answer));
+            } else {
+              promise->set_exception(std::make_exception_ptr(std::get<Error>(outcome)));
+            }
+          }};
 }
 
 /// Another session's tables may push this one's out again before its request is there.
 constexpr int most_prepared_again = 4;
+/// How long an answer is waited for that the caller needs no more; it still tells of worker and link.
+constexpr auto late_reply_patience = std::chrono::seconds(10);
+/// For waking a thread, in front of a deadline.
+constexpr auto hedge_slack = std::chrono::milliseconds(2);
+/// Before a retry without a hint.
+constexpr auto retry_pause = std::chrono::milliseconds(10);
 
-/// One inference on its way.
-struct Call {
-  std::promise<Answer> promise;
-  std::vector<Value> inputs;    // Of the head.
-  std::vector<Value> boundary;  // Of the next hop.
-  std::vector<Value> again;     // The boundary once more, while its answer may be too close.
-  std::string framed_for;       // The codec that the boundary is encoded with already; empty: it is not.
-  std::optional<Message> sent;  // Kept while the worker may answer that it has the codec's tables no more.
-  int prepared_again = 0;       // Times that it did.
-  std::vector<Value> slots;
-  std::size_t kept_exact = 0;
-  bool refined = false;
-  StepTimes times;
-  Deadline deadline;
-  std::stop_token stop;
-  Clock::time_point begun = Clock::now();
-  Clock::time_point hop_begun;
-  std::atomic<bool> finished = false;
-
-  void throw_if_expired() const {
-    if (stop.stop_requested()) throw Error(ErrorCode::cancelled, "the inference was cancelled");
-    if (deadline && *deadline <= Clock::now()) {
-      throw Error(ErrorCode::deadline_exceeded, "the deadline of the inference passed");
-    }
-  }
+/// A request under way.
+struct Asked {
+  Clock::time_point at;
+  double bytes = 0;
+  double bytes_ahead = 0;  // Of those that were under way before it.
+  double told_s = 0;       // How long it was under way when the policy was told last.
+  SequentialPlanner::Choice choice;
 };
-using CallPtr = std::shared_ptr<Call>;
 
 }  // namespace
 
@@ -179,520 +132,724 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 
   void open();
   Answer run(std::vector<Value> inputs, const RunOptions& options);
-  std::future<Answer> submit(std::vector<Value> inputs, const RunOptions& options);
+  void submit(std::vector<Value> inputs, Done done, const RunOptions& options);
   std::optional<std::future<Answer>> try_submit(std::vector<Value>& inputs, const RunOptions& options);
   void close() noexcept;
-  const Plan* plan() const noexcept { return plan_ ? &*plan_ : nullptr; }
-  std::string explain(std::size_t rows) const { return plan_ ? plan_->explain(problem_, rows) : std::string(); }
+  const Plan* plan() const noexcept { return placer_->chosen_plan(); }
+  std::string explain(std::size_t rows) const { return plan() ? plan()->explain(placer_->problem(), rows) : ""; }
+  std::vector<DecisionRecord> decisions() const;
+  SessionStats stats() const;
 
  private:
-  void cut_stages(const Route& route);
-  void connect(const std::string& endpoint);
-  void choose(Route& route);
-  [[nodiscard]] Message preparation(const Hop& hop, const std::string& codec) const;
-  void prepare(const Hop& hop);
+  void connect(const detail::Route& route);
 
-  CallPtr new_call(const RunOptions& options) const;
-  void wait_for_place(Call& call);
+  // The beginning of an inference.
+  InferencePtr new_inference(const RunOptions& options, Done done) const;
+  void wait_for_place(Inference& inference);
   bool take_place();  // Under the lock.
-  void enqueue(CallPtr call);
+  void start(const InferencePtr& inference, std::vector<Value> inputs);
+  void enqueue(const InferencePtr& inference);
+  void run_head(const InferencePtr& inference);
+  void decide(Inference& inference);
+  [[nodiscard]] bool a_worker_may_be_asked() const;
+  void tell_what_is_under_way(double now_s);
+  void probe(std::size_t bytes);
+  void decode_pictures(Inference& inference, const std::string& codec) const;
 
-  void run_heads();
-  void run_head(const CallPtr& call);
-  void pass_on(Call& call, std::string codec) const;
-  void decode_pictures(Call& call, const std::string& codec) const;
-  void take(Call& call, const StageInfo& info, std::vector<Value> outputs) const;
-  void send(const CallPtr& call, std::size_t index);
-  void transmit(const CallPtr& call, std::size_t index, Message request);
-  void prepare_again(const CallPtr& call, std::size_t index);
-  void receive(const CallPtr& call, std::size_t index, CallResult result);
-  bool asks_again(Call& call) const;
-  void note_times(Call& call, const Message& reply) const;
-  Answer answer(Call& call) const;
-  void finish(const CallPtr& call, std::variant<Answer, Error> outcome);
+  // The rest, on workers.
+  void send(const InferencePtr& inference);
+  void ask(const InferencePtr& inference, bool is_retry);
+  void ask_later(const InferencePtr& inference, Clock::time_point at);
+  void ask_worker(const InferencePtr& inference, const std::shared_ptr<RemoteWorker>& worker);
+  void prepare_again(const InferencePtr& inference, std::uint64_t attempt, const std::shared_ptr<RemoteWorker>& worker);
+  void receive(const InferencePtr& inference, std::uint64_t attempt, const std::shared_ptr<RemoteWorker>& worker,
+               CallResult result);
+  void learn(const Asked& asked, const HopTimes& times, double head_s);
+  void note_failure(RemoteWorker& worker, const Error& error, bool is_late);
+  void recover(const InferencePtr& inference, const Error& error);
+  const RemoteWorkers& workers_of(const Inference& inference) const { return workers_[inference.progress.hop]; }
+
+  // The rest, on the device.
+  void plan_hedge(const InferencePtr& inference);
+  void finish_here(const InferencePtr& inference);
+  void run_rest(const InferencePtr& inference, Progress& progress);
+  void give_up_here(const InferencePtr& inference, const Error& error);
+
+  // The end.
+  void finish(const InferencePtr& inference, AnswerOrError outcome);
   template <class Step>
-  void guarded(const CallPtr& call, Step&& step);
-  Error closed_error() const { return Error(ErrorCode::cancelled, "the session is closed"); }
+  void guarded(const InferencePtr& inference, Step&& step);
+  static Error closed_error() { return Error(ErrorCode::cancelled, "the session is closed"); }
+  double now_s() const { return seconds_between(opened_, Clock::now()); }
 
   const std::shared_ptr<const Model> model_;
   const SessionOptions options_;
-  PlanningProblem problem_;  // With an objective.
-  std::optional<Plan> plan_;
-  /// A codec as requests name it.
-  struct NamedCodec {
-    std::string name = "raw";
-    std::shared_ptr<const Codec> codec = {};  // None for raw.
-  };
-  [[nodiscard]] NamedCodec make_codec(const std::string& name) const;
-  const NamedCodec& codec_of(const Call& call) const { return call.refined ? second_codec_ : codec_; }
+  const Clock::time_point opened_ = Clock::now();
+  std::vector<RemoteWorkers> workers_;  // Of each hop.
+  detail::PassTimes pass_times_;
+  std::unique_ptr<detail::Placer> placer_;
+  DeviceTurns device_;
+  detail::RetryBudget retries_;
 
-  NamedCodec codec_;
-  NamedCodec second_codec_;  // With a refinement.
-  std::optional<Refinement> refinement_;
-  CodecTables codec_tables_;
-  bool inputs_arrive_ = false;     // The plan is for inputs that come in its codec: tensors travel raw.
-  bool decodes_pictures_ = false;  // The plan has the device decode what comes encoded.
-  std::map<std::string, std::shared_ptr<Connection>> connections_;
-  std::unique_ptr<Stage> head_;
-  /// For each value of the first boundary the input that it is, when a worker gets inputs and nothing else.
-  std::optional<std::vector<std::size_t>> passed_inputs_;
-  std::vector<Hop> hops_;
-
-  std::mutex head_mutex_;  // Heads run one at a time.
-  std::mutex mutex_;       // Guards everything below.
+  mutable std::mutex mutex_;  // Guards everything below. Taken after that of an inference.
   std::condition_variable_any place_or_close_;
-  std::condition_variable_any head_or_close_;
-  std::condition_variable_any all_finished_;
+  std::condition_variable all_told_;
   bool closed_ = false;
   std::size_t places_taken_ = 0;
-  std::size_t unfinished_ = 0;  // Calls whose promise is not kept yet.
-  std::deque<CallPtr> waiting_heads_;
+  std::set<InferencePtr> unfinished_;
+  std::size_t telling_ = 0;                   // Calls of `done` under way.
+  std::shared_ptr<const Placement> latest_;   // That an inference ran with …
+  SequentialPlanner::Choice latest_choice_;   // … and what it is.
+  std::map<std::uint64_t, Asked> asked_;      // By attempt.
+  std::uint64_t attempts_ = 0;
+  std::deque<DecisionRecord> decisions_;
+  std::uint64_t decided_ = 0;
+  SessionStats stats_;
 
   std::mutex closing_;  // Held by the one who closes.
-  std::thread head_thread_;
+  std::unique_ptr<Agenda> agenda_;
 };
 
 // ---- Opening.
 
 void Session::Impl::open() {
   if (!model_) throw Error(ErrorCode::invalid_argument, "Session::open: no model");
-  check(options_);
-  Route route = route_of(options_);
-  codec_.name = options_.codec;
-  codec_tables_ = options_.codec_tables;
-  refinement_ = options_.refinement;
-  if (options_.objective) choose(route);
-  if (refinement_) {
-    codec_.name = refinement_->first_codec;
-    second_codec_ = make_codec(refinement_->second_codec);
-  }
-  if (!inputs_arrive_) codec_ = make_codec(codec_.name);
-  const bool only_input =
-      route.cuts.size() <= 1 && std::all_of(route.cuts.begin(), route.cuts.end(),
-                                            [&](const Cut& cut) { return model_->layers().resolve(cut).empty(); });
-  require(!codec_.codec || !codec_.codec->only_inputs() || only_input,
-          "SessionOptions: codec " + codec_.name + " is for the model's inputs, and the cut sends what layers made");
-  cut_stages(route);
-  for (Hop& hop : hops_) {
-    connect(hop.endpoint);
-    hop.connection = connections_[hop.endpoint];
-  }
-  for (const Hop& hop : hops_) prepare(hop);
+  const detail::Route route = detail::route_of(options_);
+  connect(route);
+  placer_ = std::make_unique<detail::Placer>(model_, options_, workers_, pass_times_);
   try {
-    head_thread_ = std::thread([this] { run_heads(); });
+    if (options_.objective) {
+      placer_->plan();
+    } else {
+      placer_->place_cuts(route.cuts);
+    }
+    agenda_ = std::make_unique<Agenda>();
   } catch (const std::system_error& error) {
     throw Error(ErrorCode::internal, std::string("no thread for the session: ") + error.what());
   }
-}
-
-/// The stages of the workers are cut here too, for their boundaries alone.
-void Session::Impl::cut_stages(const Route& route) {
-  StageKey key;
-  for (const Cut& cut : route.cuts) key.cuts.push_back(model_->layers().resolve(cut));
-  head_ = model_->make_stage(key, {.threads = options_.threads});
-  if (!decodes_pictures_ && !key.cuts.empty() && key.cuts.front().empty())
-    passed_inputs_ = passed_inputs(head_->info());
-  for (std::size_t i = 0; i < route.workers.size(); ++i) {
-    key.index = i + 1;
-    const std::size_t layers_before = key.cuts[i].size();
-    const std::size_t layers_after = i + 1 < key.cuts.size() ? key.cuts[i + 1].size() : model_->layers().layers.size();
-    Hop hop;
-    hop.endpoint = route.workers[i];
-    hop.key = key;
-    hop.info = model_->make_stage(key)->info();
-    hop.empty = layers_before == layers_after && hop.info.outputs.empty();
-    hops_.push_back(std::move(hop));
+  latest_ = placer_->first();
+  latest_choice_ = placer_->first_choice();
+  if (options_.policy || !latest_->hops.empty()) return;
+  for (const RemoteWorkers& unused : workers_) {
+    for (const auto& worker : unused) worker->close();
   }
 }
 
-Session::Impl::NamedCodec Session::Impl::make_codec(const std::string& name) const {
-  return {name, options_.codec_registry.make(name, codec_tables_)};
-}
-
-void Session::Impl::connect(const std::string& endpoint) {
-  auto& connection = connections_[endpoint];
-  if (!connection) connection = options_.registry.connect(endpoint, options_.connect);
-}
-
-/// Measures, plans, and puts cut and codec into place; `route` has the worker, and loses it when it does not pay.
-void Session::Impl::choose(Route& route) {
-  const std::string endpoint = route.workers.front();
-  connect(endpoint);
-  TwoTierOptions options = options_.planning;
-  options.model_name = options_.model_name;
-  options.codec_registry = options_.codec_registry;
-  options.device_options.stage.threads = options_.threads;
-  options.worker.name = "worker " + endpoint;
-  problem_ = profile_two_tiers(*model_, *connections_[endpoint], options);
-  const SequentialPlanner planner(problem_, [this](const auto& heads) { return !model_->refusal(heads); });
-  plan_ = planner.plan(*options_.objective, options_.constraints);
-  if (!plan_->chosen) throw Error(ErrorCode::invalid_argument, "Session::open: " + plan_->infeasible);
-  const Assignment& assignment = plan_->chosen->assignment;
-  if (assignment.heads.empty()) {
-    route = {};
-    connections_.clear();
-    return;
-  }
-  route.cuts = {Cut::of(assignment.heads.front())};
-  codec_.name = assignment.codecs.front();
-  for (const CodecProfile& codec : problem_.codecs) {
-    const bool is_chosen = codec.name == codec_.name && (!codec.head || *codec.head == assignment.heads.front());
-    if (is_chosen) {
-      codec_tables_ = codec.tables;
-      refinement_ = codec.refinement;
+void Session::Impl::connect(const detail::Route& route) {
+  std::map<std::string, std::shared_ptr<RemoteWorker>> known;
+  const auto worker_at = [&](const std::string& endpoint) {
+    auto& worker = known[endpoint];
+    if (!worker) {
+      worker = std::make_shared<RemoteWorker>(endpoint, options_.registry.connect(endpoint, options_.connect),
+                                              options_.connect.reconnect);
     }
-    inputs_arrive_ = inputs_arrive_ || (codec.inputs_arrive && is_chosen);
-    decodes_pictures_ = decodes_pictures_ || (codec.inputs_arrive && !is_chosen);
-  }
-}
-
-Message Session::Impl::preparation(const Hop& hop, const std::string& codec) const {
-  Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec};
-  if (codec_tables_) request.values.emplace_back(detail::to_byte_tensor(*codec_tables_));
-  return request;
-}
-
-void Session::Impl::prepare(const Hop& hop) {
-  const auto deadline = Clock::now() + options_.prepare_timeout;
-  const auto prepare_for = [&](const std::string& codec) {
-    call_and_wait(*hop.connection, preparation(hop, codec), deadline);
+    return worker;
   };
-  try {
-    prepare_for(codec_.name);
-    if (refinement_) prepare_for(second_codec_.name);
-  } catch (const Error& error) {
-    throw at_worker(hop.endpoint, error);
-  }
+  for (const std::string& endpoint : route.workers) workers_.push_back({worker_at(endpoint)});
+  for (const std::string& endpoint : options_.spare_workers) workers_.front().push_back(worker_at(endpoint));
 }
 
-// ---- Starting an inference.
+// ---- The beginning of an inference.
 
-CallPtr Session::Impl::new_call(const RunOptions& options) const {
-  auto call = std::make_shared<Call>();
+InferencePtr Session::Impl::new_inference(const RunOptions& options, Done done) const {
+  auto inference = std::make_shared<Inference>();
+  inference->done = std::move(done);
   const auto time_left = options.deadline ? options.deadline : options_.deadline;
-  if (time_left) call->deadline = call->begun + *time_left;
-  call->stop = options.stop;
-  call->slots.resize(model_->result_slot_count());
-  return call;
+  if (time_left) inference->deadline = inference->begun + *time_left;
+  inference->stop = options.stop;
+  inference->progress.slots.resize(model_->result_slot_count());
+  return inference;
 }
 
 bool Session::Impl::take_place() {
   if (closed_ || places_taken_ >= options_.max_in_flight) return false;
   ++places_taken_;
-  ++unfinished_;
   return true;
 }
 
-void Session::Impl::wait_for_place(Call& call) {
+void Session::Impl::wait_for_place(Inference& inference) {
   std::unique_lock lock(mutex_);
   const auto ready = [this] { return closed_ || places_taken_ < options_.max_in_flight; };
-  if (call.deadline) {
-    place_or_close_.wait_until(lock, call.stop, *call.deadline, ready);
+  if (inference.deadline) {
+    place_or_close_.wait_until(lock, inference.stop, *inference.deadline, ready);
   } else {
-    place_or_close_.wait(lock, call.stop, ready);
+    place_or_close_.wait(lock, inference.stop, ready);
   }
   if (closed_) throw closed_error();
   if (!take_place()) {
-    call.throw_if_expired();
+    inference.throw_if_expired();
     throw Error(ErrorCode::deadline_exceeded, "the deadline passed before the inference could start");
   }
 }
 
 Answer Session::Impl::run(std::vector<Value> inputs, const RunOptions& options) {
-  const CallPtr call = new_call(options);
-  auto future = call->promise.get_future();
-  wait_for_place(*call);
-  call->inputs = std::move(inputs);
-  guarded(call, [&] { run_head(call); });
+  auto [future, done] = promised();
+  const InferencePtr inference = new_inference(options, std::move(done));
+  wait_for_place(*inference);
+  start(inference, std::move(inputs));
+  guarded(inference, [&] { run_head(inference); });
   return future.get();
 }
 
-std::future<Answer> Session::Impl::submit(std::vector<Value> inputs, const RunOptions& options) {
-  const CallPtr call = new_call(options);
-  auto future = call->promise.get_future();
+void Session::Impl::submit(std::vector<Value> inputs, Done done, const RunOptions& options) {
+  const InferencePtr inference = new_inference(options, std::move(done));
   try {
-    wait_for_place(*call);
-  } catch (const Error&) {
-    call->promise.set_exception(std::current_exception());
-    return future;
+    wait_for_place(*inference);
+  } catch (const Error& error) {
+    inference->done(error);
+    return;
   }
-  call->inputs = std::move(inputs);
-  enqueue(call);
-  return future;
+  start(inference, std::move(inputs));
+  enqueue(inference);
 }
 
 std::optional<std::future<Answer>> Session::Impl::try_submit(std::vector<Value>& inputs, const RunOptions& options) {
-  const CallPtr call = new_call(options);
-  auto future = call->promise.get_future();
+  auto [future, done] = promised();
+  const InferencePtr inference = new_inference(options, std::move(done));
+  bool closed = false;
   {
     const std::lock_guard lock(mutex_);
-    if (closed_) {
-      call->promise.set_exception(std::make_exception_ptr(closed_error()));
-      return future;
-    }
-    if (!take_place()) return std::nullopt;
+    closed = closed_;
+    if (!closed && !take_place()) return std::nullopt;
   }
-  call->inputs = std::move(inputs);
-  enqueue(call);
-  return future;
+  if (closed) {
+    inference->done(closed_error());
+  } else {
+    start(inference, std::move(inputs));
+    enqueue(inference);
+  }
+  return std::move(future);
 }
 
-void Session::Impl::enqueue(CallPtr call) {
+/// From here on `close` ends it, and its stop token.
+void Session::Impl::start(const InferencePtr& inference, std::vector<Value> inputs) {
+  inference->inputs = std::move(inputs);
+  bool closed = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!closed_) {
-      waiting_heads_.push_back(std::move(call));
-      head_or_close_.notify_one();
-      return;
-    }
+    unfinished_.insert(inference);
+    closed = closed_;
   }
-  finish(call, closed_error());
+  inference->when_stopped.emplace(inference->stop, [source = inference->end_requests]() mutable { source.request_stop(); });
+  if (closed) finish(inference, closed_error());
+}
+
+void Session::Impl::enqueue(const InferencePtr& inference) {
+  agenda_->add(Agenda::Order::last, [this, inference] { guarded(inference, [&] { run_head(inference); }); });
 }
 
 // ---- The head.
 
-void Session::Impl::run_heads() {
-  for (;;) {
-    CallPtr call;
-    {
-      std::unique_lock lock(mutex_);
-      head_or_close_.wait(lock, [this] { return closed_ || !waiting_heads_.empty(); });
-      if (closed_) return;
-      call = std::move(waiting_heads_.front());
-      waiting_heads_.pop_front();
-    }
-    guarded(call, [&] { run_head(call); });
-  }
-}
-
-void Session::Impl::run_head(const CallPtr& call) {
-  const StageInfo& info = head_->info();
-  if (call->inputs.size() != info.inputs.size()) {
-    throw Error(ErrorCode::invalid_argument, "the model takes " + std::to_string(info.inputs.size()) + " inputs, " +
-                                                 std::to_string(call->inputs.size()) + " were given");
-  }
-  std::string pictures = detail::frame_pictures(*model_, info, call->inputs);
+void Session::Impl::run_head(const InferencePtr& inference) {
+  if (inference->finished) return;
   {
-    const std::lock_guard one_at_a_time(head_mutex_);
-    call->times.wait_s = seconds_between(call->begun, Clock::now());
-    call->throw_if_expired();
-    if (!pictures.empty() && passed_inputs_) {
-      pass_on(*call, std::move(pictures));
+    const DeviceTurns::Turn turn(device_, DeviceTurns::For::head);
+    StepTimes& times = inference->progress.times;
+    times.wait_s = seconds_between(inference->begun, Clock::now());
+    inference->throw_if_expired();
+    decide(*inference);
+    const Placement& placement = *inference->placement;
+    const StageInfo& info = placement.head->info();
+    if (inference->inputs.size() != info.inputs.size()) {
+      throw Error(ErrorCode::invalid_argument, "the model takes " + std::to_string(info.inputs.size()) + " inputs, " +
+                                                   std::to_string(inference->inputs.size()) + " were given");
+    }
+    std::string pictures = detail::frame_pictures(*model_, info, inference->inputs);
+    if (!pictures.empty() && placement.passed_inputs) {
+      // Files go to the worker as they are.
+      for (const std::size_t input : *placement.passed_inputs) {
+        inference->progress.boundary.push_back(std::move(inference->inputs[input]));
+      }
+      inference->progress.framed_for = std::move(pictures);
     } else {
-      if (!pictures.empty()) decode_pictures(*call, pictures);
-      const auto start = Clock::now();
-      auto outputs = head_->run(std::move(call->inputs));
-      call->times.head_s = seconds_between(start, Clock::now());
-      take(*call, info, std::move(outputs));
+      if (!pictures.empty()) decode_pictures(*inference, pictures);
+      const auto begun = Clock::now();
+      auto outputs = placement.head->run(std::move(inference->inputs));
+      times.head_s = seconds_between(begun, Clock::now());
+      pass_times_.note(placement.head_s, times.head_s);
+      inference->progress.take(info, std::move(outputs));
     }
   }
-  call->throw_if_expired();
-  send(call, 0);
+  inference->throw_if_expired();
+  send(inference);
 }
 
-/// Picture files go to the worker as they are.
-void Session::Impl::pass_on(Call& call, std::string codec) const {
-  for (const std::size_t input : *passed_inputs_) call.boundary.push_back(std::move(call.inputs[input]));
-  call.framed_for = std::move(codec);
+void Session::Impl::decide(Inference& inference) {
+  const auto& policy = placer_->policy();
+  if (!policy) {
+    inference.placement = placer_->first();
+    return;
+  }
+  Situation situation;
+  situation.now_s = now_s();
+  if (inference.deadline) situation.time_left_s = seconds_between(Clock::now(), *inference.deadline);
+  situation.worker_answers = a_worker_may_be_asked();
+  tell_what_is_under_way(situation.now_s);
+  {
+    const std::lock_guard lock(mutex_);
+    situation.in_flight = places_taken_ - 1;
+    for (const auto& [attempt, asked] : asked_) situation.bytes_under_way += asked.bytes;
+  }
+  Decision& decision = inference.decision;
+  decision = policy->decide(situation);
+  auto placement = placer_->find(decision.choice);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!placement) {
+      decision.reason = Reason::not_ready;
+      decision.choice = situation.worker_answers ? latest_choice_ : placer_->device_only_choice();
+      placement = situation.worker_answers ? latest_ : placer_->device_only();
+    }
+    latest_ = placement;
+    latest_choice_ = decision.choice;
+    decisions_.push_back(
+        {++decided_, situation.now_s, decision, placer_->problem().codecs.at(decision.choice.codec).name});
+    if (decisions_.size() > options_.kept_decisions) decisions_.pop_front();
+  }
+  inference.placement = std::move(placement);
+  if (decision.probe_bytes > 0) probe(decision.probe_bytes);
+}
+
+bool Session::Impl::a_worker_may_be_asked() const {
+  const auto may = [](const auto& worker) { return worker->breaker().would_allow(); };
+  return std::any_of(workers_.front().begin(), workers_.front().end(), may);
+}
+
+/// That an answer has not come after so long says something too: once, and again after twice the time.
+void Session::Impl::tell_what_is_under_way(double now_s) {
+  std::vector<Outcome> news;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [attempt, asked] : asked_) {
+      const double so_far_s = seconds_between(asked.at, Clock::now());
+      if (so_far_s < 2 * asked.told_s) continue;
+      asked.told_s = so_far_s;
+      Outcome outcome;
+      outcome.ended_s = now_s;
+      outcome.head_layers = asked.choice.head_layers;
+      outcome.codec = asked.choice.codec;
+      outcome.bytes_up = asked.bytes + asked.bytes_ahead;
+      outcome.transport_s = so_far_s;
+      outcome.is_under_way = true;
+      news.push_back(outcome);
+    }
+  }
+  for (const Outcome& outcome : news) placer_->policy()->learn(outcome);
+}
+
+/// Beside the inference; its answer is for the policy.
+void Session::Impl::probe(std::size_t bytes) {
+  Tensor zeros = Tensor::empty(DType::u8, {static_cast<std::int64_t>(bytes)});
+  std::memset(zeros.data(), 0, bytes);
+  Message request;
+  request.request.operation = Operation::probe;
+  request.values = {std::int64_t{0}, std::move(zeros)};
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.probes;
+  }
+  const auto asked_at = Clock::now();
+  workers_.front().front()->connection()->call(
+      std::move(request), asked_at + late_reply_patience, {},
+      [self = shared_from_this(), asked_at, bytes](CallResult result) {
+        const auto* const reply = std::get_if<Message>(&result);
+        Outcome outcome;
+        outcome.ended_s = self->now_s();
+        outcome.transport_s = seconds_between(asked_at, Clock::now());
+        outcome.bytes_up = static_cast<double>(bytes);
+        outcome.is_under_way = reply == nullptr || reply->kind != MessageKind::reply;
+        self->placer_->policy()->learn(outcome);
+      });
 }
 
 /// The head needs the tensors.
-void Session::Impl::decode_pictures(Call& call, const std::string& codec) const {
+void Session::Impl::decode_pictures(Inference& inference, const std::string& codec) const {
   const auto start = Clock::now();
-  call.inputs = decode_values(*options_.codec_registry.make(codec), std::move(call.inputs));
-  call.times.input_decode_s = seconds_between(start, Clock::now());
+  inference.inputs = decode_values(*options_.codec_registry.make(codec), std::move(inference.inputs));
+  inference.progress.times.input_decode_s = seconds_between(start, Clock::now());
 }
 
-/// Puts what a stage gave where it belongs: results into their slots, the boundary on to the next stage.
-void Session::Impl::take(Call& call, const StageInfo& info, std::vector<Value> outputs) const {
-  if (outputs.size() != info.outputs.size()) {
-    throw Error(ErrorCode::corrupt, "stage " + std::to_string(info.index) + " gave " + std::to_string(outputs.size()) +
-                                        " values, expected " + std::to_string(info.outputs.size()));
+// ---- The rest, on workers.
+
+void Session::Impl::send(const InferencePtr& inference) {
+  std::optional<Answer> complete;
+  {
+    const std::lock_guard lock(inference->mutex);
+    Progress& progress = inference->progress;
+    const Placement& placement = *inference->placement;
+    if (!progress.go_to_next_hop(placement)) {
+      complete.emplace(inference->answer(*model_, std::move(progress)));
+    } else {
+      StageRequest& request = progress.sent.request;
+      request.model = options_.model_name;
+      request.fingerprint = model_->fingerprint();
+      request.stage = placement.hops[progress.hop].key;
+      progress.encode_boundary(placement);
+    }
   }
-  for (std::size_t i = info.boundary_count; i < outputs.size(); ++i) {
-    detail::own_bytes(outputs[i]);  // Results are the caller's, to write to as well.
-    call.slots.at(info.result_slots[i - info.boundary_count]) = std::move(outputs[i]);
-  }
-  outputs.resize(info.boundary_count);
-  call.boundary = std::move(outputs);
+  if (complete) return finish(inference, std::move(*complete));
+  plan_hedge(inference);
+  ask(inference, false);
 }
 
-// ---- The rest.
-
-void Session::Impl::send(const CallPtr& call, std::size_t index) {
-  while (index < hops_.size() && hops_[index].empty) ++index;
-  if (index == hops_.size()) {
-    finish(call, answer(*call));
-    return;
+/// The first worker that may be asked; else the device, or later.
+void Session::Impl::ask(const InferencePtr& inference, bool is_retry) {
+  if (!is_retry) retries_.note_request();
+  const RemoteWorkers* workers = nullptr;
+  bool may_wait = false;
+  {
+    const std::lock_guard lock(inference->mutex);
+    workers = &workers_of(*inference);
+    may_wait = inference->deadline || inference->waits++ < options_.max_retries;
   }
-  const Hop& hop = hops_[index];
-  const NamedCodec& codec = codec_of(*call);
+  auto next_try = Clock::time_point::max();
+  for (const auto& worker : *workers) {
+    if (worker->breaker().allows()) return ask_worker(inference, worker);
+    next_try = std::min(next_try, worker->breaker().next_try());
+  }
+  if (options_.finish_on_device) return finish_here(inference);
+  next_try = std::max(next_try, Clock::now() + retry_pause);
+  if (!may_wait || (inference->deadline && next_try >= *inference->deadline)) {
+    throw Error(ErrorCode::unavailable,
+                "worker " + workers->front()->endpoint() + " failed a moment ago, and is not asked again yet");
+  }
+  ask_later(inference, next_try);
+}
+
+void Session::Impl::ask_later(const InferencePtr& inference, Clock::time_point at) {
+  agenda_->at(at, [this, inference] {
+    guarded(inference, [&] {
+      inference->throw_if_expired();
+      if (!inference->finished) ask(inference, true);
+    });
+  });
+}
+
+void Session::Impl::ask_worker(const InferencePtr& inference, const std::shared_ptr<RemoteWorker>& worker) {
   Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run,
-                     codec.codec ? codec.name : "raw"};
-  request.values = std::move(call->boundary);
-  if (refinement_ && !call->refined && call->framed_for.empty()) call->again = request.values;
-  HopTimes times;
-  if (!call->framed_for.empty()) {
-    request.request.codec = std::exchange(call->framed_for, {});
-  } else if (codec.codec) {
-    const auto start = Clock::now();
-    EncodedValues encoded = encode_values(*codec.codec, std::move(request.values));
-    request.values = std::move(encoded.values);
-    call->kept_exact += encoded.kept_exact;
-    times.encode_s = seconds_between(start, Clock::now());
+  std::uint64_t attempt = 0;
+  {
+    const std::scoped_lock lock(inference->mutex, mutex_);
+    request = inference->progress.sent;
+    inference->attempt = attempt = ++attempts_;
+    inference->worker = worker;
+    inference->asked_at = Clock::now();
+    inference->is_asked = true;
+    ++inference->requests;
+    ++stats_.requests;
+    Asked asked;
+    asked.at = inference->asked_at;
+    for (const auto& [earlier, before] : asked_) asked.bytes_ahead += before.bytes;
+    asked.bytes = static_cast<double>(inference->progress.times.hops.back().request_bytes);
+    asked.choice = inference->decision.choice;
+    asked_.emplace(attempt, asked);
   }
-  times.request_bytes = tensor_bytes(request.values);
-  call->times.hops.push_back(times);
-  call->hop_begun = Clock::now();
-  if (codec_tables_) call->sent = request;
-  transmit(call, index, std::move(request));
-}
-
-void Session::Impl::transmit(const CallPtr& call, std::size_t index, Message request) {
-  const auto connection = hops_[index].connection;  // `close` may drop it as soon as the completion has run.
-  connection->call(std::move(request), call->deadline, call->stop,
-                   [self = shared_from_this(), call, index](CallResult result) {
-                     self->guarded(call, [&] { self->receive(call, index, std::move(result)); });
-                   });
+  worker->connection()->call(std::move(request), inference->deadline, inference->end_requests.get_token(),
+                            [self = shared_from_this(), inference, attempt, worker](CallResult result) {
+                              self->guarded(inference, [&] { self->receive(inference, attempt, worker, std::move(result)); });
+                            });
 }
 
 /// The worker has been started anew since, or has taken in tables of others and forgotten these.
-void Session::Impl::prepare_again(const CallPtr& call, std::size_t index) {
-  const Hop& hop = hops_[index];
-  const auto connection = hop.connection;
-  connection->call(preparation(hop, call->sent->request.codec), call->deadline, call->stop,
-                   [self = shared_from_this(), call, index](CallResult result) {
-                     self->guarded(call, [&] {
-                       try {
-                         reply_in(result);
-                       } catch (const Error& error) {
-                         throw at_worker(self->hops_[index].endpoint, error);
-                       }
-                       self->transmit(call, index, *call->sent);
-                     });
-                   });
+void Session::Impl::prepare_again(const InferencePtr& inference, std::uint64_t attempt,
+                                  const std::shared_ptr<RemoteWorker>& worker) {
+  Message request;
+  {
+    const std::lock_guard lock(inference->mutex);
+    const Progress& progress = inference->progress;
+    request = placer_->preparation(*inference->placement, inference->placement->hops[progress.hop],
+                                   progress.sent.request.codec);
+  }
+  worker->connection()->call(std::move(request), inference->deadline, inference->end_requests.get_token(),
+                            [self = shared_from_this(), inference, attempt, worker](CallResult result) {
+                              self->guarded(inference, [&] {
+                                {
+                                  const std::lock_guard lock(inference->mutex);
+                                  if (attempt != inference->attempt || inference->finished) return;
+                                }
+                                try {
+                                  reply_in(result);
+                                } catch (const Error& error) {
+                                  self->note_failure(*worker, error, false);
+                                  return self->recover(inference, at_worker(worker->endpoint(), error));
+                                }
+                                self->ask_worker(inference, worker);
+                              });
+                            });
 }
 
-void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult result) {
-  const Hop& hop = hops_[index];
-  const auto* const message = std::get_if<Message>(&result);
-  const bool is_incompatible =
-      message != nullptr && message->kind == MessageKind::error && message->error == ErrorCode::incompatible;
-  if (is_incompatible && call->sent && call->prepared_again++ < most_prepared_again) return prepare_again(call, index);
-  call->sent.reset();
+void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt,
+                            const std::shared_ptr<RemoteWorker>& worker, CallResult result) {
+  Asked asked;
+  {
+    const std::lock_guard lock(mutex_);
+    asked = asked_.extract(attempt).mapped();
+  }
+  std::unique_lock lock(inference->mutex);
+  Progress& progress = inference->progress;
+  const Placement& placement = *inference->placement;
+  const bool is_late = inference->finished || attempt != inference->attempt;
+  if (!is_late) inference->is_asked = false;
   try {
+    if (says_incompatible(result) && !is_late && placement.tables &&
+        inference->prepared_again++ < most_prepared_again) {
+      lock.unlock();
+      return prepare_again(inference, attempt, worker);
+    }
     Message& reply = reply_in(result);
-    note_times(*call, reply);
-    take(*call, hop.info, std::move(reply.values));
+    worker->note_reply();
+    HopTimes times;
+    if (!is_late) times = progress.times.hops.back();
+    note_times(times, reply, seconds_between(asked.at, Clock::now()));
+    learn(asked, times, is_late ? 0 : progress.times.head_s);
+    if (is_late) {
+      const std::lock_guard counting(mutex_);
+      ++stats_.late_replies;
+      return;
+    }
+    progress.times.hops.back() = times;
+    progress.take(placement.hops[progress.hop].info, std::move(reply.values));
+    if (!progress.begins_again(placement)) ++progress.hop;
   } catch (const Error& error) {
-    throw at_worker(hop.endpoint, error);
+    if (lock.owns_lock()) lock.unlock();
+    note_failure(*worker, error, is_late);
+    if (!is_late) recover(inference, at_worker(worker->endpoint(), error));
+    return;
   }
-  if (!asks_again(*call)) return send(call, index + 1);
-  call->refined = true;
-  call->boundary = std::exchange(call->again, {});
-  send(call, index);
+  lock.unlock();
+  send(inference);
 }
 
-/// The answer is there, and too close.
-bool Session::Impl::asks_again(Call& call) const {
-  if (call.again.empty()) return false;
-  const auto* const output =
-      refinement_->output_slot < call.slots.size() ? call.slots[refinement_->output_slot].get_if<Tensor>() : nullptr;
-  if (output == nullptr) {
-    throw Error(ErrorCode::invalid_argument, "Refinement::output_slot " + std::to_string(refinement_->output_slot) +
-                                                 " of " + std::to_string(call.slots.size()) + " results is no tensor");
-  }
-  return margin_nat(*output, refinement_->output) < refinement_->min_margin_nat;
+void Session::Impl::learn(const Asked& asked, const HopTimes& times, double head_s) {
+  if (!placer_->policy()) return;
+  Outcome outcome;
+  outcome.ended_s = now_s();
+  outcome.head_layers = asked.choice.head_layers;
+  outcome.codec = asked.choice.codec;
+  outcome.head_s = head_s;
+  outcome.tail_s = times.run_s;
+  outcome.queue_s = times.queue_s;
+  outcome.transport_s = times.transport_s;
+  outcome.bytes_up = asked.bytes + asked.bytes_ahead;
+  outcome.bytes_down = static_cast<double>(times.reply_bytes);
+  placer_->policy()->learn(outcome);
 }
 
-void Session::Impl::note_times(Call& call, const Message& reply) const {
-  const double round_trip_s = seconds_between(call.hop_begun, Clock::now());
-  HopTimes& hop = call.times.hops.back();
-  double left_s = round_trip_s;  // No step can have taken more.
-  const auto take_s = [&](const char* step) {
-    const double step_s = reported_s(reply, step, left_s);
-    left_s -= step_s;
-    return step_s;
-  };
-  hop.run_s = take_s("run");
-  hop.decode_s = take_s("decode");
-  hop.queue_s = take_s("queue") + take_s("slice");
-  hop.transport_s = left_s;
-  hop.reply_bytes = tensor_bytes(reply.values);
+void Session::Impl::note_failure(RemoteWorker& worker, const Error& error, bool is_late) {
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.failed_requests;
+  }
+  switch (error.code()) {
+    case ErrorCode::unavailable:
+    case ErrorCode::overloaded:
+    case ErrorCode::unauthenticated:
+    case ErrorCode::corrupt:
+      return worker.breaker().failed(Clock::now(), as_duration(error.retry_after_s().value_or(0)));
+    case ErrorCode::deadline_exceeded: return worker.note_silence();
+    case ErrorCode::cancelled:  // By the caller; or by this session, which has waited long enough.
+      return is_late ? worker.note_silence() : worker.breaker().gave_up();
+    default: return worker.note_reply();  // It is the request that is wrong.
+  }
 }
 
-Answer Session::Impl::answer(Call& call) const {
-  Answer result{model_->result_shape().assemble(call.slots), std::move(call.times), call.kept_exact, call.refined};
-  StepTimes& times = result.times;
-  for (const HopTimes& hop : times.hops) {
-    times.encode_s += hop.encode_s;
-    times.transport_s += hop.transport_s;
-    times.queue_s += hop.queue_s;
-    times.decode_s += hop.decode_s;
-    times.tail_s += hop.run_s;
+/// After a request that failed: another worker, the device, or the same one later; the error when there is no way.
+void Session::Impl::recover(const InferencePtr& inference, const Error& error) {
+  const RemoteWorkers* workers = nullptr;
+  bool may_retry = false;
+  {
+    const std::lock_guard lock(inference->mutex);
+    const bool is_too_late = inference->deadline && *inference->deadline <= Clock::now();
+    const bool is_early = error.code() == ErrorCode::deadline_exceeded && !is_too_late;
+    if (inference->is_finished_here && (is_early || !is_final(error.code()))) return;  // The device gives the answer.
+    workers = &workers_of(*inference);
+    may_retry = inference->requests <= options_.max_retries || (inference->deadline && !options_.finish_on_device);
   }
-  if (!times.hops.empty()) times.boundary_bytes = times.hops.front().request_bytes;
-  times.total_s = seconds_between(call.begun, Clock::now());
-  return result;
+  if (is_final(error.code())) return finish(inference, error);
+  const bool other_may =
+      std::any_of(workers->begin(), workers->end(), [](const auto& worker) { return worker->breaker().would_allow(); });
+  if (may_retry && (other_may || !options_.finish_on_device) && retries_.take()) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++stats_.retries;
+    }
+    if (other_may) return ask(inference, true);
+    return ask_later(inference, Clock::now() + std::max<Clock::duration>(as_duration(error.retry_after_s().value_or(0)), retry_pause));
+  }
+  if (options_.finish_on_device) return finish_here(inference);
+  finish(inference, error);
 }
+
+// ---- The rest, on the device.
+
+/// The last moment at which the device still meets the deadline, or earlier, when the policy wants it so.
+void Session::Impl::plan_hedge(const InferencePtr& inference) {
+  if (!options_.finish_on_device) return;
+  auto at = Clock::time_point::max();
+  {
+    const std::scoped_lock lock(inference->mutex, mutex_);
+    const Progress& progress = inference->progress;
+    const Placement& placement = *inference->placement;
+    if (inference->deadline) {
+      const double rest_s = placement.hops[progress.hop].rest_s;
+      // A head that has begun can't be interrupted.
+      const double busy_s = places_taken_ > 1 ? placement.head_s : 0;
+      at = rest_s > 0 ? *inference->deadline - as_duration((rest_s + busy_s) * pass_times_.p99()) - hedge_slack
+                      : Clock::now() + (*inference->deadline - Clock::now()) / 2;
+    }
+    if (inference->decision.hedge_after_s && progress.hop == 0 && !progress.refined) {
+      at = std::min(at, Clock::now() + as_duration(*inference->decision.hedge_after_s));
+    }
+  }
+  if (at == Clock::time_point::max()) return;
+  agenda_->at(at, [this, gone = std::weak_ptr<Inference>(inference)] {
+    if (const InferencePtr late = gone.lock()) finish_here(late);
+  });
+}
+
+/// Once. A worker may still be first.
+void Session::Impl::finish_here(const InferencePtr& inference) {
+  auto progress = std::make_shared<Progress>();
+  {
+    const std::lock_guard lock(inference->mutex);
+    if (inference->finished || std::exchange(inference->is_finished_here, true)) return;
+    *progress = inference->progress;
+    if (inference->is_asked) progress->times.device_wait_s = seconds_between(inference->asked_at, Clock::now());
+  }
+  agenda_->add(Agenda::Order::first, [this, inference, progress] {
+    try {
+      run_rest(inference, *progress);
+    } catch (const Error& error) {
+      give_up_here(inference, error);
+    } catch (const std::exception& error) {
+      give_up_here(inference, Error(ErrorCode::internal, error.what()));
+    }
+  });
+}
+
+void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) {
+  if (inference->finished) return;
+  const Placement& placement = *inference->placement;
+  double rest_s = 0;
+  {
+    const DeviceTurns::Turn turn(device_, DeviceTurns::For::rest);
+    inference->throw_if_expired();
+    const auto begun = Clock::now();
+    progress.run_rest(placement, options_.codec_registry);
+    rest_s = seconds_between(begun, Clock::now());
+    pass_times_.note(placement.hops[progress.hop].rest_s, rest_s);
+    if (progress.begins_again(placement)) {
+      progress.encode_boundary(placement);
+      progress.run_rest(placement, options_.codec_registry);
+      rest_s = seconds_between(begun, Clock::now());
+    }
+  }
+  progress.times.rest_s = rest_s;
+  {
+    const std::lock_guard lock(mutex_);
+    stats_.finishing_s += rest_s;
+  }
+  if (placer_->policy()) {
+    Outcome outcome;
+    outcome.ended_s = now_s();
+    outcome.head_layers = inference->decision.choice.head_layers;
+    outcome.codec = inference->decision.choice.codec;
+    outcome.hedge_s = rest_s;
+    placer_->policy()->learn(outcome);
+  }
+  inference->throw_if_expired();
+  std::shared_ptr<RemoteWorker> silent;
+  std::optional<Answer> answer;
+  {
+    const std::lock_guard lock(inference->mutex);
+    if (inference->finished) return;
+    if (inference->is_asked) silent = inference->worker;
+    answer.emplace(inference->answer(*model_, std::move(progress)));
+  }
+  finish(inference, std::move(*answer));
+  if (!silent) return;
+  silent->note_silence();
+  agenda_->at(Clock::now() + late_reply_patience, [source = inference->end_requests]() mutable { source.request_stop(); });
+}
+
+/// Nothing is lost as long as a worker may answer.
+void Session::Impl::give_up_here(const InferencePtr& inference, const Error& error) {
+  {
+    const std::lock_guard lock(inference->mutex);
+    if (inference->is_asked && !is_final(error.code())) {
+      inference->is_finished_here = false;
+      return;
+    }
+  }
+  finish(inference, error);
+}
+
+// ---- The end.
 
 /// Runs a step of an inference; what it throws ends the inference.
 template <class Step>
-void Session::Impl::guarded(const CallPtr& call, Step&& step) {
+void Session::Impl::guarded(const InferencePtr& inference, Step&& step) {
   try {
     step();
   } catch (const Error& error) {
-    finish(call, error);
+    finish(inference, error);
   } catch (const std::exception& error) {
-    finish(call, Error(ErrorCode::internal, error.what()));
+    finish(inference, Error(ErrorCode::internal, error.what()));
   }
 }
 
 /// The place is free before the caller knows, so that it can use it at once.
-void Session::Impl::finish(const CallPtr& call, std::variant<Answer, Error> outcome) {
-  if (call->finished.exchange(true)) return;
+void Session::Impl::finish(const InferencePtr& inference, AnswerOrError outcome) {
+  if (inference->finished.exchange(true)) return;
+  const auto* const answer = std::get_if<Answer>(&outcome);
   bool closed = false;
   {
     const std::lock_guard lock(mutex_);
     --places_taken_;
     closed = closed_;
+    ++telling_;
+    unfinished_.erase(inference);
+    ++(answer != nullptr ? stats_.answered : stats_.failed);
+    if (answer != nullptr && answer->times.rest_s > 0) ++stats_.finished_here;
     place_or_close_.notify_one();
   }
-  if (auto* answer = std::get_if<Answer>(&outcome)) {
-    call->promise.set_value(std::move(*answer));
-  } else {
+  if (answer == nullptr) {
+    inference->end_requests.request_stop();
     // Connections that `close` has shut say `unavailable`, but it is the caller who wanted it.
-    const auto& error = std::get<Error>(outcome);
-    const bool by_close = closed && error.code() == ErrorCode::unavailable;
-    call->promise.set_exception(std::make_exception_ptr(by_close ? closed_error() : error));
+    if (closed && std::get<Error>(outcome).code() == ErrorCode::unavailable) outcome = closed_error();
   }
+  inference->done(std::move(outcome));
   const std::lock_guard lock(mutex_);
-  if (--unfinished_ == 0) all_finished_.notify_all();
+  if (--telling_ == 0) all_told_.notify_all();
 }
 
 void Session::Impl::close() noexcept {
   const std::lock_guard one_at_a_time(closing_);
-  std::deque<CallPtr> left;
+  std::set<InferencePtr> left;
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
-    left.swap(waiting_heads_);
+    left = unfinished_;
     place_or_close_.notify_all();
-    head_or_close_.notify_all();
   }
-  for (const CallPtr& call : left) finish(call, closed_error());
-  if (head_thread_.joinable()) head_thread_.join();
-  for (const auto& [endpoint, connection] : connections_) {
-    if (connection) connection->close();
+  for (const InferencePtr& inference : left) finish(inference, closed_error());
+  if (agenda_) agenda_->close();
+  for (const RemoteWorkers& workers : workers_) {
+    for (const auto& worker : workers) worker->close();
   }
+  if (placer_) placer_->close();
   std::unique_lock lock(mutex_);
-  all_finished_.wait(lock, [this] { return unfinished_ == 0; });
-  lock.unlock();
-  // Here and not with the last completion, which runs on a thread of the connection.
-  for (Hop& hop : hops_) hop.connection.reset();
-  connections_.clear();
+  all_told_.wait(lock, [this] { return telling_ == 0; });
+}
+
+std::vector<DecisionRecord> Session::Impl::decisions() const {
+  const std::lock_guard lock(mutex_);
+  return {decisions_.begin(), decisions_.end()};
+}
+
+SessionStats Session::Impl::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
 }
 
 // ---- The face.
@@ -712,7 +869,12 @@ Answer Session::run(std::vector<Value> inputs, const RunOptions& options) {
   return impl_->run(std::move(inputs), options);
 }
 std::future<Answer> Session::submit(std::vector<Value> inputs, const RunOptions& options) {
-  return impl_->submit(std::move(inputs), options);
+  auto [future, done] = promised();
+  impl_->submit(std::move(inputs), std::move(done), options);
+  return std::move(future);
+}
+void Session::submit(std::vector<Value> inputs, Done done, const RunOptions& options) {
+  impl_->submit(std::move(inputs), std::move(done), options);
 }
 std::optional<std::future<Answer>> Session::try_submit(std::vector<Value>& inputs, const RunOptions& options) {
   return impl_->try_submit(inputs, options);
@@ -722,6 +884,12 @@ const Plan* Session::plan() const noexcept {
 }
 std::string Session::explain(std::size_t rows) const {
   return impl_->explain(rows);
+}
+std::vector<DecisionRecord> Session::decisions() const {
+  return impl_->decisions();
+}
+SessionStats Session::stats() const {
+  return impl_->stats();
 }
 void Session::close() {
   impl_->close();

@@ -77,7 +77,7 @@ std::size_t after(World& world, int inferences) {
 
 TEST(AdaptivePolicy, FollowsTheLink) {
   const LinkProfile middling = link_of(2e6, 0.01);
-  AdaptivePolicy policy(problem(middling));
+  AdaptivePolicy policy(problem(middling), Objective::latency);
   World world(policy, middling);
   EXPECT_EQ(after(world, 5), 2U);
   world.set_link(link_of(20e6, 0.01));
@@ -88,7 +88,7 @@ TEST(AdaptivePolicy, FollowsTheLink) {
 
 TEST(AdaptivePolicy, FollowsTheLoadOfTheWorker) {
   const LinkProfile fast = link_of(20e6, 0.005);
-  AdaptivePolicy policy(problem(fast));
+  AdaptivePolicy policy(problem(fast), Objective::latency);
   World world(policy, fast);
   EXPECT_EQ(after(world, 5), 0U);
   world.set_worker_load(6);
@@ -99,7 +99,7 @@ TEST(AdaptivePolicy, FollowsTheLoadOfTheWorker) {
 TEST(AdaptivePolicy, DoesNotSwitchForLittle) {
   // Where two plans are equally good: device only, and 20 KB behind the second layer.
   const LinkProfile even = link_of(24e3 / 0.040, 0.010);
-  AdaptivePolicy policy(problem(even));
+  AdaptivePolicy policy(problem(even), Objective::latency);
   World world(policy, even);
   int switches = 0;
   for (int i = 0; i < 100; ++i) {
@@ -112,7 +112,7 @@ TEST(AdaptivePolicy, DoesNotSwitchForLittle) {
 
 TEST(AdaptivePolicy, StaysOnTheDeviceWhileTheWorkerIsMissing) {
   const LinkProfile fast = link_of(20e6, 0.005);
-  AdaptivePolicy policy(problem(fast));
+  AdaptivePolicy policy(problem(fast), Objective::latency);
   Situation situation;
   situation.worker_answers = false;
   const Decision decision = policy.decide(situation);
@@ -125,7 +125,7 @@ TEST(AdaptivePolicy, StaysOnTheDeviceWhileTheWorkerIsMissing) {
 
 TEST(AdaptivePolicy, AsksALinkThatItDoesNotUse) {
   const LinkProfile slow = link_of(0.3e6, 0.01);
-  AdaptivePolicy policy(problem(slow));
+  AdaptivePolicy policy(problem(slow), Objective::latency);
   World world(policy, slow);
   EXPECT_EQ(world.infer(), device_only);
   EXPECT_EQ(world.decision().probe_bytes, 0U) << "too early";
@@ -153,7 +153,7 @@ TEST(AdaptivePolicy, AsksALinkThatItDoesNotUse) {
 
 TEST(AdaptivePolicy, AsksNothingWhenNoAnswerCouldMatter) {
   const LinkProfile far = link_of(1e6, 0.5);
-  AdaptivePolicy policy(problem(far));
+  AdaptivePolicy policy(problem(far), Objective::latency);
   World world(policy, far);
   for (int i = 0; i < 300; ++i) {
     EXPECT_EQ(world.infer(), device_only);
@@ -163,7 +163,7 @@ TEST(AdaptivePolicy, AsksNothingWhenNoAnswerCouldMatter) {
 
 TEST(AdaptivePolicy, RefusesWhatCannotBe) {
   const auto refused = [](const std::string& words, const AdaptiveOptions& options) {
-    return throws(ErrorCode::invalid_argument, words, [&] { AdaptivePolicy(problem(link_of(1e6)), {}, options); });
+    return throws(ErrorCode::invalid_argument, words, [&] { AdaptivePolicy(problem(link_of(1e6)), Objective::latency, {}, {}, options); });
   };
   AdaptiveOptions options;
   options.switching_gain = -1;
@@ -172,8 +172,11 @@ TEST(AdaptivePolicy, RefusesWhatCannotBe) {
   options.longest_probe_after_s = 0.5;
   EXPECT_TRUE(refused("longest_probe_after_s", options));
   options = {};
-  options.constraints.max_latency_s = 1e-6;
-  EXPECT_TRUE(refused("constraints", options));
+  options.hedge_share = -1;
+  EXPECT_TRUE(refused("hedge_share", options));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "constraints", [] {
+    AdaptivePolicy(problem(link_of(1e6)), Objective::latency, {.max_latency_s = 1e-6});
+  }));
 }
 
 }  // namespace

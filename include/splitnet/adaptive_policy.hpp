@@ -11,8 +11,6 @@
 namespace splitnet {
 
 struct AdaptiveOptions {
-  Objective objective = Objective::latency;
-  Constraints constraints = {};
   LinkDynamics link = {};
   /// Another plan is taken once the gains that it promised, one inference after the other, add up to this share of
   /// what the present plan takes. 0: at once.
@@ -23,6 +21,9 @@ struct AdaptiveOptions {
   double longest_probe_after_s = 30;
   /// A probe has as many bytes as the likeliest link carries in so many seconds.
   double probe_s = 0.05;
+  /// What the device may compute beside workers that are late, as a share of what the whole model would take it, over
+  /// all inferences. 0: never.
+  double hedge_share = 0.08;
 
   /// Throws invalid_argument naming the field.
   void validate() const;
@@ -30,12 +31,15 @@ struct AdaptiveOptions {
 
 /// Takes what SequentialPlanner::choose finds best under the conditions that it estimates: the link by LinkEstimator,
 /// the load of device and worker by a Kalman filter of the logarithm of what stages took over what was predicted.
-/// Conditions are means, so that doubt counts against the link.
+/// Conditions are means, so that doubt counts against the link; what is still under way goes before the next request.
+/// With the objective latency the device begins beside a worker (Decision::hedge_after_s) when an answer is later than
+/// all but a share of the answers are expected to be, that share being what hedge_share pays for.
 class AdaptivePolicy : public Policy {
  public:
   /// Throws invalid_argument and incompatible as SequentialPlanner; invalid_argument: options, no plan that keeps to
   /// the constraints.
-  AdaptivePolicy(PlanningProblem problem, const IsLegal& is_legal = {}, const AdaptiveOptions& options = {});
+  AdaptivePolicy(PlanningProblem problem, Objective objective, const Constraints& constraints = {},
+                 const IsLegal& is_legal = {}, const AdaptiveOptions& options = {});
   ~AdaptivePolicy() override;
 
   [[nodiscard]] Decision decide(const Situation& situation) override;
@@ -48,5 +52,8 @@ class AdaptivePolicy : public Policy {
   class Impl;
   const std::unique_ptr<Impl> impl_;
 };
+
+/// For SessionOptions::policy. Throws invalid_argument as AdaptiveOptions::validate.
+PolicyFactory adaptive_policy(const AdaptiveOptions& options = {});
 
 }  // namespace splitnet

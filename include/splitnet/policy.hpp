@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -18,6 +20,7 @@ struct Situation {
   double now_s = 0;
   std::optional<double> time_left_s = {};  ///< Until the deadline.
   std::size_t in_flight = 0;               ///< Inferences under way, this one not counted.
+  double bytes_under_way = 0;              ///< Of requests that have not been answered.
   bool worker_answers = true;              ///< False after a failure, until it may be tried again.
 };
 
@@ -28,6 +31,7 @@ enum class Reason : std::uint8_t {
   not_worth_it,    ///< Another one is expected to be better, not yet by enough to switch.
   switched,        ///< Another one was better by enough.
   worker_missing,  ///< The worker does not answer: everything runs on the device.
+  not_ready,       ///< The plan that was decided on is being prepared: another one meanwhile.
 };
 std::string_view to_string(Reason reason) noexcept;
 
@@ -36,6 +40,9 @@ struct Decision {
   SequentialPlanner::Choice choice;
   Reason reason = Reason::fixed;
   double best_value = 0;  ///< What is expected of the best plan.
+  /// So long after the request has gone out the device begins with the rest as well; whoever is first gives the answer.
+  /// Absent: only for a deadline.
+  std::optional<double> hedge_after_s = {};
   /// Above 0: nothing has been heard of the link for long. The session sends a probe of so many bytes, beside the
   /// inference.
   std::size_t probe_bytes = 0;
@@ -51,8 +58,9 @@ struct Outcome {
   double tail_s = 0;       ///< On the worker; 0: nothing ran there.
   double queue_s = 0;      ///< On the worker.
   double transport_s = 0;  ///< Both ways; 0: nothing was sent.
-  double bytes_up = 0;
+  double bytes_up = 0;  ///< With what was still under way before it.
   double bytes_down = 0;
+  double hedge_s = 0;  ///< What the device computed of the rest beside the worker.
   /// The reply had not come when this was told; transport_s is the time so far.
   bool is_under_way = false;
 };
@@ -65,6 +73,10 @@ class Policy {
   [[nodiscard]] virtual Decision decide(const Situation& situation) = 0;
   virtual void learn(const Outcome& outcome) = 0;
 };
+
+/// Makes the policy of a session from what it measured. Errors of policies are those of its opening.
+using PolicyFactory = std::function<std::unique_ptr<Policy>(const PlanningProblem& problem, const IsLegal& is_legal,
+                                                            Objective objective, const Constraints& constraints)>;
 
 /// Always the same.
 class FixedPolicy : public Policy {

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "splitnet/codec.hpp"
@@ -18,6 +20,7 @@
 #include "splitnet/cut.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/planner.hpp"
+#include "splitnet/policy.hpp"
 #include "splitnet/refinement.hpp"
 #include "splitnet/tier_profiler.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -52,6 +55,22 @@ struct SessionOptions {
   /// For an objective: what is known already, codecs to choose from, power and prices (which energy and dollars need).
   /// model_name, codec_registry, the device's threads and an empty name of the worker are set by the session.
   TwoTierOptions planning = {};
+  /// With an objective: decides anew before each inference, for example adaptive_policy(). Without: the first plan is
+  /// kept to.
+  PolicyFactory policy = {};
+
+  /// More endpoints that serve what `worker` does. One that is lost, or refuses, is left for the next one in this
+  /// order.
+  std::vector<std::string> spare_workers = {};
+  /// The device runs the rest itself where no worker gives an answer: when it is lost or refuses, and at the last
+  /// moment that still meets the deadline, as far as its own times (their 99th percentile) tell. What it gives is what
+  /// the plan gives, codec included. Costs the memory of the whole model.
+  bool finish_on_device = true;
+  /// Of one inference, beyond its first request, and for all together a tenth of the requests. Where the device can't
+  /// finish, requests with a deadline wait for a worker until then.
+  std::size_t max_retries = 2;
+  /// How many Session::decisions remembers.
+  std::size_t kept_decisions = 1024;
 
   /// What the workers call the model. Empty: the one whose fingerprint is this model's.
   std::string model_name = {};
@@ -89,8 +108,8 @@ struct HopTimes {
 };
 
 /// Where the time of one inference went, on the monotonic clock of the device.
-/// total_s = wait_s + input_decode_s + head_s + encode_s + transport_s + queue_s + decode_s + tail_s + what splitnet
-/// itself took.
+/// total_s = wait_s + input_decode_s + head_s + encode_s + transport_s + queue_s + decode_s + tail_s + device_wait_s +
+/// rest_s + what splitnet itself took.
 struct StepTimes {
   double wait_s = 0;                ///< For a place in flight and for the heads of earlier inferences.
   double input_decode_s = 0;        ///< From picture files to tensors, where the device needs those.
@@ -100,6 +119,8 @@ struct StepTimes {
   double queue_s = 0;               ///< Sum over hops.
   double decode_s = 0;              ///< Sum over hops.
   double tail_s = 0;                ///< Sum of HopTimes::run_s.
+  double device_wait_s = 0;         ///< From the request until the device began with the rest; 0: it did not.
+  double rest_s = 0;                ///< Of the rest on the device, with decoding what was sent; 0: a worker was first.
   double total_s = 0;               ///< From the call of `run` or `submit` to the answer.
   std::int64_t boundary_bytes = 0;  ///< HopTimes::request_bytes of the first hop.
   std::vector<HopTimes> hops;  ///< One for each request to a worker: stages, and a refined answer's second request.
@@ -112,9 +133,35 @@ struct Answer {
   /// Tensors that crossed a cut bit by bit, and larger than planned, since they held NaN, infinity or the like.
   std::size_t kept_exact = 0;
   bool refined = false;  ///< Asked for a second time: see SessionOptions::refinement.
+  Decision decision;     ///< With an objective: what was to run where, and why.
+  /// Endpoint of the worker whose answer this is; empty: the device finished it.
+  std::string answered_by;
+  bool hedged = false;       ///< The device began with the rest while a worker was asked.
+  std::size_t requests = 0;  ///< To workers, retries included.
 };
 
-/// One model, cut in one way, on this device and workers. Thread-safe. The destructor closes.
+/// A decision that was taken.
+struct DecisionRecord {
+  std::uint64_t inference = 0;  ///< Counted from 1.
+  double at_s = 0;              ///< Since the session was opened.
+  Decision decision;
+  std::string codec;  ///< Of the decision, by name.
+};
+
+/// Counters since the session was opened. A plain value.
+struct SessionStats {
+  std::uint64_t answered = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t requests = 0;          ///< To workers.
+  std::uint64_t retries = 0;           ///< Of those: an inference's second one and later ones.
+  std::uint64_t failed_requests = 0;   ///< Of those: without an answer, or with an error.
+  std::uint64_t late_replies = 0;      ///< Of those: the device was first.
+  std::uint64_t finished_here = 0;     ///< Inferences meant for a worker that the device finished.
+  double finishing_s = 0;              ///< What it computed for them, also where the worker was first after all.
+  std::uint64_t probes = 0;
+};
+
+/// One model on this device and workers. Thread-safe. The destructor closes.
 ///
 /// An input that the model takes as a tensor of f32 may come as an EncodedPicture (encoded_picture.hpp), of the size of
 /// the model's example input; all pictures of one inference with one codec. Where the inputs go to a worker whole, its
@@ -124,9 +171,10 @@ struct Answer {
 ///
 /// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a picture of another size; a shape
 /// that an operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
-/// message names its endpoint), overloaded, too_large, incompatible, corrupt (a damaged picture too), internal. The
-/// session stays usable after each of them, also when a worker was started anew (not over `inproc:`):
-/// ConnectOptions::reconnect.
+/// message names its endpoint), overloaded, too_large, incompatible, corrupt (a damaged picture too), internal; those of
+/// a worker only where the device does not finish (SessionOptions::finish_on_device). The session stays usable after
+/// each of them, also when a worker was started anew (not over `inproc:`): ConnectOptions::reconnect. A worker that
+/// failed is asked again after a pause, by one inference at a time, until it answers; the others do without it.
 class Session {
  public:
   /// Plans if asked to, cuts the model, connects, and has every worker check the fingerprint and slice its stage, so
@@ -154,8 +202,17 @@ class Session {
   /// are under way (back-pressure), at most until the deadline. Every error arrives through the future.
   std::future<Answer> submit(std::vector<Value> inputs, const RunOptions& options = {});
 
+  using Done = std::function<void(std::variant<Answer, Error>)>;
+  /// As submit; answers are told as they come. `done` runs once, on a thread of the session or of a connection (or in
+  /// this call, with an error), and must neither throw nor block.
+  void submit(std::vector<Value> inputs, Done done, const RunOptions& options = {});
+
   /// As submit, but gives nothing instead of waiting for a place; `inputs` are then left as they were.
   std::optional<std::future<Answer>> try_submit(std::vector<Value>& inputs, const RunOptions& options = {});
+
+  /// The latest decisions, oldest first; none without an objective.
+  [[nodiscard]] std::vector<DecisionRecord> decisions() const;
+  [[nodiscard]] SessionStats stats() const;
 
   /// Ends what is in flight with `cancelled`, waits for a head that is running, closes the connections.
   /// Later inferences end with `cancelled`. Idempotent.

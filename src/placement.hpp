@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan made ready to run: the stages of the device, and what its workers have to know. Private.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "splitnet/codec.hpp"
+#include "splitnet/model.hpp"
+#include "splitnet/refinement.hpp"
+
+namespace splitnet::detail {
+
+/// What is to be made ready.
+struct PlacementSpec {
+  std::vector<LayerSet> heads;  ///< One for each hop.
+  std::string codec = "raw";
+  CodecTables tables = {};
+  std::optional<Refinement> refinement = {};  ///< In place of `codec`.
+  bool inputs_arrive = false;                 ///< Inputs come in the codec already: tensors travel raw.
+  bool decodes_pictures = false;              ///< The device decodes what comes encoded, in any case.
+};
+
+/// A codec as requests name it.
+struct NamedCodec {
+  std::string name = "raw";
+  std::shared_ptr<const Codec> codec = {};  ///< None for raw.
+};
+
+/// A stage that a worker runs.
+struct Hop {
+  StageKey key;
+  StageInfo info;
+  bool empty = false;  ///< Nothing to compute and nothing to give: it is not called.
+  /// This stage and all behind it, for the device.
+  std::shared_ptr<const Stage> rest = {};
+  double rest_s = 0;  ///< What the device is expected to take for it; 0: not known.
+};
+
+/// Whoever made it fills in what is expected; then it stays as it is, safe to use from several threads.
+struct Placement {
+  std::shared_ptr<const Stage> head;
+  /// For each value of the first boundary the input that it is, when a worker gets inputs and nothing else.
+  std::optional<std::vector<std::size_t>> passed_inputs;
+  std::vector<Hop> hops;
+  NamedCodec codec;
+  NamedCodec second_codec;  ///< With a refinement.
+  std::optional<Refinement> refinement;
+  CodecTables tables;
+  double head_s = 0;  ///< What the device is expected to take for the head; 0: not known.
+
+  [[nodiscard]] const NamedCodec& codec_of(bool refined) const { return refined ? second_codec : codec; }
+};
+
+/// Throws invalid_argument (an unknown codec, tables of another one; a codec for inputs at another cut; a set of layers
+/// that is not closed) and unsupported_model (a refused cut).
+std::shared_ptr<Placement> make_placement(const Model& model, const PlacementSpec& spec,
+                                                const CodecRegistry& codecs, const StageOptions& device);
+
+}  // namespace splitnet::detail
