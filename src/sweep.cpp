@@ -183,6 +183,8 @@ class LinkMeasurement {
   [[nodiscard]] std::unique_ptr<Session> open(const SweepRow& row) const {
     SessionOptions session;
     session.threads = options_.threads;
+    session.finish_on_device = false;  // What does not work is not measured.
+    session.max_retries = 0;
     session.registry = options_.registry;
     session.deadline = std::chrono::nanoseconds(static_cast<std::int64_t>(1e9 * std::max(10.0, 10 * row.profiled_s)));
     if (row.head_layers < model_->layers().layers.size()) {

@@ -174,9 +174,10 @@ TEST(AdaptivePolicy, RefusesWhatCannotBe) {
   options = {};
   options.hedge_share = -1;
   EXPECT_TRUE(refused("hedge_share", options));
-  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "constraints", [] {
-    AdaptivePolicy(problem(link_of(1e6)), Objective::latency, {.max_latency_s = 1e-6});
-  }));
+  Constraints constraints;
+  constraints.max_latency_s = 1e-6;
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "constraints",
+                     [&] { AdaptivePolicy(problem(link_of(1e6)), Objective::latency, constraints); }));
 }
 
 }  // namespace

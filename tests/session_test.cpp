@@ -54,8 +54,11 @@ class SessionTest : public ::testing::TestWithParam<std::string> {
     workers_.back()->add_model("net", std::move(model));
     return workers_.back()->serve(registry_, endpoint);
   }
+  /// What happens when a worker fails is session_fault_test's.
   SessionOptions options(std::string worker, Cut cut) {
     SessionOptions result;
+    result.finish_on_device = false;
+    result.max_retries = 0;
     result.worker = std::move(worker);
     result.cut = std::move(cut);
     result.registry = registry_;
