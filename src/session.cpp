@@ -487,7 +487,14 @@ void Session::Impl::send(const InferencePtr& inference) {
       progress.encode_boundary(placement);
     }
   }
-  if (complete) return finish(inference, std::move(*complete));
+  if (complete) {
+    if (inference->placement->hops.empty()) {
+      Asked nobody;
+      nobody.choice = inference->decision.choice;
+      learn(nobody, {}, complete->times.head_s);
+    }
+    return finish(inference, std::move(*complete));
+  }
   plan_hedge(inference);
   ask(inference, false);
 }
