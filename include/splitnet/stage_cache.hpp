@@ -43,7 +43,7 @@ struct StageCacheStats {
 class StageCache {
  public:
   struct Key {
-    std::string model;
+    std::string model;  ///< Its fingerprint: two versions of a model have different stages.
     StageKey stage;
     friend bool operator==(const Key&, const Key&) = default;
     friend auto operator<=>(const Key&, const Key&) = default;
@@ -61,6 +61,8 @@ class StageCache {
 
   /// Drops everything that is ready.
   void clear();
+  /// Drops what is ready of this model.
+  void drop(const std::string& model);
   [[nodiscard]] StageCacheStats stats() const;
 
  private:
@@ -77,6 +79,7 @@ class StageCache {
   std::shared_ptr<const Stage> make_and_publish(const Key& key, const Make& make, Pending& pending);
   void keep(const Key& key, const Stage& stage);
   void evict_while_over(Graveyard& evicted);
+  void evict(std::list<Key>::iterator position, Graveyard& evicted);
 
   const StageCacheLimits limits_;
   mutable std::mutex mutex_;
