@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests that a worker runs together.
+#include <algorithm>
+
 #include "row_batch.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "worker_impl.hpp"
@@ -85,8 +87,9 @@ void Worker::Impl::run_together(std::vector<Pass>& passes) {
     attempt(pass.job, [&] {
       auto& times = pass.reply.times_s;
       const auto decode = times.find("decode");
-      times["queue"] = std::chrono::duration<double>(began - pass.job->queued_at).count() - times["slice"] -
-                       (decode == times.end() ? 0 : decode->second);
+      const std::chrono::duration<double> since_queued = began - pass.job->queued_at;
+      const double decode_s = decode == times.end() ? 0 : decode->second;
+      times["queue"] = std::max(0.0, since_queued.count() - times["slice"] - decode_s);
       pass.reply.values = std::move((*results)[i]);
       complete(pass, run_s, passes.size());
     });

@@ -244,6 +244,75 @@ TEST_P(WorkerTest, AnswersOverloadedWhenTheQueueIsFull) {
   expect_serving();
 }
 
+TEST_P(WorkerTest, ClientsTakeTurns) {
+  std::mutex mutex;
+  std::vector<std::size_t> order;  // Which stages ran: the callers ask for different ones.
+  if (!GetParam().starts_with("tcp") && !GetParam().starts_with("inproc")) return;  // Both are of this process or host.
+  start({.on_run = [&](const StageInfo& info) {
+    gate_.pass();
+    const std::lock_guard lock(mutex);
+    order.push_back(info.stage_count);
+  }});
+  auto running = send(whole_model(0));
+  gate_.wait_for(1);
+  std::vector<std::future<CallResult>> results;
+  for (int i = 0; i < 5; ++i) results.push_back(send(whole_model(i)));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 5; });
+  const auto friendly = registry_.connect(address_);
+  std::thread other([&] {
+    const StageKey head{{{0}}, 0};
+    EXPECT_EQ(call_and_wait(*friendly, request_for(*model_, head, testing::inputs_of(1))).kind, MessageKind::reply);
+  });
+  wait_until([](const WorkerStats& stats) { return stats.queued == 6; });
+  gate_.open();
+  other.join();
+  for (auto& result : results) EXPECT_EQ(std::get<Message>(result.get()).kind, MessageKind::reply);
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(order, (std::vector<std::size_t>{1, 1, 2, 1, 1, 1, 1})) << "behind one of the other's five";
+}
+
+TEST_P(WorkerTest, AClientWithNothingWaitingTakesAPlaceOfTheLongestBacklog) {
+  if (!GetParam().starts_with("tcp") && !GetParam().starts_with("inproc")) return;
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_requests = 3});
+  auto running = send(whole_model(0));
+  gate_.wait_for(1);
+  std::vector<std::future<CallResult>> results;
+  for (std::size_t i = 0; i < 3; ++i) {
+    results.push_back(send(whole_model(static_cast<int>(i))));
+    wait_until([&](const WorkerStats& stats) { return stats.queued == i + 1; });
+  }
+  const auto friendly = registry_.connect(address_);
+  std::thread other([&] { EXPECT_EQ(call_and_wait(*friendly, whole_model(9)).kind, MessageKind::reply); });
+  EXPECT_EQ(code_of(results.back().get()), ErrorCode::overloaded) << "its newest gave way";
+  gate_.open();
+  other.join();
+  EXPECT_EQ(std::get<Message>(results[0].get()).kind, MessageKind::reply);
+  EXPECT_EQ(std::get<Message>(results[1].get()).kind, MessageKind::reply);
+}
+
+TEST_P(WorkerTest, SaysWhenToTryAgain) {
+  std::atomic<int> run = 0;
+  start({.on_run =
+             [&](const StageInfo&) {
+               if (run++ > 0) gate_.pass();
+               std::this_thread::sleep_for(run == 1 ? 100ms : 0ms);
+             }},
+        {.max_queued_requests = 10});
+  expect_serving();  // 100 ms at least: now it knows.
+  std::vector<std::future<CallResult>> results;
+  results.push_back(send(whole_model(1)));
+  gate_.wait_for(1);
+  for (int i = 0; i < 10; ++i) results.push_back(send(whole_model(i)));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 10; });
+  const auto error = testing::error_of([&] { call(whole_model(3)); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code(), ErrorCode::overloaded);
+  EXPECT_GE(error->retry_after_s().value_or(0), 0.01);
+  EXPECT_LE(error->retry_after_s().value_or(0), 10);
+  gate_.open();
+  for (auto& result : results) EXPECT_EQ(std::get<Message>(result.get()).kind, MessageKind::reply);
+}
+
 TEST_P(WorkerTest, HoldsItsByteBudget) {
   std::size_t bytes = 0;
   for (const Value& value : testing::inputs_of(1)) {
