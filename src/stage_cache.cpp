@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <optional>
 
 #include "splitnet/error.hpp"
@@ -75,6 +76,8 @@ std::shared_ptr<const Stage> StageCache::make_and_publish(const Key& key, const 
     return stage;
   } catch (const Error& error) {
     failure = {error.code(), error.what()};
+  } catch (const std::bad_alloc&) {
+    failure = {ErrorCode::overloaded, "no memory for a stage"};
   } catch (const std::exception& error) {
     failure.message = error.what();
   } catch (...) {

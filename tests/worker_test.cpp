@@ -13,6 +13,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,9 @@
 
 namespace splitnet {
 namespace {
+
+/// FAULTS 41: whoever sets the clock of the machine moves no deadline (and check_house sees that none is read).
+static_assert(std::is_same_v<Deadline::value_type, std::chrono::steady_clock::time_point>);
 
 using namespace std::chrono_literals;
 using testing::Gate;
@@ -326,6 +330,48 @@ TEST_P(WorkerTest, HoldsItsByteBudget) {
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   wait_until([](const WorkerStats& stats) { return stats.running == 0; });
   expect_serving();
+}
+
+/// FAULTS 26.
+TEST_P(WorkerTest, HasOneByteBudgetForAllClients) {
+  const std::size_t bytes = 2 * 8 * sizeof(float);
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_bytes = 3 * bytes});
+  std::vector<std::unique_ptr<Connection>> clients;
+  std::atomic<int> answered = 0;
+  std::atomic<int> refused = 0;
+  for (int i = 0; i < 12; ++i) {
+    clients.push_back(registry_.connect(address_));
+    clients.back()->call(whole_model(i), {}, {}, [&](CallResult result) {
+      const auto* const reply = std::get_if<Message>(&result);
+      ASSERT_NE(reply, nullptr);
+      if (reply->kind == MessageKind::reply) ++answered;
+      if (reply->kind == MessageKind::error && reply->error == ErrorCode::overloaded) ++refused;
+    });
+  }
+  wait_until([](const WorkerStats& stats) { return stats.failed == 9; });
+  gate_.wait_for(1);
+  EXPECT_EQ(worker_->stats().queued, 2U);
+  gate_.open();
+  while (answered + refused < 12) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(answered, 3);
+  EXPECT_TRUE(worker_->drain(60s));
+}
+
+/// FAULTS 40: whether it is the pass or the slicing that finds none.
+TEST_P(WorkerTest, GoesOnWhenItIsOutOfMemory) {
+  std::atomic<bool> no_memory = true;
+  const auto take_memory = [&] {
+    if (no_memory) throw std::bad_alloc();
+  };
+  start({.on_make = [&](const StageKey& key) { key.cuts.empty() ? void() : take_memory(); },
+         .on_run = [&](const StageInfo&) { take_memory(); }});
+  for (const StageKey& key : {StageKey{}, StageKey{{{0}}, 0}}) {
+    no_memory = true;
+    const Message message = request_for(*model_, key, testing::inputs_of(1));
+    EXPECT_EQ(thrown_code([&] { call(message); }), ErrorCode::overloaded);
+    no_memory = false;
+    EXPECT_EQ(call(message).kind, MessageKind::reply);
+  }
 }
 
 TEST_P(WorkerTest, RefusesARequestLargerThanItsWholeByteBudget) {

@@ -56,7 +56,7 @@ class StageCache {
 
   /// The stage of `key`, from `make` when it is not there. `make` runs on the calling thread without a
   /// lock. A stage that alone exceeds the bounds is returned and not kept. Throws what `make` throws, as
-  /// Error (`internal` for other exceptions).
+  /// Error (`overloaded` for std::bad_alloc, `internal` for other exceptions).
   [[nodiscard]] std::shared_ptr<const Stage> get(const Key& key, const Make& make);
 
   /// Drops everything that is ready.
