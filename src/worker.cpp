@@ -52,7 +52,9 @@ void WorkerOptions::validate() const {
   require(stage.threads >= 0,
           "WorkerOptions::stage.threads is " + std::to_string(stage.threads) + ", expected 0 or more");
   require(batching.max_rows > 0, "WorkerOptions::batching.max_rows is 0, at least 1 is needed");
-  require(batching.max_wait.count() >= 0, "WorkerOptions::batching.max_wait is negative");
+  require(batching.max_wait.count() >= 0 && batching.max_wait <= std::chrono::hours(1),
+          "WorkerOptions::batching.max_wait is " + std::to_string(batching.max_wait.count()) +
+              " ns, expected 0 to an hour");
   require(batching.tolerance >= 0,
           "WorkerOptions::batching.tolerance is " + std::to_string(batching.tolerance) + ", expected 0 or more");
   require(replaced_model_grace.count() >= 0, "WorkerOptions::replaced_model_grace is negative");

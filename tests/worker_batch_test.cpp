@@ -286,6 +286,7 @@ TEST_F(WorkerBatch, LeavesOutWhoHasCancelled) {
 TEST(WorkerBatching, ChecksItsOptions) {
   EXPECT_EQ(thrown_code([] { (void)Worker::create({.batching = {.max_rows = 0}}); }), ErrorCode::invalid_argument);
   EXPECT_EQ(thrown_code([] { (void)Worker::create({.batching = {.max_wait = -1ns}}); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([] { (void)Worker::create({.batching = {.max_wait = 2h}}); }), ErrorCode::invalid_argument);
   EXPECT_EQ(thrown_code([] { (void)Worker::create({.batching = {.tolerance = -1}}); }), ErrorCode::invalid_argument);
   EXPECT_EQ(thrown_code([] { (void)Worker::create({.replaced_model_grace = -1ns}); }), ErrorCode::invalid_argument);
 }

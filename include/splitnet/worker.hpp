@@ -21,15 +21,15 @@ namespace splitnet {
 
 /// Requests for one stage that wait at the same time are run in one pass, their tensors joined along dimension 0. Only
 /// where a check has shown that each row of the results is what it is without the others: the worker makes it when the
-/// stage is prepared or first run, with the model's example inputs and variations of them, alone and together. A stage
-/// is run for one request at a time when the model has no example inputs, when it gives anything but tensors with a row
-/// for each row of its inputs (a number that depends on the batch, say), and when rows influence one another. Requests
-/// are joined when they differ in nothing but their rows and their codecs.
+/// stage is prepared or first run, in a dozen passes with the model's example inputs and variations of them, alone and
+/// together. A stage is run for one request at a time when the model has no example inputs or those fill more than half
+/// of max_rows, when it gives anything but tensors with a row for each row of its inputs (a number that depends on the
+/// batch, say), and when rows influence one another. Requests are joined when they differ only in rows and codecs.
 struct BatchingOptions {
   /// The most rows in one pass; 1: every request has a pass of its own.
   std::size_t max_rows = 1;
   /// How much longer a request may wait for others, counted from its arrival; a thread that has anything else to do
-  /// does not wait.
+  /// does not wait. At most an hour.
   std::chrono::nanoseconds max_wait = std::chrono::milliseconds(2);
   /// How far a result may be from what the request alone gives, as a part of the largest element of its tensor. 0:
   /// every bit is the same, which few kernels keep to.
