@@ -3,6 +3,8 @@
 
 #include <condition_variable>
 #include <exception>
+#include <iterator>
+#include <new>
 #include <optional>
 
 #include "splitnet/error.hpp"
@@ -74,6 +76,8 @@ std::shared_ptr<const Stage> StageCache::make_and_publish(const Key& key, const 
     return stage;
   } catch (const Error& error) {
     failure = {error.code(), error.what()};
+  } catch (const std::bad_alloc&) {
+    failure = {ErrorCode::overloaded, "no memory for a stage"};
   } catch (const std::exception& error) {
     failure.message = error.what();
   } catch (...) {
@@ -104,25 +108,33 @@ void StageCache::keep(const Key& key, const Stage& stage) {
 
 void StageCache::evict_while_over(Graveyard& evicted) {
   while (recency_.size() > limits_.max_stages || stats_.parameter_bytes > limits_.max_parameter_bytes) {
-    const auto oldest = entries_.find(recency_.back());
-    stats_.parameter_bytes -= oldest->second.parameter_bytes;
     ++stats_.evictions;
-    evicted.push_back(std::move(oldest->second.pending));
-    entries_.erase(oldest);
-    recency_.pop_back();
+    evict(std::prev(recency_.end()), evicted);
   }
+}
+
+void StageCache::evict(std::list<Key>::iterator position, Graveyard& evicted) {
+  const auto entry = entries_.find(*position);
+  evicted.push_back(std::move(entry->second.pending));
+  stats_.parameter_bytes -= entry->second.parameter_bytes;
+  entries_.erase(entry);
+  recency_.erase(position);
 }
 
 void StageCache::clear() {
   Graveyard evicted;
   const std::lock_guard lock(mutex_);
-  for (const Key& key : recency_) {
-    const auto position = entries_.find(key);
-    evicted.push_back(std::move(position->second.pending));
-    entries_.erase(position);
+  while (!recency_.empty()) evict(recency_.begin(), evicted);
+}
+
+void StageCache::drop(const std::string& model) {
+  Graveyard evicted;
+  const std::lock_guard lock(mutex_);
+  for (auto position = recency_.begin(); position != recency_.end();) {
+    const auto next = std::next(position);
+    if (position->model == model) evict(position, evicted);
+    position = next;
   }
-  recency_.clear();
-  stats_.parameter_bytes = 0;
 }
 
 StageCacheStats StageCache::stats() const {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Numbers and lists for people. Private.
+// Numbers, lists and foreign words for people. Private.
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace splitnet::detail {
@@ -14,6 +16,23 @@ inline std::string short_number(double number) {
   const bool is_large = number >= 1e4 && number < 1e9;
   std::snprintf(text, sizeof text, is_large ? "%.0f" : "%.4g", number);
   return text;
+}
+
+/// Without control characters; those of UTF-8 stay.
+inline std::string printable(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if ((static_cast<unsigned char>(c) < ' ') || c == 127) c = '?';
+  }
+  return result;
+}
+
+/// Words from outside, fit for a log line and an error message: printable and not longer than a line.
+inline std::string quoted(std::string_view text) {
+  constexpr std::size_t longest = 80;
+  std::string result = "\"";
+  for (const char c : text.substr(0, longest)) result += c >= ' ' && c < 127 ? c : '?';
+  return result + (text.size() > longest ? "…\"" : "\"");
 }
 
 /// "a, b, c".

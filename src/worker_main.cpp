@@ -6,13 +6,16 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <exception>
 #include <filesystem>
+#include <initializer_list>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +47,12 @@ struct Arguments {
   std::int64_t cached_megabytes = StageCacheLimits{}.max_parameter_bytes >> 20;
   std::size_t queued_requests = WorkerOptions{}.max_queued_requests;
   std::size_t queued_megabytes = WorkerOptions{}.max_queued_bytes >> 20;
+  std::size_t batch_rows = BatchingOptions{}.max_rows;
+  double batch_wait_ms = 2;
   double drain_timeout_s = 30;
   std::string token_file;
+  std::vector<std::string> forward_to;
+  std::string forward_token_file;
   TlsOptions tls;
   bool allow_remote = false;
   bool verbose = false;
@@ -94,6 +101,16 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->capture_default_str();
   app.add_option("--queue-mb", arguments.queued_megabytes, "MiB of tensors in the requests that wait or run")
       ->capture_default_str();
+  app.add_option(
+         "--batch", arguments.batch_rows,
+         "Rows (dimension 0) of requests for one stage that may run in one pass, where the worker has tried out "
+         "that they don't influence one another; needs --input")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--batch-wait-ms", arguments.batch_wait_ms,
+                 "Milliseconds that a request may wait for others to run with")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--drain-timeout", arguments.drain_timeout_s,
                  "Seconds that requests under way may still take after SIGTERM or SIGINT")
       ->check(CLI::NonNegativeNumber)
@@ -108,6 +125,17 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--client-ca", arguments.tls.client_ca_file,
                  "Take only clients with a certificate of these authorities (PEM)")
       ->type_name("FILE");
+  app.add_option(
+         "--forward-to", arguments.forward_to,
+         "Endpoint of a worker of the next tier; requests may ask to have what follows run there, and at no other; "
+         "may be repeated")
+      ->type_name("ENDPOINT");
+  app.add_option("--forward-token-file", arguments.forward_token_file,
+                 "A file (chmod 600) whose first line this worker shows to those of the next tier")
+      ->type_name("FILE");
+  app.add_option("--forward-ca", arguments.tls.ca_file,
+                 "Authorities (PEM) that their certificates are checked with; without it those of the system")
+      ->type_name("FILE");
   app.add_flag("--allow-remote", arguments.allow_remote,
                "Allow addresses that other machines can reach without a token and without encryption: whoever "
                "reaches the port can use the models and read along. Do this only on a network you trust");
@@ -117,6 +145,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
   app.footer(
       "Prints 'listening on ENDPOINT' when it is ready. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
+      "SIGHUP has it read the models' files again; requests for the version before are still answered until nobody has "
+      "asked for it for a minute, and a file that can't be loaded changes nothing.\n"
       "Exit status: 0 after a signal, 1 when a model can't be loaded or an endpoint can't be opened, 2 for wrong "
       "usage.");
 }
@@ -209,48 +239,83 @@ WorkerOptions worker_options(const Arguments& arguments) {
   options.cache.max_parameter_bytes = arguments.cached_megabytes << 20;
   options.max_queued_requests = arguments.queued_requests;
   options.max_queued_bytes = arguments.queued_megabytes << 20;
+  options.batching.max_rows = arguments.batch_rows;
+  options.batching.max_wait = std::chrono::nanoseconds(std::llround(arguments.batch_wait_ms * 1e6));
+  options.forward_to = arguments.forward_to;
+  options.registry = TransportRegistry::with_defaults(arguments.tls);
+  if (!arguments.forward_token_file.empty()) options.connect.token = load_token(arguments.forward_token_file);
   if (arguments.verbose) options.log = log;
   return options;
 }
 
-void load_models(Worker& worker, const Arguments& arguments) {
+/// A model that is served, and where it comes from.
+struct ModelFile {
+  NamedPath file;
+  std::vector<Value> inputs;
+
+  /// Throws unsupported_model naming the file.
+  [[nodiscard]] std::shared_ptr<const Model> load() const {
+    try {
+      if (!std::filesystem::is_regular_file(file.path)) throw Error(ErrorCode::unavailable, "there is no such file");
+      return Partitioner::load(file.path, inputs);
+    } catch (const std::exception& error) {
+      throw Error(ErrorCode::unsupported_model, "can't load " + file.path + ": " + error.what());
+    }
+  }
+};
+
+std::vector<ModelFile> model_files(const Arguments& arguments) {
   auto inputs = parse_inputs(arguments.inputs);
-  std::vector<NamedPath> models;
-  for (const std::string& text : arguments.models) models.push_back(parse_model(text));
+  std::vector<ModelFile> files;
+  for (const std::string& text : arguments.models) files.push_back({parse_model(text), {}});
   for (const auto& [name, values] : inputs) {
-    const bool known = name.empty() || std::any_of(models.begin(), models.end(), [&, wanted = name](const auto& model) {
-                         return model.name == wanted;
+    const bool known = name.empty() || std::any_of(files.begin(), files.end(), [&, wanted = name](const auto& one) {
+                         return one.file.name == wanted;
                        });
     if (!known) bad_usage("--input names the model \"" + name + "\", which is not among those to serve");
   }
-  for (const auto& [name, path] : models) {
+  for (auto& [file, values] : files) values = inputs.contains(file.name) ? inputs[file.name] : inputs[""];
+  return files;
+}
+
+void load_models(Worker& worker, const std::vector<ModelFile>& files) {
+  for (const ModelFile& one : files) {
     const auto start = std::chrono::steady_clock::now();
-    std::shared_ptr<const Model> model;
-    try {
-      if (!std::filesystem::is_regular_file(path)) throw Error(ErrorCode::unavailable, "there is no such file");
-      model = Partitioner::load(path, inputs.contains(name) ? inputs[name] : inputs[""]);
-    } catch (const std::exception& error) {
-      throw Error(ErrorCode::unsupported_model, "can't load " + path + ": " + error.what());
-    }
-    worker.add_model(name, model);
+    const auto model = one.load();
+    worker.add_model(one.file.name, model);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    log("serving " + name + " from " + path + " (" + std::to_string(model->layers().layers.size()) + " layers, " +
-        std::to_string(static_cast<int>(took.count() * 1000)) + " ms)");
+    log("serving " + one.file.name + " from " + one.file.path + " (" + std::to_string(model->layers().layers.size()) +
+        " layers, " + std::to_string(static_cast<int>(took.count() * 1000)) + " ms)");
   }
 }
 
-sigset_t block_end_signals() {
+/// One file that is damaged keeps none of the others back.
+void reload_models(Worker& worker, const std::vector<ModelFile>& files) {
+  for (const ModelFile& one : files) {
+    try {
+      const bool is_new = worker.replace_model(one.file.name, one.load());
+      log(one.file.name + (is_new ? ": serving another version from " : ": the same version in ") + one.file.path);
+    } catch (const std::exception& error) {
+      log(one.file.name + ": going on with the version before: " + error.what());
+    }
+  }
+}
+
+sigset_t set_of(std::initializer_list<int> numbers) {
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  // Before the first thread, so that none takes the signal away from sigwait.
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
+  for (const int number : numbers) sigaddset(&signals, number);
   return signals;
 }
 
-void drain(Worker& worker, const sigset_t& signals, double timeout_s) {
+/// Before the first thread, so that none takes a signal away from sigwait.
+void block(const sigset_t& signals) {
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+void drain(Worker& worker, double timeout_s) {
+  const sigset_t signals = set_of({SIGTERM, SIGINT});
   const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
   const timespec no_wait{};
   while (!worker.drain(std::chrono::milliseconds(50))) {
@@ -269,31 +334,42 @@ std::string token_of(const Arguments& arguments) {
 /// Nobody shall believe in an encryption that is not there.
 void check_tls(const Arguments& arguments) {
   const auto& tls = arguments.tls;
-  if (tls.certificate_file.empty() && tls.private_key_file.empty() && tls.client_ca_file.empty()) return;
   const auto encrypts = [](const std::string& endpoint) {
     return endpoint.find("tls://") != std::string::npos || endpoint.find("https://") != std::string::npos;
   };
+  if (!tls.ca_file.empty() && std::none_of(arguments.forward_to.begin(), arguments.forward_to.end(), encrypts)) {
+    bad_usage("--forward-ca is for tls:// and https://, and no --forward-to is one of these");
+  }
+  if (tls.certificate_file.empty() && tls.private_key_file.empty() && tls.client_ca_file.empty()) return;
   if (std::any_of(arguments.listen.begin(), arguments.listen.end(), encrypts)) return;
   bad_usage("--certificate, --key and --client-ca are for tls:// and https://, and no --listen is one of these");
 }
 
 int serve(const Arguments& arguments) {
-  const sigset_t signals = block_end_signals();
+  const sigset_t signals = set_of({SIGTERM, SIGINT, SIGHUP});
+  block(signals);
   check_tls(arguments);
+  if (!arguments.forward_token_file.empty() && arguments.forward_to.empty()) {
+    bad_usage("--forward-token-file is for those of --forward-to, and there are none");
+  }
   ListenOptions options;
   options.allow_remote = arguments.allow_remote;
   options.token = token_of(arguments);
   const auto worker = Worker::create(worker_options(arguments));
-  load_models(*worker, arguments);
+  const auto files = model_files(arguments);
+  load_models(*worker, files);
   const auto registry = TransportRegistry::with_defaults(arguments.tls);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);
     std::cout << "listening on " << address << std::endl;
   }
   int received = 0;
-  sigwait(&signals, &received);
+  while (sigwait(&signals, &received) == 0 && received == SIGHUP) {
+    log("SIGHUP: reading the models again");
+    reload_models(*worker, files);
+  }
   log(std::string(received == SIGTERM ? "SIGTERM" : "SIGINT") + ": finishing what is under way");
-  drain(*worker, signals, arguments.drain_timeout_s);
+  drain(*worker, arguments.drain_timeout_s);
   const WorkerStats stats = worker->stats();
   worker->close();
   log("done: " + std::to_string(stats.answered) + " answered, " + std::to_string(stats.failed) + " failed");

@@ -5,11 +5,13 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "splitnet/error.hpp"
 
@@ -157,6 +159,25 @@ TEST(StageCache, ForgetsEverythingWhenCleared) {
   EXPECT_EQ(cache.stats().parameter_bytes, 0);
   (void)cache.get(key(1), sized(5));
   EXPECT_EQ(cache.stats().misses, 2U);
+}
+
+TEST(StageCache, DropsAModel) {
+  StageCache cache;
+  (void)cache.get({"other", {}}, sized(7));
+  (void)cache.get(key(1), sized(5));
+  (void)cache.get(key(2), sized(5));
+  cache.drop("model");
+  cache.drop("nobody");
+  EXPECT_EQ(cache.stats().stages, 1U);
+  EXPECT_EQ(cache.stats().parameter_bytes, 7);
+  EXPECT_EQ(cache.stats().evictions, 0U);
+  (void)cache.get({"other", {}}, never);
+}
+
+TEST(StageCache, SaysThatThereIsNoMemory) {
+  StageCache cache;
+  const auto make = []() -> std::unique_ptr<Stage> { throw std::bad_alloc(); };
+  EXPECT_EQ(testing::thrown_code([&] { (void)cache.get(key(1), make); }), ErrorCode::overloaded);
 }
 
 TEST(StageCache, StaysWithinItsBoundUnderManyThreads) {

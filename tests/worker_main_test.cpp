@@ -9,13 +9,18 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "error_of.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "torch_modules.hpp"
 #ifdef SPLITNET_WITH_TLS
@@ -88,8 +93,9 @@ class Program {
     status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     return *status_;
   }
-  int end(int signal) {
-    ::kill(id_, signal);
+  void signal(int number) const { ::kill(id_, number); }
+  int end(int number) {
+    signal(number);
     return wait();
   }
   /// Everything that it has said, once it has ended.
@@ -156,6 +162,82 @@ TEST_F(WorkerProgram, ServesUntilItIsTold) {
     EXPECT_NE(said.find("serving net from"), std::string::npos) << said;
     EXPECT_NE(said.find("done: 2 answered, 0 failed"), std::string::npos) << said;
   }
+}
+
+/// A request for one stage of a model that is in a file here too.
+Message request_for(const std::string& path, const StageKey& key, const at::Tensor& input) {
+  Message message;
+  message.request = {"net", Partitioner::load(path)->fingerprint(), key};
+  message.values = {Value(input)};
+  return message;
+}
+
+Message answer_to(Connection& connection, Message message) {
+  return call_and_wait(connection, std::move(message), std::chrono::steady_clock::now() + std::chrono::minutes(5));
+}
+
+/// FAULTS 39.
+TEST_F(WorkerProgram, FinishesWhatIsUnderWayWhenItIsTold) {
+  script("def forward(self, x):\n  for i in range(200):\n    x = torch.cos(x @ x)\n  return x\n").save(model());
+  Program worker({model(), "--listen", "tcp://127.0.0.1:0", "--executors", "2"});
+  const auto connection = TransportRegistry::with_defaults().connect(worker.endpoint());
+  std::promise<CallResult> answer;
+  connection->call(request_for(model(), {}, testing::numbers({200, 200})), {}, {},
+                   [&](CallResult result) { answer.set_value(std::move(result)); });
+  Message probe;
+  probe.request.operation = Operation::probe;
+  probe.values.emplace_back(std::int64_t{1});
+  answer_to(*connection, probe);  // It came behind, so the other one has been taken in.
+  EXPECT_EQ(worker.end(SIGTERM), 0);
+  EXPECT_EQ(std::get<Message>(answer.get_future().get()).kind, MessageKind::reply);
+  EXPECT_NE(worker.said().find("done: 2 answered, 0 failed"), std::string::npos);
+}
+
+TEST_F(WorkerProgram, ReadsItsModelsAgainWhenItIsTold) {
+  const auto input = testing::numbers({4});
+  const Message old_version = request_for(model(), {}, input);
+  Program worker({model(), "--listen", "tcp://127.0.0.1:0"});
+  const auto connection = TransportRegistry::with_defaults().connect(worker.endpoint());
+  const auto is_served = [&](const Message& message) {
+    try {
+      return answer_to(*connection, message).kind == MessageKind::reply;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::incompatible) << error.what();
+      return false;
+    }
+  };
+  const std::string next = model() + ".next";
+  script("def forward(self, x):\n  return torch.relu(x) + 2.0\n").save(next);
+  const Message new_version = request_for(next, {}, input);
+  EXPECT_FALSE(is_served(new_version));
+  fs::rename(next, model());
+  worker.signal(SIGHUP);
+  while (!is_served(new_version)) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(is_served(old_version)) << "for a while";
+
+  std::ofstream(model()) << "no model";
+  worker.signal(SIGHUP);
+  EXPECT_EQ(worker.end(SIGTERM), 0);  // Taken behind the other signal, whose number is smaller.
+  const auto said = worker.said();
+  EXPECT_NE(said.find("net: serving another version from"), std::string::npos) << said;
+  EXPECT_NE(said.find("net: going on with the version before: can't load"), std::string::npos) << said;
+}
+
+TEST_F(WorkerProgram, ForwardsToTheNextTier) {
+  const auto file = file_with("token", token, for_me);
+  Program last({model(), "--listen", "tcp://127.0.0.1:0", "--token-file", file});
+  const auto next = last.endpoint();
+  Program middle({model(), "--listen", "tcp://127.0.0.1:0", "--forward-to", next, "--forward-token-file", file});
+  const auto connection = TransportRegistry::with_defaults().connect(middle.endpoint());
+  const auto input = testing::numbers({4});
+  Message message = request_for(model(), {{LayerSet{}, LayerSet{0}}, 1}, input);
+  message.request.next = {{next}};
+  const Message reply = answer_to(*connection, message);
+  ASSERT_EQ(reply.values.size(), 1U);
+  EXPECT_TRUE(bit_identical(reply.values[0], Value(at::relu(input) + 1.0)));
+  EXPECT_TRUE(reply.times_s.contains("next.run"));
+  message.request.next = {{next + "/"}};
+  EXPECT_EQ(testing::thrown_code([&] { answer_to(*connection, message); }), ErrorCode::invalid_argument);
 }
 
 TEST_F(WorkerProgram, AsksForTheTokenOfAFileOrOfTheEnvironment) {
@@ -242,6 +324,9 @@ TEST_F(WorkerProgram, SaysWhatIsWrong) {
       {{model() + ".missing"}, 1},
       {{model(), "--listen", "carrier-pigeon://roof"}, 2},
       {{model(), "--listen", "tls://127.0.0.1:0"}, 2},
+      {{model(), "--forward-token-file", "token"}, 2},
+      {{model(), "--forward-to", "tcp://127.0.0.1:1", "--forward-ca", "ca.pem"}, 2},
+      {{model(), "--batch", "0"}, 2},
   };
   for (const auto& [arguments, status] : cases) {
     Program worker(arguments);

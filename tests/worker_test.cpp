@@ -13,6 +13,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,9 @@
 
 namespace splitnet {
 namespace {
+
+/// FAULTS 41: whoever sets the clock of the machine moves no deadline (and check_house sees that none is read).
+static_assert(std::is_same_v<Deadline::value_type, std::chrono::steady_clock::time_point>);
 
 using namespace std::chrono_literals;
 using testing::Gate;
@@ -244,6 +248,75 @@ TEST_P(WorkerTest, AnswersOverloadedWhenTheQueueIsFull) {
   expect_serving();
 }
 
+TEST_P(WorkerTest, ClientsTakeTurns) {
+  std::mutex mutex;
+  std::vector<std::size_t> order;  // Which stages ran: the callers ask for different ones.
+  if (!GetParam().starts_with("tcp") && !GetParam().starts_with("inproc")) return;  // Both are of this process or host.
+  start({.on_run = [&](const StageInfo& info) {
+    gate_.pass();
+    const std::lock_guard lock(mutex);
+    order.push_back(info.stage_count);
+  }});
+  auto running = send(whole_model(0));
+  gate_.wait_for(1);
+  std::vector<std::future<CallResult>> results;
+  for (int i = 0; i < 5; ++i) results.push_back(send(whole_model(i)));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 5; });
+  const auto friendly = registry_.connect(address_);
+  std::thread other([&] {
+    const StageKey head{{{0}}, 0};
+    EXPECT_EQ(call_and_wait(*friendly, request_for(*model_, head, testing::inputs_of(1))).kind, MessageKind::reply);
+  });
+  wait_until([](const WorkerStats& stats) { return stats.queued == 6; });
+  gate_.open();
+  other.join();
+  for (auto& result : results) EXPECT_EQ(std::get<Message>(result.get()).kind, MessageKind::reply);
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(order, (std::vector<std::size_t>{1, 1, 2, 1, 1, 1, 1})) << "behind one of the other's five";
+}
+
+TEST_P(WorkerTest, AClientWithNothingWaitingTakesAPlaceOfTheLongestBacklog) {
+  if (!GetParam().starts_with("tcp") && !GetParam().starts_with("inproc")) return;
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_requests = 3});
+  auto running = send(whole_model(0));
+  gate_.wait_for(1);
+  std::vector<std::future<CallResult>> results;
+  for (std::size_t i = 0; i < 3; ++i) {
+    results.push_back(send(whole_model(static_cast<int>(i))));
+    wait_until([&](const WorkerStats& stats) { return stats.queued == i + 1; });
+  }
+  const auto friendly = registry_.connect(address_);
+  std::thread other([&] { EXPECT_EQ(call_and_wait(*friendly, whole_model(9)).kind, MessageKind::reply); });
+  EXPECT_EQ(code_of(results.back().get()), ErrorCode::overloaded) << "its newest gave way";
+  gate_.open();
+  other.join();
+  EXPECT_EQ(std::get<Message>(results[0].get()).kind, MessageKind::reply);
+  EXPECT_EQ(std::get<Message>(results[1].get()).kind, MessageKind::reply);
+}
+
+TEST_P(WorkerTest, SaysWhenToTryAgain) {
+  std::atomic<int> run = 0;
+  start({.on_run =
+             [&](const StageInfo&) {
+               if (run++ > 0) gate_.pass();
+               std::this_thread::sleep_for(run == 1 ? 100ms : 0ms);
+             }},
+        {.max_queued_requests = 10});
+  expect_serving();  // 100 ms at least: now it knows.
+  std::vector<std::future<CallResult>> results;
+  results.push_back(send(whole_model(1)));
+  gate_.wait_for(1);
+  for (int i = 0; i < 10; ++i) results.push_back(send(whole_model(i)));
+  wait_until([](const WorkerStats& stats) { return stats.queued == 10; });
+  const auto error = testing::error_of([&] { call(whole_model(3)); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code(), ErrorCode::overloaded);
+  EXPECT_GE(error->retry_after_s().value_or(0), 0.01);
+  EXPECT_LE(error->retry_after_s().value_or(0), 10);
+  gate_.open();
+  for (auto& result : results) EXPECT_EQ(std::get<Message>(result.get()).kind, MessageKind::reply);
+}
+
 TEST_P(WorkerTest, HoldsItsByteBudget) {
   std::size_t bytes = 0;
   for (const Value& value : testing::inputs_of(1)) {
@@ -257,6 +330,48 @@ TEST_P(WorkerTest, HoldsItsByteBudget) {
   EXPECT_EQ(std::get<Message>(running.get()).kind, MessageKind::reply);
   wait_until([](const WorkerStats& stats) { return stats.running == 0; });
   expect_serving();
+}
+
+/// FAULTS 26.
+TEST_P(WorkerTest, HasOneByteBudgetForAllClients) {
+  const std::size_t bytes = 2 * 8 * sizeof(float);
+  start({.on_run = [this](const StageInfo&) { gate_.pass(); }}, {.max_queued_bytes = 3 * bytes});
+  std::vector<std::unique_ptr<Connection>> clients;
+  std::atomic<int> answered = 0;
+  std::atomic<int> refused = 0;
+  for (int i = 0; i < 12; ++i) {
+    clients.push_back(registry_.connect(address_));
+    clients.back()->call(whole_model(i), {}, {}, [&](CallResult result) {
+      const auto* const reply = std::get_if<Message>(&result);
+      ASSERT_NE(reply, nullptr);
+      if (reply->kind == MessageKind::reply) ++answered;
+      if (reply->kind == MessageKind::error && reply->error == ErrorCode::overloaded) ++refused;
+    });
+  }
+  wait_until([](const WorkerStats& stats) { return stats.failed == 9; });
+  gate_.wait_for(1);
+  EXPECT_EQ(worker_->stats().queued, 2U);
+  gate_.open();
+  while (answered + refused < 12) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(answered, 3);
+  EXPECT_TRUE(worker_->drain(60s));
+}
+
+/// FAULTS 40: whether it is the pass or the slicing that finds none.
+TEST_P(WorkerTest, GoesOnWhenItIsOutOfMemory) {
+  std::atomic<bool> no_memory = true;
+  const auto take_memory = [&] {
+    if (no_memory) throw std::bad_alloc();
+  };
+  start({.on_make = [&](const StageKey& key) { key.cuts.empty() ? void() : take_memory(); },
+         .on_run = [&](const StageInfo&) { take_memory(); }});
+  for (const StageKey& key : {StageKey{}, StageKey{{{0}}, 0}}) {
+    no_memory = true;
+    const Message message = request_for(*model_, key, testing::inputs_of(1));
+    EXPECT_EQ(thrown_code([&] { call(message); }), ErrorCode::overloaded);
+    no_memory = false;
+    EXPECT_EQ(call(message).kind, MessageKind::reply);
+  }
 }
 
 TEST_P(WorkerTest, RefusesARequestLargerThanItsWholeByteBudget) {

@@ -64,7 +64,7 @@ struct StageRequest {
   Operation operation = Operation::run;
   std::string codec = "raw";  ///< How the values of a run are encoded (codec.hpp).
   /// Of a run: who runs the stages after this one. The worker sends the boundary on and answers with the results of its
-  /// own stage and then of those.
+  /// own stage and then of those. To prepare: who prepares them. As many as stages at most.
   std::vector<NextHop> next = {};
   friend bool operator==(const StageRequest&, const StageRequest&) = default;
 };

@@ -43,7 +43,7 @@ struct StageCacheStats {
 class StageCache {
  public:
   struct Key {
-    std::string model;
+    std::string model;  ///< Its fingerprint: two versions of a model have different stages.
     StageKey stage;
     friend bool operator==(const Key&, const Key&) = default;
     friend auto operator<=>(const Key&, const Key&) = default;
@@ -56,11 +56,13 @@ class StageCache {
 
   /// The stage of `key`, from `make` when it is not there. `make` runs on the calling thread without a
   /// lock. A stage that alone exceeds the bounds is returned and not kept. Throws what `make` throws, as
-  /// Error (`internal` for other exceptions).
+  /// Error (`overloaded` for std::bad_alloc, `internal` for other exceptions).
   [[nodiscard]] std::shared_ptr<const Stage> get(const Key& key, const Make& make);
 
   /// Drops everything that is ready.
   void clear();
+  /// Drops what is ready of this model.
+  void drop(const std::string& model);
   [[nodiscard]] StageCacheStats stats() const;
 
  private:
@@ -77,6 +79,7 @@ class StageCache {
   std::shared_ptr<const Stage> make_and_publish(const Key& key, const Make& make, Pending& pending);
   void keep(const Key& key, const Stage& stage);
   void evict_while_over(Graveyard& evicted);
+  void evict(std::list<Key>::iterator position, Graveyard& evicted);
 
   const StageCacheLimits limits_;
   mutable std::mutex mutex_;

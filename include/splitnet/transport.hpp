@@ -89,7 +89,7 @@ struct CallContext {
   Deadline deadline;
   /// Asked to stop when the caller cancelled or went away.
   std::stop_token stop;
-  std::string peer;  ///< For logs.
+  std::string peer;  ///< Who asks, a connection or the process behind it: for logs and for turns between clients.
   /// Connection::allocate of the answering side, for tensors of the reply. From any thread, also after the answer.
   std::function<Storage(std::size_t bytes)> allocate = Storage::allocate;
 };

@@ -19,6 +19,23 @@
 
 namespace splitnet {
 
+/// Requests for one stage that wait at the same time are run in one pass, their tensors joined along dimension 0. Only
+/// where a check has shown that each row of the results is what it is without the others: the worker makes it when the
+/// stage is prepared or first run, in a dozen passes with the model's example inputs and variations of them, alone and
+/// together. A stage is run for one request at a time when the model has no example inputs or those fill more than half
+/// of max_rows, when it gives anything but tensors with a row for each row of its inputs (a number that depends on the
+/// batch, say), and when rows influence one another. Requests are joined when they differ only in rows and codecs.
+struct BatchingOptions {
+  /// The most rows in one pass; 1: every request has a pass of its own.
+  std::size_t max_rows = 1;
+  /// How much longer a request may wait for others, counted from its arrival; a thread that has anything else to do
+  /// does not wait. At most an hour.
+  std::chrono::nanoseconds max_wait = std::chrono::milliseconds(2);
+  /// How far a result may be from what the request alone gives, as a part of the largest element of its tensor. 0:
+  /// every bit is the same, which few kernels keep to.
+  double tolerance = 1e-5;
+};
+
 struct WorkerOptions {
   /// How stages run; see StageOptions.
   StageOptions stage = {};
@@ -29,13 +46,24 @@ struct WorkerOptions {
   /// Of the tables of calibrated codecs, which arrive when a stage is prepared; those used longest ago are forgotten
   /// first, and must then be prepared again.
   std::size_t max_codec_table_bytes = std::size_t{64} << 20;
-  /// Requests that wait for an executor thread; one more is answered `overloaded`.
+  /// Requests that wait for an executor thread; one more is answered `overloaded`, or takes the place of another
+  /// client's (see Worker).
   std::size_t max_queued_requests = 256;
-  /// Tensor bytes of the requests that wait or run; a request that would exceed it is answered `overloaded`.
+  /// Tensor bytes of the requests that are not answered yet; one that would exceed it is answered `overloaded`
+  /// likewise.
   std::size_t max_queued_bytes = std::size_t{2} << 30;
   /// Gets one line without a line break for each thing worth knowing. Called from any thread, also from
   /// several at once; must not throw. Empty: silence.
   std::function<void(std::string_view)> log = {};
+  BatchingOptions batching = {};
+  /// A model's version that was replaced still answers the requests that were made for it, until nobody has asked for
+  /// it for so long.
+  std::chrono::nanoseconds replaced_model_grace = std::chrono::seconds(60);
+  /// Endpoints of the next tier that requests may name (StageRequest::next), letter by letter; none: nothing is
+  /// forwarded. They are reached through `registry` with `connect`, whose token is this worker's own.
+  std::vector<std::string> forward_to = {};
+  TransportRegistry registry = TransportRegistry::with_defaults();
+  ConnectOptions connect = {};
 
   /// Throws invalid_argument naming the field.
   void validate() const;
@@ -43,26 +71,46 @@ struct WorkerOptions {
 
 /// Counters since the worker was made, and what it does now. A plain value.
 struct WorkerStats {
-  std::uint64_t answered = 0;    ///< Requests that ended with a reply.
-  std::uint64_t failed = 0;      ///< Requests that ended with an error message, refused ones included.
-  std::uint64_t stages_run = 0;  ///< Passes that were started.
+  std::uint64_t answered = 0;          ///< Requests that ended with a reply.
+  std::uint64_t failed = 0;            ///< Requests that ended with an error message, refused ones included.
+  std::uint64_t stages_run = 0;        ///< Passes that were started.
+  std::uint64_t batches = 0;           ///< Of them for several requests at once.
+  std::uint64_t batched_requests = 0;  ///< Requests in those.
+  std::uint64_t forwarded = 0;         ///< Requests that were sent on to the next tier.
   std::size_t queued = 0;
-  std::size_t running = 0;
+  std::size_t running = 0;     ///< Threads that are busy.
+  std::size_t forwarding = 0;  ///< Requests that wait for the next tier.
   StageCacheStats cache;
 };
 
 /// Serves any number of endpoints and models. Thread-safe. The destructor closes.
 ///
 /// What a request goes through, each step before the next: the model's name (a key of a table, never a
-/// path), the fingerprint, a place in the queue, deadline and cancellation, the codec, the cut, the inputs. The
-/// first that fails ends it with an error message; whatever a stage throws becomes one too, and the worker
-/// goes on. A pass that has begun is not interrupted: its late answer is dropped.
+/// path), the fingerprint, the endpoints to forward to, a place in the queue, deadline and cancellation, the codec, the
+/// cut, the inputs. The first that fails ends it with an error message; whatever a stage throws becomes one too, and
+/// the worker goes on. A pass that has begun is not interrupted: its late answer is dropped.
+///
+/// Clients (CallContext::peer: a connection or a process; over HTTP an address) take turns, one request each. When the
+/// queue or the byte budget is full, a client takes the place of the newest request of the one that has most waiting,
+/// if it still has fewer then; otherwise it is refused. A request with a deadline is refused at once when those in
+/// front of it would, by the times of late, take until then, and is not started when its own pass would. What is
+/// refused is `overloaded`, with the time in which everything that is there will be done (between 10 ms and 10 s) as
+/// Error::retry_after_s, once the worker knows how long requests take.
 ///
 /// Asked for its profile of a model (Operation::profile), it measures it with the model's example inputs, once, on an
 /// executor thread, and keeps it; whoever asks meanwhile waits. Ask a worker that is otherwise idle.
 ///
-/// Replies carry `times_s`: "queue" (waiting for a thread), "slice" (getting the stage, next to nothing
-/// when it was cached), "decode" (unless the codec is raw), "run" (Stage::run).
+/// A run with StageRequest::next goes on to another worker: this one runs its stage, encodes the boundary with the
+/// codec of the first hop, sends it on with what is left of the hops, with deadline, cancellation and trace, and
+/// answers with its own results and behind them what came back. A stage without layers that gets no boundary is left
+/// out. No thread waits meanwhile; the request keeps its bytes of the budget. To prepare with `next` prepares the hops
+/// too, with the same tables. Errors of the next tier are passed on with its endpoint in their text, but that
+/// `unauthenticated`, which is between the workers, becomes `unavailable`.
+///
+/// Replies carry `times_s`: "queue" (waiting for a thread, and for others to share a pass with), "slice" (getting the
+/// stage, next to nothing when it was cached), "decode" (unless the codec is raw), "run" (Stage::run; of all requests
+/// in the pass), and of what was forwarded "encode" (unless its codec is raw), "forward" (from sending it on to its
+/// answer) and, as parts of that, "next." in front of each name that the next tier gave.
 class Worker {
  public:
   /// Starts the executor threads. Throws invalid_argument, internal (no thread to be had).
@@ -74,6 +122,10 @@ class Worker {
   /// From now on requests may name this model. Throws invalid_argument: an empty name, one that is taken,
   /// one that looks like a path or URL (holds '/', '\\' or ':'), no model.
   void add_model(std::string name, std::shared_ptr<const Model> model);
+  /// From now on requests for this name get this version of the model; what was asked of the one before is still
+  /// answered by it (WorkerOptions::replaced_model_grace), so nobody's request is lost. False when the fingerprint is
+  /// the same, and nothing changes. Throws invalid_argument: an unknown name, no model.
+  bool replace_model(const std::string& name, std::shared_ptr<const Model> model);
   /// In alphabetical order.
   [[nodiscard]] std::vector<std::string> model_names() const;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/transport/inproc.hpp"
 
+#include <atomic>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <unordered_set>
@@ -19,6 +21,12 @@ using detail::CallTable;
 using detail::IoThread;
 using detail::ServedCalls;
 using Context = std::shared_ptr<detail::asio::io_context>;
+
+/// Tells the connections of this process apart, also those of several listeners.
+std::uint64_t next_number() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
 
 std::string parse_name(const std::string& endpoint) {
   constexpr std::string_view scheme = "inproc://";
@@ -106,13 +114,14 @@ class Peer : public std::enable_shared_from_this<Peer> {
         message = std::move(waiting_.front());
         waiting_.pop_front();
       }
-      calls_->serve(std::move(message), *handler_, "inproc");
+      calls_->serve(std::move(message), *handler_, name_);
     }
   }
 
   const Context context_;
   const std::shared_ptr<const Handler> handler_;
   const ListenOptions options_;
+  const std::string name_ = "inproc:" + std::to_string(next_number());
   std::weak_ptr<CallTable> caller_;
   Context caller_context_;
   std::shared_ptr<ServedCalls> calls_;
