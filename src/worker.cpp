@@ -20,6 +20,7 @@
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
+#include "worker_counters.hpp"
 
 namespace splitnet {
 
@@ -140,6 +141,7 @@ class Worker::Impl {
   bool drain(std::chrono::nanoseconds timeout);
   void close() noexcept;
   WorkerStats stats() const;
+  std::optional<std::string> readiness() const;
 
  private:
   enum class State { serving, draining, closed };
@@ -165,6 +167,7 @@ class Worker::Impl {
   const WorkerOptions options_;
   StageCache cache_;
   detail::CodecCache codecs_;
+  detail::WorkerCounters counters_;
 
   mutable std::mutex mutex_;  // Guards everything below.
   std::condition_variable work_or_end_;
@@ -174,7 +177,7 @@ class Worker::Impl {
   std::deque<Job> queue_;
   std::size_t running_ = 0;
   std::size_t bytes_ = 0;  // Of queued and running jobs.
-  WorkerStats stats_;
+  std::uint64_t stages_run_ = 0;
   std::vector<std::unique_ptr<Listener>> listeners_;
 
   std::mutex zeros_mutex_;  // Its own: filling them takes a while.
@@ -234,8 +237,8 @@ void Worker::Impl::handle(Message request, CallContext context, Responder respon
   job.context = std::move(context);
   job.respond = std::move(respond);
   try {
-    find_model(job);
     job.bytes = tensor_bytes(job.request.values);
+    find_model(job);
     if (const auto error = enqueue(job)) throw *error;
   } catch (const Error& error) {
     refuse(job, error.code(), error.what());
@@ -358,7 +361,8 @@ void Worker::Impl::execute(Job& job) {
   try {
     Message reply;
     reply.kind = MessageKind::reply;
-    reply.times_s["queue"] = seconds_since(job.queued_at);
+    const double queue_s = reply.times_s["queue"] = seconds_since(job.queued_at);
+    counters_.waited(job.model_name, queue_s);
     answer(job, reply);
     if (job.context.stop.stop_requested()) throw Error(ErrorCode::cancelled, "cancelled while it ran");
     respond(job, std::move(reply));
@@ -472,7 +476,7 @@ void Worker::Impl::run(Job& job, const Stage& stage, const Codec* codec, Message
   if (const auto error = expired(job.context)) throw *error;
   {
     const std::lock_guard lock(mutex_);
-    ++stats_.stages_run;
+    ++stages_run_;
   }
   const auto running = Clock::now();
   reply.values = stage.run(std::move(values));
@@ -482,9 +486,10 @@ void Worker::Impl::run(Job& job, const Stage& stage, const Codec* codec, Message
 /// Counts before it sends: who has the answer sees it counted.
 void Worker::Impl::respond(const Job& job, Message message) {
   message.id = job.request.id;
-  {
-    const std::lock_guard lock(mutex_);
-    ++(message.kind == MessageKind::reply ? stats_.answered : stats_.failed);
+  if (message.kind == MessageKind::reply) {
+    counters_.answered(job.model_name, job.bytes, message);
+  } else {
+    counters_.failed(job.model_name, job.bytes, message.error);
   }
   try {
     job.respond(std::move(message));
@@ -526,12 +531,26 @@ void Worker::Impl::close() noexcept {
 }
 
 WorkerStats Worker::Impl::stats() const {
+  WorkerStats now;
+  counters_.write_to(now);
+  now.cache = cache_.stats();
   const std::lock_guard lock(mutex_);
-  WorkerStats now = stats_;
+  for (const auto& [name, served] : models_) now.models.try_emplace(name);
+  now.stages_run = stages_run_;
   now.queued = queue_.size();
   now.running = running_;
-  now.cache = cache_.stats();
+  now.held_bytes = bytes_;
   return now;
+}
+
+std::optional<std::string> Worker::Impl::readiness() const {
+  const std::lock_guard lock(mutex_);
+  switch (state_) {
+    case State::draining: return "draining";
+    case State::closed: return "closed";
+    case State::serving: break;
+  }
+  return listeners_.empty() ? std::optional<std::string>("loading") : std::nullopt;
 }
 
 std::unique_ptr<Worker> Worker::create(WorkerOptions options) {
@@ -551,6 +570,9 @@ std::vector<std::string> Worker::model_names() const {
 std::string Worker::serve(const TransportRegistry& registry, const std::string& endpoint,
                           const ListenOptions& options) {
   return impl_->serve(registry, endpoint, options);
+}
+std::optional<std::string> Worker::readiness() const {
+  return impl_->readiness();
 }
 bool Worker::drain(std::chrono::nanoseconds timeout) {
   return impl_->drain(timeout);

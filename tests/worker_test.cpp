@@ -426,6 +426,46 @@ TEST(Worker, ChecksItsOptions) {
   EXPECT_EQ(thrown_code([] { (void)Worker::create({.stage = {.threads = -1}}); }), ErrorCode::invalid_argument);
 }
 
+TEST(Worker, SaysWhetherItIsReady) {
+  const auto registry = TransportRegistry::with_defaults();
+  const auto worker = Worker::create();
+  EXPECT_EQ(worker->readiness(), "loading");
+  (void)worker->serve(registry, "inproc://w");
+  EXPECT_EQ(worker->readiness(), std::nullopt);
+  EXPECT_TRUE(worker->drain(1s));
+  EXPECT_EQ(worker->readiness(), "draining");
+  worker->close();
+  EXPECT_EQ(worker->readiness(), "closed");
+}
+
+TEST(Worker, CountsByModelAndOutcome) {
+  const auto registry = TransportRegistry::with_defaults();
+  const auto worker = Worker::create();
+  const auto model = testing::chain_model();
+  worker->add_model("net", model);
+  EXPECT_EQ(worker->stats().models.at("net").answered, 0U);
+  const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
+  const Message good = request_for(*model, {}, testing::inputs_of(1));
+  const Message reply = call_and_wait(*connection, good);
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*model, {}, {})); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*model, {}, {}, "unknown")); }),
+            ErrorCode::invalid_argument);
+  const WorkerStats stats = worker->stats();
+  EXPECT_EQ(stats.answered, 1U);
+  EXPECT_EQ(stats.failed, 2U);
+  ASSERT_EQ(stats.models.size(), 2U) << "a name from outside is no name of a model";
+  const ModelStats& net = stats.models.at("net");
+  EXPECT_EQ(net.answered, 1U);
+  EXPECT_EQ(net.failed.at(ErrorCode::invalid_argument), 1U);
+  EXPECT_EQ(net.queue_s.count(), 2U);
+  EXPECT_EQ(net.run_s.count(), 1U);
+  EXPECT_EQ(net.decode_s.count(), 0U);
+  EXPECT_EQ(net.request_bytes.sum, 2 * 8 * 4);
+  EXPECT_EQ(net.reply_bytes.sum, 2 * 2 * 8 * 4);
+  EXPECT_EQ(stats.models.at("").failed.at(ErrorCode::invalid_argument), 1U);
+  EXPECT_EQ(stats.models.at("").answered, 0U);
+}
+
 TEST(Worker, LogsWhatItRefuses) {
   std::mutex mutex;
   std::vector<std::string> lines;

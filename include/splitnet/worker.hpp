@@ -7,12 +7,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "splitnet/codec.hpp"
+#include "splitnet/error.hpp"
+#include "splitnet/histogram.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/stage_cache.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -41,6 +45,21 @@ struct WorkerOptions {
   void validate() const;
 };
 
+/// What a worker did with the requests for one model, since it was made. A plain value.
+struct ModelStats {
+  std::uint64_t answered = 0;                      ///< Requests that ended with a reply.
+  std::map<ErrorCode, std::uint64_t> failed = {};  ///< Requests that ended with an error message, by its code.
+  /// In seconds, by the clock of the worker: how long requests waited for a thread, those that failed later included.
+  Histogram queue_s = Histogram::of_seconds();
+  /// Of the requests that were answered: getting the stage, decoding the values, Stage::run.
+  Histogram slice_s = Histogram::of_seconds();
+  Histogram decode_s = Histogram::of_seconds();
+  Histogram run_s = Histogram::of_seconds();
+  /// Tensor bytes, encoded and packed, of all requests, and of replies.
+  Histogram request_bytes = Histogram::of_bytes();
+  Histogram reply_bytes = Histogram::of_bytes();
+};
+
 /// Counters since the worker was made, and what it does now. A plain value.
 struct WorkerStats {
   std::uint64_t answered = 0;    ///< Requests that ended with a reply.
@@ -48,7 +67,10 @@ struct WorkerStats {
   std::uint64_t stages_run = 0;  ///< Passes that were started.
   std::size_t queued = 0;
   std::size_t running = 0;
+  std::size_t held_bytes = 0;  ///< Tensor bytes of the requests that wait or run: see WorkerOptions::max_queued_bytes.
   StageCacheStats cache;
+  /// By the name it is served under; under the empty name the requests for no model: probes, and unknown names.
+  std::map<std::string, ModelStats> models;
 };
 
 /// Serves any number of endpoints and models. Thread-safe. The destructor closes.
@@ -80,6 +102,10 @@ class Worker {
   /// Starts to accept on one more endpoint and returns the address that reaches it, with the port that was
   /// chosen. Errors as TransportRegistry::listen; unavailable after drain or close.
   std::string serve(const TransportRegistry& registry, const std::string& endpoint, const ListenOptions& options = {});
+
+  /// Why requests had better go elsewhere: "loading" as long as no endpoint is served, "draining", "closed". Nothing:
+  /// this worker is ready.
+  [[nodiscard]] std::optional<std::string> readiness() const;
 
   /// From now on requests are answered `unavailable`; waits until those before are done. True when nothing
   /// is left, false when `timeout` passed first; may be called again.

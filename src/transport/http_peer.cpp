@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "http_status.hpp"
+#include "http_target.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -19,16 +20,6 @@ constexpr std::size_t kRubbishBytes = 16 * 1024;
 
 Error too_late(const char* what) {
   return Error(ErrorCode::deadline_exceeded, std::string("http: ") + what + " not complete within the time-out");
-}
-
-/// Of an absolute form ("http://host/path"), which servers have to understand, its path; without a query.
-std::string_view path_of(std::string_view target) {
-  if (!target.starts_with('/')) {
-    const auto scheme = target.find("://");
-    const auto slash = scheme == std::string_view::npos ? scheme : target.find('/', scheme + 3);
-    target = slash == std::string_view::npos ? std::string_view("/") : target.substr(slash);
-  }
-  return target.substr(0, target.find('?'));
 }
 
 std::string to_lower(std::string_view text) {
