@@ -17,6 +17,7 @@
 
 #include "byte_tensor.hpp"
 #include "codec_cache.hpp"
+#include "request_log.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
 #include "text.hpp"
@@ -43,15 +44,6 @@ std::size_t tensor_bytes(const std::vector<Value>& values) {
     for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
   }
   return bytes;
-}
-
-/// Without control characters; those of UTF-8 stay.
-std::string printable(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if ((static_cast<unsigned char>(c) < ' ') || c == 127) c = '?';
-  }
-  return result;
 }
 
 /// Words from outside, fit for a log line and an error message: printable and not longer than a line.
@@ -160,11 +152,12 @@ class Worker::Impl {
   void throw_if_unwanted(const Job& job) const;
   void respond(const Job& job, Message message);
   void refuse(const Job& job, ErrorCode code, std::string_view text);
-  void log(std::string_view line) const {
-    if (options_.log) options_.log(line);
+  static detail::RequestLog::Origin origin_of(const Job& job) {
+    return {job.request, job.context.peer, job.model_name};
   }
 
   const WorkerOptions options_;
+  const detail::RequestLog log_{options_.log};
   StageCache cache_;
   detail::CodecCache codecs_;
   detail::WorkerCounters counters_;
@@ -429,7 +422,7 @@ void Worker::Impl::profile(const Job& job, const Stage& stage, const Codec* code
   const std::lock_guard one_at_a_time(served.profiling);
   throw_if_unwanted(job);  // It may have waited for the lock.
   if (!served.profile) {
-    log("measuring the profile of model " + quoted(job.model_name));
+    log_.say(LogLevel::info, "measuring the profile of the model", origin_of(job));
     ProfileOptions options{.stage = options_.stage};
     options.progress = [&](std::size_t, std::size_t) { throw_if_unwanted(job); };
     served.profile = profile_device(*served.model, served.model->example_inputs(), options);
@@ -488,18 +481,19 @@ void Worker::Impl::respond(const Job& job, Message message) {
   message.id = job.request.id;
   if (message.kind == MessageKind::reply) {
     counters_.answered(job.model_name, job.bytes, message);
+    log_.answered(origin_of(job), message);
   } else {
     counters_.failed(job.model_name, job.bytes, message.error);
   }
   try {
     job.respond(std::move(message));
   } catch (const std::exception& error) {
-    log("an answer to " + job.context.peer + " could not be sent: " + error.what());
+    log_.say(LogLevel::warning, std::string("an answer could not be sent: ") + error.what(), origin_of(job));
   }
 }
 
 void Worker::Impl::refuse(const Job& job, ErrorCode code, std::string_view text) {
-  log(job.context.peer + ": " + std::string(to_string(code)) + ": " + printable(text.substr(0, 500)));
+  log_.failed(origin_of(job), code, text);
   respond(job, error_message(code, text));
 }
 

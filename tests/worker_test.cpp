@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/worker.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ namespace splitnet {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::ContainsRegex;
 using testing::Gate;
 using testing::Hooks;
 using testing::thrown_code;
@@ -466,22 +468,59 @@ TEST(Worker, CountsByModelAndOutcome) {
   EXPECT_EQ(stats.models.at("").answered, 0U);
 }
 
-TEST(Worker, LogsWhatItRefuses) {
-  std::mutex mutex;
-  std::vector<std::string> lines;
-  WorkerOptions options;
-  options.log = [&](std::string_view line) {
-    const std::lock_guard lock(mutex);
-    lines.emplace_back(line);
-  };
+/// Keeps the records as lines, for any thread.
+class KeptLines {
+ public:
+  LogSink sink() {
+    return [this](const LogRecord& record) {
+      const std::lock_guard lock(mutex_);
+      lines_.push_back(to_text(record));
+    };
+  }
+  std::vector<std::string> all() const {
+    const std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+TEST(Worker, LogsTheEndOfEveryRequest) {
+  KeptLines lines;
   const auto registry = TransportRegistry::with_defaults();
-  const auto worker = Worker::create(options);
+  const auto worker = Worker::create({.log = lines.sink()});
+  const auto model = testing::chain_model();
+  worker->add_model("net", model);
   const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
-  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*testing::chain_model(), {}, {}, "bad\nname")); }),
-            ErrorCode::invalid_argument);
-  const std::lock_guard lock(mutex);
-  ASSERT_EQ(lines.size(), 1U);
-  EXPECT_NE(lines[0].find("bad?name"), std::string::npos) << lines[0];
+  Message good = request_for(*model, {}, testing::inputs_of(1));
+  good.trace.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  (void)call_and_wait(*connection, good);
+  Message bad = request_for(*model, {}, {}, "bad\nname");
+  bad.trace.traceparent = "not a traceparent";
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, bad); }), ErrorCode::invalid_argument);
+  const auto said = lines.all();
+  ASSERT_EQ(said.size(), 2U);
+  EXPECT_THAT(said[0], ContainsRegex("Z debug answered request_id=1 peer=[^ ]+ model=net operation=run "
+                                     "trace_id=0af7651916cd43dd8448eb211c80319c queue_s=[^ ]+ run_s=[^ ]+$"));
+  EXPECT_THAT(said[1], ContainsRegex("Z debug unknown model \"bad.name\".* request_id=2 peer=[^ ]+ operation=run "
+                                     "code=invalid_argument$"));
+}
+
+TEST(Worker, LogsItsOwnFaultsLouder) {
+  KeptLines lines;
+  Hooks hooks;
+  hooks.on_run = [](const StageInfo&) { throw std::logic_error("a bug"); };
+  const auto registry = TransportRegistry::with_defaults();
+  const auto worker = Worker::create({.log = lines.sink()});
+  const auto model = std::make_shared<testing::HookedModel>(testing::chain_model(), hooks);
+  worker->add_model("net", model);
+  const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*model, {}, testing::inputs_of(1))); }),
+            ErrorCode::internal);
+  ASSERT_EQ(lines.all().size(), 1U);
+  EXPECT_THAT(lines.all()[0], ContainsRegex("Z error a bug .* code=internal$"));
 }
 
 }  // namespace

@@ -6,17 +6,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "splitnet/codec.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/histogram.hpp"
+#include "splitnet/log.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/stage_cache.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -37,9 +36,11 @@ struct WorkerOptions {
   std::size_t max_queued_requests = 256;
   /// Tensor bytes of the requests that wait or run; a request that would exceed it is answered `overloaded`.
   std::size_t max_queued_bytes = std::size_t{2} << 30;
-  /// Gets one line without a line break for each thing worth knowing. Called from any thread, also from
-  /// several at once; must not throw. Empty: silence.
-  std::function<void(std::string_view)> log = {};
+  /// Every request ends with one record: `debug` when it was answered, or refused for a reason that is the caller's or
+  /// passes; `error` for a fault of this machine. Its fields are `request_id` (Message::id: counted by each
+  /// connection), `peer`, `model`, `operation`, `code` (of an error), `queue_s` and `run_s` (of an answer), and
+  /// `trace_id` when a W3C trace context came along.
+  LogSink log = {};
 
   /// Throws invalid_argument naming the field.
   void validate() const;
