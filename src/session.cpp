@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "byte_tensor.hpp"
+#include "inference_trace.hpp"
 #include "own_bytes.hpp"
 #include "picture_inputs.hpp"
 #include "refinement_name.hpp"
@@ -158,6 +159,7 @@ struct Call {
   std::stop_token stop;
   Clock::time_point begun = Clock::now();
   Clock::time_point hop_begun;
+  detail::InferenceTrace trace;
   std::atomic<bool> finished = false;
 
   void throw_if_expired() const {
@@ -175,7 +177,9 @@ using CallPtr = std::shared_ptr<Call>;
 class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
  public:
   Impl(std::shared_ptr<const Model> model, SessionOptions options)
-      : model_(std::move(model)), options_(std::move(options)) {}
+      : model_(std::move(model)), options_(std::move(options)) {
+    if (options_.trace_recorder) trace_ = std::make_shared<detail::SessionTrace>(options_.trace_recorder);
+  }
 
   void open();
   Answer run(std::vector<Value> inputs, const RunOptions& options);
@@ -216,7 +220,8 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 
   const std::shared_ptr<const Model> model_;
   const SessionOptions options_;
-  PlanningProblem problem_;  // With an objective.
+  std::shared_ptr<detail::SessionTrace> trace_;  // With a recorder.
+  PlanningProblem problem_;                      // With an objective.
   std::optional<Plan> plan_;
   /// A codec as requests name it.
   struct NamedCodec {
@@ -373,6 +378,7 @@ CallPtr Session::Impl::new_call(const RunOptions& options) const {
   const auto time_left = options.deadline ? options.deadline : options_.deadline;
   if (time_left) call->deadline = call->begun + *time_left;
   call->stop = options.stop;
+  call->trace = detail::InferenceTrace(trace_, options.trace);
   call->slots.resize(model_->result_slot_count());
   return call;
 }
@@ -475,7 +481,9 @@ void Session::Impl::run_head(const CallPtr& call) {
   std::string pictures = detail::frame_pictures(*model_, info, call->inputs);
   {
     const std::lock_guard one_at_a_time(head_mutex_);
-    call->times.wait_s = seconds_between(call->begun, Clock::now());
+    const auto turn = Clock::now();
+    call->times.wait_s = seconds_between(call->begun, turn);
+    call->trace.step("wait", call->begun, turn);
     call->throw_if_expired();
     if (!pictures.empty() && passed_inputs_) {
       pass_on(*call, std::move(pictures));
@@ -483,7 +491,9 @@ void Session::Impl::run_head(const CallPtr& call) {
       if (!pictures.empty()) decode_pictures(*call, pictures);
       const auto start = Clock::now();
       auto outputs = head_->run(std::move(call->inputs));
-      call->times.head_s = seconds_between(start, Clock::now());
+      const auto end = Clock::now();
+      call->times.head_s = seconds_between(start, end);
+      call->trace.step("head", start, end);
       take(*call, info, std::move(outputs));
     }
   }
@@ -501,7 +511,9 @@ void Session::Impl::pass_on(Call& call, std::string codec) const {
 void Session::Impl::decode_pictures(Call& call, const std::string& codec) const {
   const auto start = Clock::now();
   call.inputs = decode_values(*options_.codec_registry.make(codec), std::move(call.inputs));
-  call.times.input_decode_s = seconds_between(start, Clock::now());
+  const auto end = Clock::now();
+  call.times.input_decode_s = seconds_between(start, end);
+  call.trace.step("input decode", start, end);
 }
 
 /// Puts what a stage gave where it belongs: results into their slots, the boundary on to the next stage.
@@ -531,6 +543,7 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
   Message request;
   request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::run,
                      codec.codec ? codec.name : "raw"};
+  request.trace = call->trace.context();
   request.values = std::move(call->boundary);
   if (refinement_ && !call->refined && call->framed_for.empty()) call->again = request.values;
   HopTimes times;
@@ -541,7 +554,9 @@ void Session::Impl::send(const CallPtr& call, std::size_t index) {
     EncodedValues encoded = encode_values(*codec.codec, std::move(request.values));
     request.values = std::move(encoded.values);
     call->kept_exact += encoded.kept_exact;
-    times.encode_s = seconds_between(start, Clock::now());
+    const auto end = Clock::now();
+    times.encode_s = seconds_between(start, end);
+    call->trace.step("encode", start, end);
   }
   times.request_bytes = tensor_bytes(request.values);
   call->times.hops.push_back(times);
@@ -576,6 +591,7 @@ void Session::Impl::prepare_again(const CallPtr& call, std::size_t index) {
 }
 
 void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult result) {
+  const auto received = Clock::now();
   const Hop& hop = hops_[index];
   const auto* const message = std::get_if<Message>(&result);
   const bool is_incompatible =
@@ -585,6 +601,7 @@ void Session::Impl::receive(const CallPtr& call, std::size_t index, CallResult r
   try {
     Message& reply = reply_in(result);
     note_times(*call, reply);
+    call->trace.hop(hop.endpoint, call->hop_begun, received, reply);
     take(*call, hop.info, std::move(reply.values));
   } catch (const Error& error) {
     throw at_worker(hop.endpoint, error);
@@ -660,6 +677,8 @@ void Session::Impl::finish(const CallPtr& call, std::variant<Answer, Error> outc
     closed = closed_;
     place_or_close_.notify_one();
   }
+  const auto* const failure = std::get_if<Error>(&outcome);
+  call->trace.end(call->begun, failure == nullptr ? "answered" : to_string(failure->code()));
   if (auto* answer = std::get_if<Answer>(&outcome)) {
     call->promise.set_value(std::move(*answer));
   } else {

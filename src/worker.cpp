@@ -20,6 +20,7 @@
 #include "request_log.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "splitnet/error.hpp"
+#include "splitnet/trace.hpp"
 #include "text.hpp"
 #include "worker_counters.hpp"
 
@@ -33,6 +34,10 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t max_probe_bytes = std::size_t{64} << 20;
 /// Names of codecs come from outside, with parameters.
 constexpr std::size_t max_codec_speeds = 16;
+
+double clock_s(Clock::time_point time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -75,6 +80,7 @@ struct Job {
   std::string model_name;
   std::shared_ptr<ServedModel> served;  // None for a probe.
   std::size_t bytes = 0;
+  Clock::time_point received_at = Clock::now();
   Clock::time_point queued_at;
 };
 
@@ -85,6 +91,14 @@ std::optional<Error> expired(const CallContext& context) {
     return Error(ErrorCode::deadline_exceeded, "the deadline passed before the worker could start");
   }
   return std::nullopt;
+}
+
+/// Only where it was asked for, so that other replies stay as small as they are.
+void tell_time(const Job& job, Message& reply) {
+  const auto parent = parse_traceparent(job.request.trace.traceparent);
+  if (!parent || !parent->sampled) return;
+  reply.times_s[clock_received] = clock_s(job.received_at);
+  reply.times_s[clock_sent] = clock_s(Clock::now());
 }
 
 /// Layer sets are sorted and without repeats, so that one cut has one form, also as a key of the cache.
@@ -482,6 +496,7 @@ void Worker::Impl::respond(const Job& job, Message message) {
   if (message.kind == MessageKind::reply) {
     counters_.answered(job.model_name, job.bytes, message);
     log_.answered(origin_of(job), message);
+    tell_time(job, message);
   } else {
     counters_.failed(job.model_name, job.bytes, message.error);
   }

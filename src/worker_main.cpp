@@ -13,13 +13,17 @@
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "splitnet/access.hpp"
 #include "splitnet/error.hpp"
+#include "splitnet/log.hpp"
+#include "splitnet/metrics.hpp"
 #include "splitnet/partitioner.hpp"
+#include "splitnet/status_server.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/worker.hpp"
 
@@ -48,14 +52,22 @@ struct Arguments {
   std::string token_file;
   TlsOptions tls;
   bool allow_remote = false;
+  std::string status;
+  bool allow_remote_status = false;
+  std::string log_format = "text";
   bool verbose = false;
+
+  [[nodiscard]] bool shows(LogLevel level) const { return verbose || level != LogLevel::debug; }
 };
 
-void log(std::string_view line) {
+void write(const Arguments& arguments, const LogRecord& record) {
+  if (!arguments.shows(record.level)) return;
   // One write a line, so that lines of several threads do not mix.
-  std::string text = "splitnet-worker: ";
-  text.append(line).append("\n");
-  std::cerr << text << std::flush;
+  std::cerr << (arguments.log_format == "json" ? to_json(record) : to_text(record)) + "\n" << std::flush;
+}
+
+void log(const Arguments& arguments, LogLevel level, const std::string& message, std::vector<LogField> fields = {}) {
+  write(arguments, {level, message, std::move(fields)});
 }
 
 [[noreturn]] void bad_usage(const std::string& message) {
@@ -111,12 +123,25 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_flag("--allow-remote", arguments.allow_remote,
                "Allow addresses that other machines can reach without a token and without encryption: whoever "
                "reaches the port can use the models and read along. Do this only on a network you trust");
+#ifdef SPLITNET_WITH_HTTP
+  app.add_option(
+         "--status", arguments.status,
+         "Serve /livez, /readyz and /metrics (for Prometheus) over HTTP at HOST:PORT; port 0 chooses a free one")
+      ->type_name("ADDRESS");
+  app.add_flag(
+      "--allow-remote-status", arguments.allow_remote_status,
+      "Allow a --status that other machines can reach: whoever does can read names of models, counts and times");
+#endif
+  app.add_option("--log-format", arguments.log_format, "Of the lines on standard error")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   app.add_flag("--verbose", arguments.verbose,
-               "Log every request that is answered with an error, other than those that listeners turn away (token, "
-               "certificate, limits)");
+               "Log every request, answered or not, other than those that listeners turn away (token, certificate, "
+               "limits)");
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
   app.footer(
-      "Prints 'listening on ENDPOINT' when it is ready. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
+      "Prints 'listening on ENDPOINT' when it is ready, and before it loads models 'status at ADDRESS', when it has\n"
+      "--status. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
       "Exit status: 0 after a signal, 1 when a model can't be loaded or an endpoint can't be opened, 2 for wrong "
       "usage.");
 }
@@ -201,6 +226,7 @@ std::map<std::string, std::vector<Value>> parse_inputs(const std::vector<std::st
 
 // ---- The work.
 
+/// The arguments outlive the worker.
 WorkerOptions worker_options(const Arguments& arguments) {
   WorkerOptions options;
   options.stage.threads = arguments.threads;
@@ -209,7 +235,7 @@ WorkerOptions worker_options(const Arguments& arguments) {
   options.cache.max_parameter_bytes = arguments.cached_megabytes << 20;
   options.max_queued_requests = arguments.queued_requests;
   options.max_queued_bytes = arguments.queued_megabytes << 20;
-  if (arguments.verbose) options.log = log;
+  options.log = [&arguments](const LogRecord& record) { write(arguments, record); };
   return options;
 }
 
@@ -234,8 +260,8 @@ void load_models(Worker& worker, const Arguments& arguments) {
     }
     worker.add_model(name, model);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    log("serving " + name + " from " + path + " (" + std::to_string(model->layers().layers.size()) + " layers, " +
-        std::to_string(static_cast<int>(took.count() * 1000)) + " ms)");
+    log(arguments, LogLevel::info, "serving " + name + " from " + path,
+        {{"model", name}, {"layers", std::uint64_t{model->layers().layers.size()}}, {"load_s", took.count()}});
   }
 }
 
@@ -250,12 +276,13 @@ sigset_t block_end_signals() {
   return signals;
 }
 
-void drain(Worker& worker, const sigset_t& signals, double timeout_s) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
+void drain(Worker& worker, const sigset_t& signals, const Arguments& arguments) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(arguments.drain_timeout_s);
+  const auto give_up = [&](const char* why) { log(arguments, LogLevel::warning, why); };
   const timespec no_wait{};
   while (!worker.drain(std::chrono::milliseconds(50))) {
-    if (sigtimedwait(&signals, nullptr, &no_wait) > 0) return log("second signal: ending without waiting");
-    if (std::chrono::steady_clock::now() >= until) return log("ending with requests under way");
+    if (sigtimedwait(&signals, nullptr, &no_wait) > 0) return give_up("second signal: ending without waiting");
+    if (std::chrono::steady_clock::now() >= until) return give_up("ending with requests under way");
   }
 }
 
@@ -277,6 +304,23 @@ void check_tls(const Arguments& arguments) {
   bad_usage("--certificate, --key and --client-ca are for tls:// and https://, and no --listen is one of these");
 }
 
+#ifdef SPLITNET_WITH_HTTP
+/// None when none is asked for. The worker outlives it.
+std::unique_ptr<StatusServer> start_status(const Arguments& arguments, const Worker& worker) {
+  if (arguments.status.empty()) return nullptr;
+  StatusPages pages;
+  pages.ready = [&worker] { return worker.readiness(); };
+#ifdef SPLITNET_WITH_METRICS
+  pages.metrics = [&worker] { return to_prometheus(worker.stats()); };
+#endif
+  StatusOptions options;
+  options.allow_remote = arguments.allow_remote_status;
+  auto server = StatusServer::start(arguments.status, std::move(pages), options);
+  std::cout << "status at " << server->address() << std::endl;
+  return server;
+}
+#endif
+
 int serve(const Arguments& arguments) {
   const sigset_t signals = block_end_signals();
   check_tls(arguments);
@@ -284,6 +328,9 @@ int serve(const Arguments& arguments) {
   options.allow_remote = arguments.allow_remote;
   options.token = token_of(arguments);
   const auto worker = Worker::create(worker_options(arguments));
+#ifdef SPLITNET_WITH_HTTP
+  const auto status = start_status(arguments, *worker);
+#endif
   load_models(*worker, arguments);
   const auto registry = TransportRegistry::with_defaults(arguments.tls);
   for (const std::string& endpoint : arguments.listen) {
@@ -292,11 +339,13 @@ int serve(const Arguments& arguments) {
   }
   int received = 0;
   sigwait(&signals, &received);
-  log(std::string(received == SIGTERM ? "SIGTERM" : "SIGINT") + ": finishing what is under way");
-  drain(*worker, signals, arguments.drain_timeout_s);
+  log(arguments, LogLevel::info,
+      std::string(received == SIGTERM ? "SIGTERM" : "SIGINT") + ": finishing what is under way");
+  drain(*worker, signals, arguments);
   const WorkerStats stats = worker->stats();
   worker->close();
-  log("done: " + std::to_string(stats.answered) + " answered, " + std::to_string(stats.failed) + " failed");
+  log(arguments, LogLevel::info,
+      "done: " + std::to_string(stats.answered) + " answered, " + std::to_string(stats.failed) + " failed");
   return 0;
 }
 
@@ -315,10 +364,10 @@ int main(int argc, char** argv) {
   try {
     return serve(arguments);
   } catch (const Error& error) {
-    log(error.what());
+    log(arguments, LogLevel::error, error.what());
     return error.code() == ErrorCode::invalid_argument ? exit_usage : exit_failed;
   } catch (const std::exception& error) {
-    log(error.what());
+    log(arguments, LogLevel::error, error.what());
     return exit_failed;
   }
 }

@@ -20,6 +20,7 @@
 #include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "served_model.hpp"
+#include "splitnet/trace.hpp"
 #include "transport/roads.hpp"
 #include "tsan_suppressions.hpp"
 
@@ -98,6 +99,19 @@ TEST_P(WorkerTest, RunsTheWholeModelForAKeyWithoutCuts) {
     EXPECT_GE(reply.times_s[step], 0) << step;
   }
   EXPECT_EQ(worker_->stats().answered, 1U);
+}
+
+TEST_P(WorkerTest, TellsItsClockToWhoTracesTheRequest) {
+  start(testing::chain_model());
+  Message request = whole_model();
+  EXPECT_FALSE(call(request).times_s.contains(clock_received));
+  request.trace.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+  EXPECT_FALSE(call(request).times_s.contains(clock_received)) << "not sampled";
+  request.trace.traceparent.back() = '1';
+  const Message reply = call(request);
+  const double received_s = reply.times_s.at(clock_received);
+  const double sent_s = reply.times_s.at(clock_sent);
+  EXPECT_LE(reply.times_s.at("queue") + reply.times_s.at("run"), sent_s - received_s + 1e-9);
 }
 
 TEST_P(WorkerTest, SlicesOnceForManyRequestsAtTheSameTime) {

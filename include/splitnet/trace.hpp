@@ -27,6 +27,11 @@ std::string to_string(const TraceParent& parent);
 /// At most 512 characters that may stand in an HTTP header; anything else is not passed on.
 bool is_tracestate(std::string_view text);
 
+/// Steps in Message::times_s of a reply to a sampled request: not how long something took, but what the worker's
+/// monotonic clock showed when the request had come, and when the reply went. clock_offset.hpp says what to do with it.
+inline constexpr const char* clock_received = "clock_received";
+inline constexpr const char* clock_sent = "clock_sent";
+
 /// The beginning of a trace, with random ids. Thread-safe.
 TraceContext new_trace(bool sampled = true);
 /// The same trace with a new span id, for a part of what `context` stands for; keeps a tracestate that is_tracestate.

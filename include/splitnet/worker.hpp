@@ -85,7 +85,8 @@ struct WorkerStats {
 /// executor thread, and keeps it; whoever asks meanwhile waits. Ask a worker that is otherwise idle.
 ///
 /// Replies carry `times_s`: "queue" (waiting for a thread), "slice" (getting the stage, next to nothing
-/// when it was cached), "decode" (unless the codec is raw), "run" (Stage::run).
+/// when it was cached), "decode" (unless the codec is raw), "run" (Stage::run); to a request with a sampled W3C trace
+/// context also the two readings of its clock of trace.hpp.
 class Worker {
  public:
   /// Starts the executor threads. Throws invalid_argument, internal (no thread to be had).

@@ -146,6 +146,7 @@ void HttpPeer::on_head(const HttpHead& head) {
   is_old_ = head.is_old;
   is_last_ = !head.keeps_alive;
   is_invited_ = !head.expects_continue || head.is_old;
+  trace_ = head.trace;
   if (refusal_) return fail(status_of(refusal_->code()), *refusal_);
   if (head.method != "POST") return say_usage(head.method == "HEAD");
   if (const auto refused = refuse_token(head)) return fail(401, *refused);
@@ -222,6 +223,8 @@ void HttpPeer::on_message(HttpReader::Frame frame) {
         429, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
                                               std::to_string(service_->by->options.max_requests_per_s) + " are taken"));
   }
+  // Something on the way began the trace.
+  if (message->trace.traceparent.empty()) message->trace = std::move(trace_);
   serve(*std::move(message));
 }
 
