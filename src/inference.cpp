@@ -35,7 +35,7 @@ bool Progress::go_to_next_hop(const Placement& placement) {
   return hop < placement.hops.size();
 }
 
-void Progress::encode_boundary(const Placement& placement) {
+void Progress::encode_boundary(const Placement& placement, const InferenceTrace& trace) {
   const NamedCodec& codec = placement.codec_of(refined);
   HopTimes hop_times;
   sent.values = std::move(boundary);
@@ -48,7 +48,9 @@ void Progress::encode_boundary(const Placement& placement) {
     EncodedValues encoded = encode_values(*codec.codec, std::move(sent.values));
     sent.values = std::move(encoded.values);
     kept_exact += encoded.kept_exact;
-    hop_times.encode_s = seconds_since(start);
+    const auto end = Clock::now();
+    hop_times.encode_s = std::chrono::duration<double>(end - start).count();
+    trace.step("encode", start, end);
   }
   for (const Value& value : sent.values) {
     for_each_tensor(value, [&](const Tensor& tensor) {

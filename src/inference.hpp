@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "inference_trace.hpp"
 #include "placement.hpp"
 #include "remote_worker.hpp"
 #include "splitnet/message.hpp"
@@ -39,7 +40,7 @@ struct Progress {
   /// Past stages that have nothing to do. False: there is none behind it.
   bool go_to_next_hop(const Placement& placement);
   /// Encodes the boundary into `sent.values`, for the codec in `sent.request.codec`.
-  void encode_boundary(const Placement& placement);
+  void encode_boundary(const Placement& placement, const InferenceTrace& trace);
   /// Runs this hop's stage and all behind it here, as workers would have, from what they would have got.
   void run_rest(const Placement& placement, const CodecRegistry& codecs);
   /// The answer is there, and the refinement wants another one: all is set for its request. Throws invalid_argument: the
@@ -52,6 +53,7 @@ struct Inference {
   Session::Done done;
   Deadline deadline;
   std::stop_token stop;
+  InferenceTrace trace;
   std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
 
   // Of whoever runs the head, until it is done; then nobody writes.

@@ -128,7 +128,9 @@ struct Asked {
 class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
  public:
   Impl(std::shared_ptr<const Model> model, SessionOptions options)
-      : model_(std::move(model)), options_(std::move(options)) {}
+      : model_(std::move(model)), options_(std::move(options)) {
+    if (options_.trace_recorder) trace_ = std::make_shared<detail::SessionTrace>(options_.trace_recorder);
+  }
 
   void open();
   Answer run(std::vector<Value> inputs, const RunOptions& options);
@@ -184,6 +186,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 
   const std::shared_ptr<const Model> model_;
   const SessionOptions options_;
+  std::shared_ptr<detail::SessionTrace> trace_;  // With a recorder.
   const Clock::time_point opened_ = Clock::now();
   std::vector<RemoteWorkers> workers_;  // Of each hop.
   detail::PassTimes pass_times_;
@@ -257,6 +260,8 @@ InferencePtr Session::Impl::new_inference(const RunOptions& options, Done done) 
   const auto time_left = options.deadline ? options.deadline : options_.deadline;
   if (time_left) inference->deadline = inference->begun + *time_left;
   inference->stop = options.stop;
+  inference->trace = detail::InferenceTrace(trace_, options.trace);
+  inference->progress.sent.trace = inference->trace.context();
   inference->progress.slots.resize(model_->result_slot_count());
   return inference;
 }
@@ -345,7 +350,9 @@ void Session::Impl::run_head(const InferencePtr& inference) {
   {
     const DeviceTurns::Turn turn(device_, DeviceTurns::For::head);
     StepTimes& times = inference->progress.times;
-    times.wait_s = seconds_between(inference->begun, Clock::now());
+    const auto turn_came = Clock::now();
+    times.wait_s = seconds_between(inference->begun, turn_came);
+    inference->trace.step("wait", inference->begun, turn_came);
     inference->throw_if_expired();
     decide(*inference);
     const Placement& placement = *inference->placement;
@@ -365,7 +372,9 @@ void Session::Impl::run_head(const InferencePtr& inference) {
       if (!pictures.empty()) decode_pictures(*inference, pictures);
       const auto begun = Clock::now();
       auto outputs = placement.head->run(std::move(inference->inputs));
-      times.head_s = seconds_between(begun, Clock::now());
+      const auto end = Clock::now();
+      times.head_s = seconds_between(begun, end);
+      inference->trace.step("head", begun, end);
       pass_times_.note(placement.head_s, times.head_s);
       inference->progress.take(info, std::move(outputs));
     }
@@ -466,7 +475,9 @@ void Session::Impl::probe(std::size_t bytes) {
 void Session::Impl::decode_pictures(Inference& inference, const std::string& codec) const {
   const auto start = Clock::now();
   inference.inputs = decode_values(*options_.codec_registry.make(codec), std::move(inference.inputs));
-  inference.progress.times.input_decode_s = seconds_between(start, Clock::now());
+  const auto end = Clock::now();
+  inference.progress.times.input_decode_s = seconds_between(start, end);
+  inference.trace.step("input decode", start, end);
 }
 
 // ---- The rest, on workers.
@@ -484,7 +495,7 @@ void Session::Impl::send(const InferencePtr& inference) {
       request.model = options_.model_name;
       request.fingerprint = model_->fingerprint();
       request.stage = placement.hops[progress.hop].key;
-      progress.encode_boundary(placement);
+      progress.encode_boundary(placement, inference->trace);
     }
   }
   if (complete) {
@@ -587,6 +598,7 @@ void Session::Impl::prepare_again(const InferencePtr& inference, std::uint64_t a
 
 void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt,
                             const std::shared_ptr<RemoteWorker>& worker, CallResult result) {
+  const auto received = Clock::now();
   Asked asked;
   {
     const std::lock_guard lock(mutex_);
@@ -607,7 +619,8 @@ void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt
     worker->note_reply();
     HopTimes times;
     if (!is_late) times = progress.times.hops.back();
-    note_times(times, reply, seconds_between(asked.at, Clock::now()));
+    note_times(times, reply, seconds_between(asked.at, received));
+    inference->trace.hop(worker->endpoint(), asked.at, received, reply);
     learn(asked, times, is_late ? 0 : progress.times.head_s);
     if (is_late) {
       const std::lock_guard counting(mutex_);
@@ -743,10 +756,12 @@ void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) 
     inference->throw_if_expired();
     const auto begun = Clock::now();
     progress.run_rest(placement, options_.codec_registry);
-    rest_s = seconds_between(begun, Clock::now());
+    const auto end = Clock::now();
+    rest_s = seconds_between(begun, end);
+    inference->trace.step("rest", begun, end);
     pass_times_.note(placement.hops[progress.hop].rest_s, rest_s);
     if (progress.begins_again(placement)) {
-      progress.encode_boundary(placement);
+      progress.encode_boundary(placement, inference->trace);
       progress.run_rest(placement, options_.codec_registry);
       rest_s = seconds_between(begun, Clock::now());
     }
@@ -825,6 +840,7 @@ void Session::Impl::finish(const InferencePtr& inference, AnswerOrError outcome)
     // Connections that `close` has shut say `unavailable`, but it is the caller who wanted it.
     if (closed && std::get<Error>(outcome).code() == ErrorCode::unavailable) outcome = closed_error();
   }
+  inference->trace.end(inference->begun, answer != nullptr ? "answered" : to_string(std::get<Error>(outcome).code()));
   inference->done(std::move(outcome));
   const std::lock_guard lock(mutex_);
   if (--telling_ == 0) all_told_.notify_all();

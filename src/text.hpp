@@ -18,15 +18,6 @@ inline std::string short_number(double number) {
   return text;
 }
 
-/// Without control characters; those of UTF-8 stay.
-inline std::string printable(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) {
-    if ((static_cast<unsigned char>(c) < ' ') || c == 127) c = '?';
-  }
-  return result;
-}
-
 /// Words from outside, fit for a log line and an error message: printable and not longer than a line.
 inline std::string quoted(std::string_view text) {
   constexpr std::size_t longest = 80;

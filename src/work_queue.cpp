@@ -171,7 +171,7 @@ Error WorkQueue::overloaded_now(const std::string& text) const {
 
 WorkQueue::Counts WorkQueue::counts() const {
   const std::lock_guard lock(mutex_);
-  return {queue_.size(), running_, placed_};
+  return {queue_.size(), running_, bytes_, placed_};
 }
 
 void WorkQueue::release(std::size_t bytes) noexcept {

@@ -38,6 +38,7 @@ class WorkQueue {
   struct Counts {
     std::size_t queued = 0;
     std::size_t running = 0;  ///< Taken by `pop` and not yet left.
+    std::size_t bytes = 0;    ///< Of all that have a place.
     std::size_t placed = 0;   ///< Queued, running, or waiting for somebody else's answer.
   };
 

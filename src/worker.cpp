@@ -5,13 +5,13 @@
 #include <functional>
 #include <system_error>
 
+#include "splitnet/trace.hpp"
 #include "text.hpp"
 #include "worker_impl.hpp"
 
 namespace splitnet {
 
 using detail::Job;
-using detail::printable;
 using detail::quoted;
 
 namespace {
@@ -30,6 +30,18 @@ Message error_message(const Error& error) {
   const std::string_view text = error.what();
   if (text.size() <= longest) return Message::make_error(error);
   return Message::make_error(Error(error.code(), std::string(text.substr(0, longest)), error.retry_after_s()));
+}
+
+double clock_s(std::chrono::steady_clock::time_point time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+/// Only where it was asked for, so that other replies stay as small as they are.
+void tell_time(const Job& job, Message& reply) {
+  const auto parent = parse_traceparent(job.request.trace.traceparent);
+  if (!parent || !parent->sampled) return;
+  reply.times_s[clock_received] = clock_s(job.received_at);
+  reply.times_s[clock_sent] = clock_s(std::chrono::steady_clock::now());
 }
 
 /// Layer sets are sorted and without repeats, so that one cut has one form, also as a key of the cache.
@@ -112,6 +124,7 @@ void Worker::Impl::handle(Message request, CallContext context, Responder respon
   job->request = std::move(request);
   job->context = std::move(context);
   job->respond = std::move(respond);
+  job->bytes = tensor_bytes(job->request.values);
   attempt(job, [&] { admit(job); });
 }
 
@@ -131,7 +144,6 @@ void Worker::Impl::admit(const JobPtr& job) {
   if (asked.operation == Operation::run)
     job->expected_s = job->served->stages.time_of(asked.stage).mean_s().value_or(0);
   job->client = detail::client_of(job->context.peer);
-  job->bytes = tensor_bytes(job->request.values);
   std::vector<detail::WorkQueue::Dropped> dropped;
   const auto refused = queue_.push(job, dropped);
   for (const auto& [lost, error] : dropped) refuse(*lost, error);
@@ -158,20 +170,22 @@ void Worker::Impl::check_hops(const StageRequest& asked) const {
 /// Counts before it sends: who has the answer sees it counted.
 void Worker::Impl::respond(const Job& job, Message message) {
   message.id = job.request.id;
-  {
-    const std::lock_guard lock(mutex_);
-    ++(message.kind == MessageKind::reply ? stats_.answered : stats_.failed);
+  if (message.kind == MessageKind::reply) {
+    counters_.answered(job.model_name, job.bytes, message);
+    log_.answered(origin_of(job), message);
+    tell_time(job, message);
+  } else {
+    counters_.failed(job.model_name, job.bytes, message.error);
   }
   try {
     job.respond(std::move(message));
   } catch (const std::exception& error) {
-    log("an answer to " + job.context.peer + " could not be sent: " + error.what());
+    log_.say(LogLevel::warning, std::string("an answer could not be sent: ") + error.what(), origin_of(job));
   }
 }
 
 void Worker::Impl::refuse(const Job& job, const Error& error) {
-  const std::string_view text = error.what();
-  log(job.context.peer + ": " + std::string(to_string(error.code())) + ": " + printable(text.substr(0, 500)));
+  log_.failed(origin_of(job), error.code(), error.what());
   respond(job, error_message(error));
 }
 
@@ -194,12 +208,25 @@ void Worker::Impl::close() noexcept {
 
 WorkerStats Worker::Impl::stats() const {
   const auto counts = queue_.counts();
-  const std::lock_guard lock(mutex_);
-  WorkerStats now = stats_;
+  WorkerStats now;
+  {
+    const std::lock_guard lock(mutex_);
+    now = stats_;
+  }
+  counters_.write_to(now);
+  for (const std::string& name : models_.names()) now.models.try_emplace(name);
   now.queued = counts.queued;
   now.running = counts.running;
+  now.held_bytes = counts.bytes;
   now.cache = cache_.stats();
   return now;
+}
+
+std::optional<std::string> Worker::Impl::readiness() const {
+  if (queue_.is_closed()) return "closed";
+  if (!queue_.is_serving()) return "draining";
+  const std::lock_guard lock(mutex_);
+  return listeners_.empty() ? std::optional<std::string>("loading") : std::nullopt;
 }
 
 std::unique_ptr<Worker> Worker::create(WorkerOptions options) {
@@ -231,6 +258,9 @@ void Worker::close() {
 }
 WorkerStats Worker::stats() const {
   return impl_->stats();
+}
+std::optional<std::string> Worker::readiness() const {
+  return impl_->readiness();
 }
 
 }  // namespace splitnet

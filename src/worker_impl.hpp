@@ -18,9 +18,11 @@
 #include "codec_cache.hpp"
 #include "forwarder.hpp"
 #include "model_table.hpp"
+#include "request_log.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/worker.hpp"
 #include "work_queue.hpp"
+#include "worker_counters.hpp"
 #include "worker_job.hpp"
 
 namespace splitnet {
@@ -44,6 +46,7 @@ class Worker::Impl {
   bool drain(std::chrono::nanoseconds timeout) { return queue_.drain(timeout); }
   void close() noexcept;
   WorkerStats stats() const;
+  std::optional<std::string> readiness() const;
 
  private:
   using JobPtr = detail::JobPtr;
@@ -63,14 +66,14 @@ class Worker::Impl {
   void attempt(const JobPtr& job, Step&& step);
   void respond(const detail::Job& job, Message message);
   void refuse(const detail::Job& job, const Error& error);
-  void log(std::string_view line) const {
-    if (options_.log) options_.log(line);
+  static detail::RequestLog::Origin origin_of(const detail::Job& job) {
+    return {job.request, job.context.peer, job.model_name};
   }
 
   // ---- worker_run.cpp: what the worker's threads do.
   void execute_jobs();
   void execute(const JobPtr& job);
-  Message begin_reply(const detail::Job& job) const;
+  Message begin_reply(const detail::Job& job);
   std::shared_ptr<const Stage> stage_for(const detail::Job& job, Message& reply);
   void probe(const detail::Job& job, Message& reply);
   void prepare(const JobPtr& job);
@@ -94,11 +97,13 @@ class Worker::Impl {
                CallResult result);
 
   const WorkerOptions options_;
+  const detail::RequestLog log_{options_.log};
   detail::WorkQueue queue_;
   detail::ModelTable models_;
   StageCache cache_;
   detail::CodecCache codecs_;
   detail::Forwarder forwarder_;
+  detail::WorkerCounters counters_;
 
   mutable std::mutex mutex_;  // Guards the next two.
   WorkerStats stats_;         // What is counted here; stats() fills in the rest.

@@ -61,6 +61,7 @@ struct Job {
   std::shared_ptr<ServedModel> served;  ///< None for a probe.
   std::size_t bytes = 0;                ///< Of tensors.
   double expected_s = 0;                ///< What it will take once it runs, if that is known.
+  std::chrono::steady_clock::time_point received_at = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point queued_at;
 };
 using JobPtr = std::shared_ptr<Job>;

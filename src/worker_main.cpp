@@ -22,7 +22,10 @@
 
 #include "splitnet/access.hpp"
 #include "splitnet/error.hpp"
+#include "splitnet/log.hpp"
+#include "splitnet/metrics.hpp"
 #include "splitnet/partitioner.hpp"
+#include "splitnet/status_server.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/worker.hpp"
 
@@ -55,14 +58,22 @@ struct Arguments {
   std::string forward_token_file;
   TlsOptions tls;
   bool allow_remote = false;
+  std::string status;
+  bool allow_remote_status = false;
+  std::string log_format = "text";
   bool verbose = false;
+
+  [[nodiscard]] bool shows(LogLevel level) const { return verbose || level != LogLevel::debug; }
 };
 
-void log(std::string_view line) {
+void write(const Arguments& arguments, const LogRecord& record) {
+  if (!arguments.shows(record.level)) return;
   // One write a line, so that lines of several threads do not mix.
-  std::string text = "splitnet-worker: ";
-  text.append(line).append("\n");
-  std::cerr << text << std::flush;
+  std::cerr << (arguments.log_format == "json" ? to_json(record) : to_text(record)) + "\n" << std::flush;
+}
+
+void log(const Arguments& arguments, LogLevel level, const std::string& message, std::vector<LogField> fields = {}) {
+  write(arguments, {level, message, std::move(fields)});
 }
 
 [[noreturn]] void bad_usage(const std::string& message) {
@@ -139,12 +150,25 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_flag("--allow-remote", arguments.allow_remote,
                "Allow addresses that other machines can reach without a token and without encryption: whoever "
                "reaches the port can use the models and read along. Do this only on a network you trust");
+#ifdef SPLITNET_WITH_HTTP
+  app.add_option(
+         "--status", arguments.status,
+         "Serve /livez, /readyz and /metrics (for Prometheus) over HTTP at HOST:PORT; port 0 chooses a free one")
+      ->type_name("ADDRESS");
+  app.add_flag(
+      "--allow-remote-status", arguments.allow_remote_status,
+      "Allow a --status that other machines can reach: whoever does can read names of models, counts and times");
+#endif
+  app.add_option("--log-format", arguments.log_format, "Of the lines on standard error")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   app.add_flag("--verbose", arguments.verbose,
-               "Log every request that is answered with an error, other than those that listeners turn away (token, "
-               "certificate, limits)");
+               "Log every request, answered or not, other than those that listeners turn away (token, certificate, "
+               "limits)");
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
   app.footer(
-      "Prints 'listening on ENDPOINT' when it is ready. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
+      "Prints 'listening on ENDPOINT' when it is ready, and before it loads models 'status at ADDRESS', when it has\n"
+      "--status. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
       "SIGHUP has it read the models' files again; requests for the version before are still answered until nobody has "
       "asked for it for a minute, and a file that can't be loaded changes nothing.\n"
       "Exit status: 0 after a signal, 1 when a model can't be loaded or an endpoint can't be opened, 2 for wrong "
@@ -231,6 +255,7 @@ std::map<std::string, std::vector<Value>> parse_inputs(const std::vector<std::st
 
 // ---- The work.
 
+/// The arguments outlive the worker.
 WorkerOptions worker_options(const Arguments& arguments) {
   WorkerOptions options;
   options.stage.threads = arguments.threads;
@@ -244,7 +269,7 @@ WorkerOptions worker_options(const Arguments& arguments) {
   options.forward_to = arguments.forward_to;
   options.registry = TransportRegistry::with_defaults(arguments.tls);
   if (!arguments.forward_token_file.empty()) options.connect.token = load_token(arguments.forward_token_file);
-  if (arguments.verbose) options.log = log;
+  options.log = [&arguments](const LogRecord& record) { write(arguments, record); };
   return options;
 }
 
@@ -278,25 +303,30 @@ std::vector<ModelFile> model_files(const Arguments& arguments) {
   return files;
 }
 
-void load_models(Worker& worker, const std::vector<ModelFile>& files) {
+void load_models(Worker& worker, const std::vector<ModelFile>& files, const Arguments& arguments) {
   for (const ModelFile& one : files) {
     const auto start = std::chrono::steady_clock::now();
     const auto model = one.load();
     worker.add_model(one.file.name, model);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    log("serving " + one.file.name + " from " + one.file.path + " (" + std::to_string(model->layers().layers.size()) +
-        " layers, " + std::to_string(static_cast<int>(took.count() * 1000)) + " ms)");
+    log(arguments, LogLevel::info, "serving " + one.file.name + " from " + one.file.path,
+        {{"model", one.file.name},
+         {"layers", std::uint64_t{model->layers().layers.size()}},
+         {"load_s", took.count()}});
   }
 }
 
 /// One file that is damaged keeps none of the others back.
-void reload_models(Worker& worker, const std::vector<ModelFile>& files) {
+void reload_models(Worker& worker, const std::vector<ModelFile>& files, const Arguments& arguments) {
   for (const ModelFile& one : files) {
     try {
       const bool is_new = worker.replace_model(one.file.name, one.load());
-      log(one.file.name + (is_new ? ": serving another version from " : ": the same version in ") + one.file.path);
+      log(arguments, LogLevel::info,
+          (is_new ? "serving another version from " : "the same version in ") + one.file.path,
+          {{"model", one.file.name}});
     } catch (const std::exception& error) {
-      log(one.file.name + ": going on with the version before: " + error.what());
+      log(arguments, LogLevel::error, std::string("going on with the version before: ") + error.what(),
+          {{"model", one.file.name}});
     }
   }
 }
@@ -314,13 +344,14 @@ void block(const sigset_t& signals) {
   signal(SIGPIPE, SIG_IGN);
 }
 
-void drain(Worker& worker, double timeout_s) {
+void drain(Worker& worker, const Arguments& arguments) {
   const sigset_t signals = set_of({SIGTERM, SIGINT});
-  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_s);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::duration<double>(arguments.drain_timeout_s);
+  const auto give_up = [&](const char* why) { log(arguments, LogLevel::warning, why); };
   const timespec no_wait{};
   while (!worker.drain(std::chrono::milliseconds(50))) {
-    if (sigtimedwait(&signals, nullptr, &no_wait) > 0) return log("second signal: ending without waiting");
-    if (std::chrono::steady_clock::now() >= until) return log("ending with requests under way");
+    if (sigtimedwait(&signals, nullptr, &no_wait) > 0) return give_up("second signal: ending without waiting");
+    if (std::chrono::steady_clock::now() >= until) return give_up("ending with requests under way");
   }
 }
 
@@ -345,6 +376,23 @@ void check_tls(const Arguments& arguments) {
   bad_usage("--certificate, --key and --client-ca are for tls:// and https://, and no --listen is one of these");
 }
 
+#ifdef SPLITNET_WITH_HTTP
+/// None when none is asked for. The worker outlives it.
+std::unique_ptr<StatusServer> start_status(const Arguments& arguments, const Worker& worker) {
+  if (arguments.status.empty()) return nullptr;
+  StatusPages pages;
+  pages.ready = [&worker] { return worker.readiness(); };
+#ifdef SPLITNET_WITH_METRICS
+  pages.metrics = [&worker] { return to_prometheus(worker.stats()); };
+#endif
+  StatusOptions options;
+  options.allow_remote = arguments.allow_remote_status;
+  auto server = StatusServer::start(arguments.status, std::move(pages), options);
+  std::cout << "status at " << server->address() << std::endl;
+  return server;
+}
+#endif
+
 int serve(const Arguments& arguments) {
   const sigset_t signals = set_of({SIGTERM, SIGINT, SIGHUP});
   block(signals);
@@ -356,8 +404,11 @@ int serve(const Arguments& arguments) {
   options.allow_remote = arguments.allow_remote;
   options.token = token_of(arguments);
   const auto worker = Worker::create(worker_options(arguments));
+#ifdef SPLITNET_WITH_HTTP
+  const auto status = start_status(arguments, *worker);
+#endif
   const auto files = model_files(arguments);
-  load_models(*worker, files);
+  load_models(*worker, files, arguments);
   const auto registry = TransportRegistry::with_defaults(arguments.tls);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);
@@ -365,14 +416,16 @@ int serve(const Arguments& arguments) {
   }
   int received = 0;
   while (sigwait(&signals, &received) == 0 && received == SIGHUP) {
-    log("SIGHUP: reading the models again");
-    reload_models(*worker, files);
+    log(arguments, LogLevel::info, "SIGHUP: reading the models again");
+    reload_models(*worker, files, arguments);
   }
-  log(std::string(received == SIGTERM ? "SIGTERM" : "SIGINT") + ": finishing what is under way");
-  drain(*worker, arguments.drain_timeout_s);
+  log(arguments, LogLevel::info,
+      std::string(received == SIGTERM ? "SIGTERM" : "SIGINT") + ": finishing what is under way");
+  drain(*worker, arguments);
   const WorkerStats stats = worker->stats();
   worker->close();
-  log("done: " + std::to_string(stats.answered) + " answered, " + std::to_string(stats.failed) + " failed");
+  log(arguments, LogLevel::info,
+      "done: " + std::to_string(stats.answered) + " answered, " + std::to_string(stats.failed) + " failed");
   return 0;
 }
 
@@ -391,10 +444,10 @@ int main(int argc, char** argv) {
   try {
     return serve(arguments);
   } catch (const Error& error) {
-    log(error.what());
+    log(arguments, LogLevel::error, error.what());
     return error.code() == ErrorCode::invalid_argument ? exit_usage : exit_failed;
   } catch (const std::exception& error) {
-    log(error.what());
+    log(arguments, LogLevel::error, error.what());
     return exit_failed;
   }
 }

@@ -70,11 +70,12 @@ void Worker::Impl::execute(const JobPtr& job) {
   }
 }
 
-Message Worker::Impl::begin_reply(const Job& job) const {
-  throw_if_expired(job.context);
+Message Worker::Impl::begin_reply(const Job& job) {
   Message reply;
   reply.kind = MessageKind::reply;
-  reply.times_s["queue"] = seconds_since(job.queued_at);
+  const double queue_s = reply.times_s["queue"] = seconds_since(job.queued_at);
+  counters_.waited(job.model_name, queue_s);
+  throw_if_expired(job.context);
   return reply;
 }
 
@@ -122,7 +123,7 @@ void Worker::Impl::profile(const Job& job, const Stage& stage, const Codec* code
   const std::lock_guard one_at_a_time(served.profiling);
   throw_if_unwanted(job);  // It may have waited for the lock.
   if (!served.profile) {
-    log("measuring the profile of model " + detail::quoted(job.model_name));
+    log_.say(LogLevel::info, "measuring the profile of the model", origin_of(job));
     ProfileOptions options{.stage = options_.stage};
     options.progress = [&](std::size_t, std::size_t) { throw_if_unwanted(job); };
     served.profile = profile_device(*served.model, served.model->example_inputs(), options);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program splitnet-worker in a process of its own.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -23,6 +25,7 @@
 #include "error_of.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "torch_modules.hpp"
+#include "transport/raw_peer.hpp"
 #ifdef SPLITNET_WITH_TLS
 #include "transport/certificates.hpp"
 #endif
@@ -30,7 +33,9 @@
 namespace splitnet {
 namespace {
 
+using ::testing::HasSubstr;
 using testing::script;
+using ::testing::StartsWith;
 namespace fs = std::filesystem;
 
 std::string read_all(int descriptor) {
@@ -78,14 +83,9 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   /// Of "listening on ENDPOINT"; empty: it has ended.
-  std::string endpoint() {
-    std::array<char, 1000> line{};
-    if (std::fgets(line.data(), line.size(), out_) == nullptr) return {};
-    std::string text(line.data());
-    const std::string words = "listening on ";
-    EXPECT_TRUE(text.starts_with(words)) << text;
-    return text.substr(words.size(), text.size() - words.size() - 1);
-  }
+  std::string endpoint() { return rest_of_line("listening on "); }
+  /// Of "status at ADDRESS", which comes before.
+  std::string status() { return rest_of_line("status at "); }
   /// Its exit status; minus the signal that ended it.
   int wait() {
     int status = 0;
@@ -102,6 +102,14 @@ class Program {
   std::string said() const { return read_all(errors_); }
 
  private:
+  std::string rest_of_line(const std::string& words) {
+    std::array<char, 1000> line{};
+    if (std::fgets(line.data(), line.size(), out_) == nullptr) return {};
+    std::string text(line.data());
+    EXPECT_TRUE(text.starts_with(words)) << text;
+    return text.substr(words.size(), text.size() - words.size() - 1);
+  }
+
   pid_t id_ = 0;
   std::FILE* out_ = nullptr;
   int errors_ = -1;
@@ -119,6 +127,12 @@ class WorkerProgram : public ::testing::Test {
   ~WorkerProgram() override { fs::remove_all(folder_); }
 
   [[nodiscard]] std::string model() const { return (folder_ / "net.pt").string(); }
+  /// One whose passes take a tenth of a second or more.
+  [[nodiscard]] std::string slow_model() const {
+    auto path = (folder_ / "slow.pt").string();
+    script("def forward(self, x):\n  for i in range(100000):\n    x = x + 1.0\n  return x\n").save(path);
+    return path;
+  }
   std::string file_with(const std::string& name, const std::string& text, fs::perms permissions) const {
     const auto path = folder_ / name;
     std::ofstream(path) << text << '\n';
@@ -314,11 +328,93 @@ TEST_F(WorkerProgram, SpeaksHttp) {
   EXPECT_EQ(outcome_of(endpoint, token), std::nullopt);
   EXPECT_EQ(worker.end(SIGTERM), 0);
 }
+
+/// What is said to a GET; empty: nobody is there.
+std::string page(const std::string& status, const std::string& path) {
+  const testing::RawPeer peer(status);
+  peer.send("GET " + path + " HTTP/1.1\r\nHost: worker\r\n\r\n");
+  return peer.read_to_end().value_or("");
+}
+
+TEST_F(WorkerProgram, ShowsHowItIs) {
+  Program worker({model(), "--listen", "tcp://127.0.0.1:0", "--status", "127.0.0.1:0"});
+  const auto status = worker.status();
+  EXPECT_THAT(page(status, "/livez"), StartsWith("HTTP/1.1 200 ")) << "before the models are there";
+  EXPECT_EQ(outcome_of(worker.endpoint()), std::nullopt);
+  EXPECT_THAT(page(status, "/readyz"), StartsWith("HTTP/1.1 200 "));
+#ifdef SPLITNET_WITH_METRICS
+  const auto metrics = page(status, "/metrics");
+  EXPECT_THAT(metrics, HasSubstr("\nsplitnet_worker_requests_total{outcome=\"answered\"} 1\n"));
+  EXPECT_THAT(metrics, HasSubstr("\nsplitnet_worker_requests_total{model=\"net\",outcome=\"answered\"} 0\n"));
 #endif
+  EXPECT_EQ(worker.end(SIGTERM), 0);
+  EXPECT_EQ(page(status, "/livez"), "");
+  Program remote({model(), "--listen", "tcp://127.0.0.1:0", "--status", "0.0.0.0:0"});
+  EXPECT_EQ(remote.status(), "");
+  EXPECT_EQ(remote.wait(), 2);
+}
+
+#ifdef SPLITNET_WITH_METRICS
+std::size_t metric(const std::string& status, const std::string& name) {
+  const auto text = page(status, "/metrics");
+  const auto found = text.find("\n" + name + " ");
+  return found == std::string::npos ? 0 : std::stoul(text.substr(found + name.size() + 2));
+}
+
+TEST_F(WorkerProgram, IsNotReadyWhileItDrains) {
+  const auto slow = slow_model();
+  Program worker({slow, "--listen", "tcp://127.0.0.1:0", "--status", "127.0.0.1:0"});
+  const auto status = worker.status();
+  const auto endpoint = worker.endpoint();
+  const auto loaded = Partitioner::load(slow);
+  Message request;
+  request.request = {"slow", loaded->fingerprint(), {}};
+  request.values.emplace_back(Tensor::empty(DType::f32, {1}));
+  const auto registry = TransportRegistry::with_defaults();
+  const auto send = [&](Connection& connection) {
+    auto promise = std::make_shared<std::promise<CallResult>>();
+    auto future = promise->get_future();
+    connection.call(request, {}, {}, [promise](CallResult result) { promise->set_value(std::move(result)); });
+    return future;
+  };
+  const auto patient = registry.connect(endpoint);
+  auto answer = send(*patient);
+  while (metric(status, "splitnet_worker_running_requests") == 0) continue;
+  // So many that the worker is at it for ten seconds and more; nobody waits for them once it was seen draining.
+  const auto others = registry.connect(endpoint);
+  for (int i = 0; i < 200; ++i) (void)send(*others);
+  while (metric(status, "splitnet_worker_queued_requests") < 100) continue;
+  worker.signal(SIGTERM);
+  std::string readiness;
+  do readiness = page(status, "/readyz");
+  while (readiness.starts_with("HTTP/1.1 200 "));
+  EXPECT_THAT(readiness, StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(readiness, HasSubstr("\r\n\r\ndraining\n"));
+  EXPECT_THAT(page(status, "/livez"), StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(outcome_of(endpoint), ErrorCode::unavailable);
+  others->close();
+  auto result = answer.get();
+  ASSERT_TRUE(std::holds_alternative<Message>(result));
+  EXPECT_EQ(std::get<Message>(result).kind, MessageKind::reply) << std::get<Message>(result).error_message;
+  EXPECT_EQ(worker.wait(), 0);
+}
+#endif
+#endif
+
+TEST_F(WorkerProgram, LogsRequestsAsJson) {
+  Program worker({model(), "--listen", "tcp://127.0.0.1:0", "--log-format", "json", "--verbose"});
+  EXPECT_EQ(outcome_of(worker.endpoint()), std::nullopt);
+  EXPECT_EQ(worker.end(SIGTERM), 0);
+  const auto said = worker.said();
+  EXPECT_THAT(said, HasSubstr("\"level\":\"info\",\"message\":\"serving net from "));
+  EXPECT_THAT(said,
+              HasSubstr("\"level\":\"debug\",\"message\":\"answered\",\"request_id\":1,\"peer\":\"tcp://127.0.0.1:"));
+}
 
 TEST_F(WorkerProgram, SaysWhatIsWrong) {
   const std::vector<std::pair<std::vector<std::string>, int>> cases = {
       {{model(), "--no-such-option"}, 2},
+      {{model(), "--log-format", "xml"}, 2},
       {{}, 2},
       {{model(), "--input", "1xthree"}, 2},
       {{model() + ".missing"}, 1},

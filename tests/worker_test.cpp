@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/worker.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "error_of.hpp"
 #include "hooked_model.hpp"
 #include "served_model.hpp"
+#include "splitnet/trace.hpp"
 #include "transport/roads.hpp"
 #include "tsan_suppressions.hpp"
 
@@ -30,6 +32,7 @@ namespace {
 static_assert(std::is_same_v<Deadline::value_type, std::chrono::steady_clock::time_point>);
 
 using namespace std::chrono_literals;
+using ::testing::ContainsRegex;
 using testing::Gate;
 using testing::Hooks;
 using testing::thrown_code;
@@ -100,6 +103,19 @@ TEST_P(WorkerTest, RunsTheWholeModelForAKeyWithoutCuts) {
     EXPECT_GE(reply.times_s[step], 0) << step;
   }
   EXPECT_EQ(worker_->stats().answered, 1U);
+}
+
+TEST_P(WorkerTest, TellsItsClockToWhoTracesTheRequest) {
+  start(testing::chain_model());
+  Message request = whole_model();
+  EXPECT_FALSE(call(request).times_s.contains(clock_received));
+  request.trace.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+  EXPECT_FALSE(call(request).times_s.contains(clock_received)) << "not sampled";
+  request.trace.traceparent.back() = '1';
+  const Message reply = call(request);
+  const double received_s = reply.times_s.at(clock_received);
+  const double sent_s = reply.times_s.at(clock_sent);
+  EXPECT_LE(reply.times_s.at("queue") + reply.times_s.at("run"), sent_s - received_s + 1e-9);
 }
 
 TEST_P(WorkerTest, SlicesOnceForManyRequestsAtTheSameTime) {
@@ -541,22 +557,99 @@ TEST(Worker, ChecksItsOptions) {
   EXPECT_EQ(thrown_code([] { (void)Worker::create({.stage = {.threads = -1}}); }), ErrorCode::invalid_argument);
 }
 
-TEST(Worker, LogsWhatItRefuses) {
-  std::mutex mutex;
-  std::vector<std::string> lines;
-  WorkerOptions options;
-  options.log = [&](std::string_view line) {
-    const std::lock_guard lock(mutex);
-    lines.emplace_back(line);
-  };
+TEST(Worker, SaysWhetherItIsReady) {
   const auto registry = TransportRegistry::with_defaults();
-  const auto worker = Worker::create(options);
+  const auto worker = Worker::create();
+  EXPECT_EQ(worker->readiness(), "loading");
+  (void)worker->serve(registry, "inproc://w");
+  EXPECT_EQ(worker->readiness(), std::nullopt);
+  EXPECT_TRUE(worker->drain(1s));
+  EXPECT_EQ(worker->readiness(), "draining");
+  worker->close();
+  EXPECT_EQ(worker->readiness(), "closed");
+}
+
+TEST(Worker, CountsByModelAndOutcome) {
+  const auto registry = TransportRegistry::with_defaults();
+  const auto worker = Worker::create();
+  const auto model = testing::chain_model();
+  worker->add_model("net", model);
+  EXPECT_EQ(worker->stats().models.at("net").answered, 0U);
   const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
-  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*testing::chain_model(), {}, {}, "bad\nname")); }),
+  const Message good = request_for(*model, {}, testing::inputs_of(1));
+  const Message reply = call_and_wait(*connection, good);
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*model, {}, {})); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*model, {}, {}, "unknown")); }),
             ErrorCode::invalid_argument);
-  const std::lock_guard lock(mutex);
-  ASSERT_EQ(lines.size(), 1U);
-  EXPECT_NE(lines[0].find("bad?name"), std::string::npos) << lines[0];
+  const WorkerStats stats = worker->stats();
+  EXPECT_EQ(stats.answered, 1U);
+  EXPECT_EQ(stats.failed, 2U);
+  ASSERT_EQ(stats.models.size(), 2U) << "a name from outside is no name of a model";
+  const ModelStats& net = stats.models.at("net");
+  EXPECT_EQ(net.answered, 1U);
+  EXPECT_EQ(net.failed.at(ErrorCode::invalid_argument), 1U);
+  EXPECT_EQ(net.queue_s.count(), 2U);
+  EXPECT_EQ(net.run_s.count(), 1U);
+  EXPECT_EQ(net.decode_s.count(), 0U);
+  EXPECT_EQ(net.request_bytes.sum, 2 * 8 * 4);
+  EXPECT_EQ(net.reply_bytes.sum, 2 * 2 * 8 * 4);
+  EXPECT_EQ(stats.models.at("").failed.at(ErrorCode::invalid_argument), 1U);
+  EXPECT_EQ(stats.models.at("").answered, 0U);
+}
+
+/// Keeps the records as lines, for any thread.
+class KeptLines {
+ public:
+  LogSink sink() {
+    return [this](const LogRecord& record) {
+      const std::lock_guard lock(mutex_);
+      lines_.push_back(to_text(record));
+    };
+  }
+  std::vector<std::string> all() const {
+    const std::lock_guard lock(mutex_);
+    return lines_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+TEST(Worker, LogsTheEndOfEveryRequest) {
+  KeptLines lines;
+  const auto registry = TransportRegistry::with_defaults();
+  const auto worker = Worker::create({.log = lines.sink()});
+  const auto model = testing::chain_model();
+  worker->add_model("net", model);
+  const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
+  Message good = request_for(*model, {}, testing::inputs_of(1));
+  good.trace.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  (void)call_and_wait(*connection, good);
+  Message bad = request_for(*model, {}, {}, "bad\nname");
+  bad.trace.traceparent = "not a traceparent";
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, bad); }), ErrorCode::invalid_argument);
+  const auto said = lines.all();
+  ASSERT_EQ(said.size(), 2U);
+  EXPECT_THAT(said[0], ContainsRegex("Z debug answered request_id=1 peer=[^ ]+ model=net operation=run "
+                                     "trace_id=0af7651916cd43dd8448eb211c80319c queue_s=[^ ]+ run_s=[^ ]+$"));
+  EXPECT_THAT(said[1], ContainsRegex("Z debug unknown model \"bad.name\".* request_id=2 peer=[^ ]+ operation=run "
+                                     "code=invalid_argument$"));
+}
+
+TEST(Worker, LogsItsOwnFaultsLouder) {
+  KeptLines lines;
+  Hooks hooks;
+  hooks.on_run = [](const StageInfo&) { throw std::logic_error("a bug"); };
+  const auto registry = TransportRegistry::with_defaults();
+  const auto worker = Worker::create({.log = lines.sink()});
+  const auto model = std::make_shared<testing::HookedModel>(testing::chain_model(), hooks);
+  worker->add_model("net", model);
+  const auto connection = registry.connect(worker->serve(registry, "inproc://w"));
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_for(*model, {}, testing::inputs_of(1))); }),
+            ErrorCode::internal);
+  ASSERT_EQ(lines.all().size(), 1U);
+  EXPECT_THAT(lines.all()[0], ContainsRegex("Z error a bug .* code=internal$"));
 }
 
 }  // namespace

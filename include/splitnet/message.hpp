@@ -80,8 +80,9 @@ struct Message {
   ErrorCode error = ErrorCode::internal;  ///< Of an error.
   std::string error_message;              ///< Of an error; at most 4096 bytes of it travel.
   std::optional<double> retry_after_s;    ///< Of an error: Error::retry_after_s.
-  std::map<std::string, double> times_s;  ///< Of a reply: how long each step took, in seconds.
-  std::vector<Value> values;              ///< Of a request, a reply or a hello; others travel without.
+  /// Of a reply: how long each step took, in seconds; two readings of a clock when the request was traced (trace.hpp).
+  std::map<std::string, double> times_s;
+  std::vector<Value> values;  ///< Of a request, a reply or a hello; others travel without.
 
   static Message make_error(const Error& error);
   /// Throws the error that an error message carries; does nothing for other kinds.

@@ -23,6 +23,7 @@
 #include "splitnet/policy.hpp"
 #include "splitnet/refinement.hpp"
 #include "splitnet/tier_profiler.hpp"
+#include "splitnet/trace_recorder.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/value.hpp"
 
@@ -85,6 +86,10 @@ struct SessionOptions {
   TransportRegistry registry = TransportRegistry::with_defaults();
   CodecRegistry codec_registry = CodecRegistry::with_defaults();
   ConnectOptions connect = {};
+  /// Gets the steps of every inference, but for those whose RunOptions::trace is not sampled: on the device "wait",
+  /// "input decode", "head", "encode", "send", "receive" and around them "inference", and on each worker "queue",
+  /// "slice", "decode" and "run", all on the clock of the device. Workers of wire format 4 (docs/wire_format.md) only.
+  std::shared_ptr<TraceRecorder> trace_recorder = {};
 };
 
 /// For one inference.
@@ -93,6 +98,9 @@ struct RunOptions {
   std::optional<std::chrono::nanoseconds> deadline = {};
   /// Stop it to cancel: the inference ends with `cancelled`, a pass that has begun runs to its end unseen.
   std::stop_token stop = {};
+  /// What this inference is a part of. Travels to the workers, as it is, or with a span id of the inference's own where
+  /// a trace_recorder writes that span down. One that is not well-formed counts as none.
+  TraceContext trace = {};
 };
 
 /// How long one stage on a worker took.

@@ -6,13 +6,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "splitnet/codec.hpp"
+#include "splitnet/error.hpp"
+#include "splitnet/histogram.hpp"
+#include "splitnet/log.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/stage_cache.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -52,9 +55,11 @@ struct WorkerOptions {
   /// Tensor bytes of the requests that are not answered yet; one that would exceed it is answered `overloaded`
   /// likewise.
   std::size_t max_queued_bytes = std::size_t{2} << 30;
-  /// Gets one line without a line break for each thing worth knowing. Called from any thread, also from
-  /// several at once; must not throw. Empty: silence.
-  std::function<void(std::string_view)> log = {};
+  /// Every request ends with one record: `debug` when it was answered, or refused for a reason that is the caller's or
+  /// passes; `error` for a fault of this machine. Its fields are `request_id` (Message::id: counted by each
+  /// connection), `peer`, `model`, `operation`, `code` (of an error), `queue_s` and `run_s` (of an answer), and
+  /// `trace_id` when a W3C trace context came along.
+  LogSink log = {};
   BatchingOptions batching = {};
   /// A model's version that was replaced still answers the requests that were made for it, until nobody has asked for
   /// it for so long.
@@ -69,6 +74,21 @@ struct WorkerOptions {
   void validate() const;
 };
 
+/// What a worker did with the requests for one model, since it was made. A plain value.
+struct ModelStats {
+  std::uint64_t answered = 0;                      ///< Requests that ended with a reply.
+  std::map<ErrorCode, std::uint64_t> failed = {};  ///< Requests that ended with an error message, by its code.
+  /// In seconds, by the clock of the worker: how long requests waited for a thread, those that failed later included.
+  Histogram queue_s = Histogram::of_seconds();
+  /// Of the requests that were answered: getting the stage, decoding the values, Stage::run.
+  Histogram slice_s = Histogram::of_seconds();
+  Histogram decode_s = Histogram::of_seconds();
+  Histogram run_s = Histogram::of_seconds();
+  /// Tensor bytes, encoded and packed, of all requests, and of replies.
+  Histogram request_bytes = Histogram::of_bytes();
+  Histogram reply_bytes = Histogram::of_bytes();
+};
+
 /// Counters since the worker was made, and what it does now. A plain value.
 struct WorkerStats {
   std::uint64_t answered = 0;          ///< Requests that ended with a reply.
@@ -80,7 +100,10 @@ struct WorkerStats {
   std::size_t queued = 0;
   std::size_t running = 0;     ///< Threads that are busy.
   std::size_t forwarding = 0;  ///< Requests that wait for the next tier.
+  std::size_t held_bytes = 0;  ///< Tensor bytes of the requests without an answer: see WorkerOptions::max_queued_bytes.
   StageCacheStats cache;
+  /// By the name it is served under; under the empty name the requests for no model: probes, and unknown names.
+  std::map<std::string, ModelStats> models;
 };
 
 /// Serves any number of endpoints and models. Thread-safe. The destructor closes.
@@ -110,7 +133,8 @@ struct WorkerStats {
 /// Replies carry `times_s`: "queue" (waiting for a thread, and for others to share a pass with), "slice" (getting the
 /// stage, next to nothing when it was cached), "decode" (unless the codec is raw), "run" (Stage::run; of all requests
 /// in the pass), and of what was forwarded "encode" (unless its codec is raw), "forward" (from sending it on to its
-/// answer) and, as parts of that, "next." in front of each name that the next tier gave.
+/// answer) and, as parts of that, "next." in front of each name that the next tier gave; to a request with a sampled W3C
+/// trace context also the two readings of its clock of trace.hpp.
 class Worker {
  public:
   /// Starts the executor threads. Throws invalid_argument, internal (no thread to be had).
@@ -132,6 +156,10 @@ class Worker {
   /// Starts to accept on one more endpoint and returns the address that reaches it, with the port that was
   /// chosen. Errors as TransportRegistry::listen; unavailable after drain or close.
   std::string serve(const TransportRegistry& registry, const std::string& endpoint, const ListenOptions& options = {});
+
+  /// Why requests had better go elsewhere: "loading" as long as no endpoint is served, "draining", "closed". Nothing:
+  /// this worker is ready.
+  [[nodiscard]] std::optional<std::string> readiness() const;
 
   /// From now on requests are answered `unavailable`; waits until those before are done. True when nothing
   /// is left, false when `timeout` passed first; may be called again.

@@ -14,6 +14,7 @@
 #include "http_line.hpp"
 #include "io_thread.hpp"
 #include "splitnet/access.hpp"
+#include "splitnet/trace.hpp"
 #include "within_room.hpp"
 
 namespace splitnet::detail {
@@ -27,6 +28,17 @@ std::string request_head(const HttpEndpoint& endpoint, const std::string& token)
                      "\r\nContent-Type: application/octet-stream\r\nAccept: application/octet-stream\r\n";
   if (!token.empty()) head += "Authorization: Bearer " + token + "\r\n";
   return head + "Content-Length: ";
+}
+
+/// For proxies on the way; whoever answers has it in the message. Only what is well-formed: nothing else may write
+/// heads.
+std::string trace_fields(const TraceContext& trace) {
+  if (!parse_traceparent(trace.traceparent)) return {};
+  std::string fields = "traceparent: " + trace.traceparent + "\r\n";
+  if (!trace.tracestate.empty() && is_tracestate(trace.tracestate)) {
+    fields += "tracestate: " + trace.tracestate + "\r\n";
+  }
+  return fields;
 }
 
 /// The name is looked up once as long as somebody is there: a lookup blocks the thread of all sockets.
@@ -206,7 +218,10 @@ void HttpCaller::call(Message request, Deadline deadline, const std::stop_token&
   request.time_left.reset();
   if (deadline) request.time_left = *deadline - Clock::now();
   try {
-    HttpCall call{id, encode(request, options_.payload_checksum.value_or(true), options_.limits), {}};
+    HttpCall call{id,
+                  encode(request, options_.payload_checksum.value_or(true), options_.limits),
+                  trace_fields(request.trace),
+                  {}};
     call.queued = count_queued(call.message.size_bytes);
     asio::post(*context_,
                [self = shared_from_this(), call = std::move(call)]() mutable { self->enqueue(std::move(call)); });

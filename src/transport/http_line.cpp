@@ -34,7 +34,8 @@ void HttpLine::send(HttpCall call) {
   call_ = std::move(call);
   head_.reset();
   has_answered_ = false;
-  std::string head = options_->request_head + std::to_string(call_->message.size_bytes) + "\r\n\r\n";
+  std::string head =
+      options_->request_head + std::to_string(call_->message.size_bytes) + "\r\n" + call_->fields + "\r\n";
   // A copy of handles, none of tensors: the call keeps its own for a second attempt.
   sender_.send(std::move(head), call_->message, [self = shared_from_this()](int error) { self->on_sent(error); });
 }

@@ -17,6 +17,7 @@ namespace splitnet::detail {
 struct HttpCall {
   std::uint64_t id = 0;
   EncodedMessage message;
+  std::string fields;            ///< Of its own in the head, each with its end of line.
   std::shared_ptr<void> queued;  ///< Counts its bytes as waiting to be sent.
   bool is_second = false;        ///< A second attempt.
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "http_status.hpp"
+#include "http_target.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -19,16 +20,6 @@ constexpr std::size_t kRubbishBytes = 16 * 1024;
 
 Error too_late(const char* what) {
   return Error(ErrorCode::deadline_exceeded, std::string("http: ") + what + " not complete within the time-out");
-}
-
-/// Of an absolute form ("http://host/path"), which servers have to understand, its path; without a query.
-std::string_view path_of(std::string_view target) {
-  if (!target.starts_with('/')) {
-    const auto scheme = target.find("://");
-    const auto slash = scheme == std::string_view::npos ? scheme : target.find('/', scheme + 3);
-    target = slash == std::string_view::npos ? std::string_view("/") : target.substr(slash);
-  }
-  return target.substr(0, target.find('?'));
 }
 
 std::string to_lower(std::string_view text) {
@@ -155,6 +146,7 @@ void HttpPeer::on_head(const HttpHead& head) {
   is_old_ = head.is_old;
   is_last_ = !head.keeps_alive;
   is_invited_ = !head.expects_continue || head.is_old;
+  trace_ = head.trace;
   if (refusal_) return fail(status_of(refusal_->code()), *refusal_);
   if (head.method != "POST") return say_usage(head.method == "HEAD");
   if (const auto refused = refuse_token(head)) return fail(401, *refused);
@@ -231,6 +223,8 @@ void HttpPeer::on_message(HttpReader::Frame frame) {
         429, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
                                               std::to_string(service_->by->options.max_requests_per_s) + " are taken"));
   }
+  // Something on the way began the trace.
+  if (message->trace.traceparent.empty()) message->trace = std::move(trace_);
   serve(*std::move(message));
 }
 

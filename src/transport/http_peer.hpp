@@ -92,6 +92,7 @@ class HttpPeer : public AcceptedPeer, public std::enable_shared_from_this<HttpPe
 
   State state_ = State::opening;
   HttpReader reader_;
+  TraceContext trace_;  // Of the head of the request that is read.
   HttpSender sender_;
   std::array<std::byte, 512> aside_;  // What comes while nothing is asked for.
   bool reading_ = false;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "asio.hpp"
+#include "splitnet/trace.hpp"
 
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -68,6 +69,7 @@ class HttpReader::BeastParser : public HttpReader::Parser {
       head.method = to_string(message.method_string());
       head.target = to_string(message.target());
       head.authorization = to_string(message[http::field::authorization]);
+      head.trace = trace();
       head.expects_continue = beast::iequals(message[http::field::expect], "100-continue");
     } else {
       head.status = message.result_int();
@@ -100,6 +102,20 @@ class HttpReader::BeastParser : public HttpReader::Parser {
       refuse("not one Host");
     }
     if (head.is_chunked && head.is_old) refuse("chunks in HTTP/1.0");
+  }
+
+  /// W3C trace context: one traceparent; of several tracestates one list.
+  [[nodiscard]] TraceContext trace() const {
+    const auto& message = parser_.get();
+    TraceContext trace;
+    trace.traceparent = to_string(message["traceparent"]);
+    if (message.count("traceparent") != 1 || !parse_traceparent(trace.traceparent)) return {};
+    const auto states = message.equal_range("tracestate");
+    for (auto state = states.first; state != states.second; ++state) {
+      trace.tracestate += (trace.tracestate.empty() ? "" : ",") + to_string(state->value());
+    }
+    if (!is_tracestate(trace.tracestate)) trace.tracestate.clear();
+    return trace;
   }
 
   http::parser<is_request, http::empty_body> parser_;

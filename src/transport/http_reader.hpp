@@ -20,6 +20,7 @@ struct HttpHead {
   std::string method;                   ///< Of a request.
   std::string target;                   ///< Likewise.
   std::string authorization;            ///< Likewise.
+  TraceContext trace;                   ///< Likewise; empty: none that is well-formed.
   bool expects_continue = false;        ///< Likewise: it sends its body when it is told so.
   unsigned status = 0;                  ///< Of a response; never 1xx.
   std::string location;                 ///< Of a response that leads elsewhere.

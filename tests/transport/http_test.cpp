@@ -186,6 +186,33 @@ TEST_F(HttpListener, IsAtItsPathOnly) {
   EXPECT_EQ(start_call(*astray, request_with({})).error(), ErrorCode::invalid_argument);
 }
 
+TEST_F(HttpListener, TakesTheTraceFromTheHeadWhereTheMessageHasNone) {
+  std::mutex mutex;
+  std::vector<TraceContext> seen;
+  listen([&](Message request, CallContext, Responder respond) {
+    const std::lock_guard lock(mutex);
+    seen.push_back(request.trace);
+    respond(request);
+  });
+  const std::string in_head = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const std::string in_message = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  auto traced = request_with({Value(1)});
+  traced.id = 9;
+  traced.trace.traceparent = in_message;
+  const RawPeer peer(listener->address());
+  for (const std::string& bytes :
+       {post(good_message(), "TraceParent: " + in_head + "\r\ntracestate: a=1\r\ntracestate: b=2\r\n"),
+        post(testing::bytes_of(traced), "traceparent: " + in_head + "\r\n"),
+        post(good_message(), "traceparent: " + in_head + "x\r\ntracestate: a=1\r\n"),
+        post(good_message(), "traceparent: " + in_head + "\r\ntraceparent: " + in_message + "\r\n"),
+        post(good_message())}) {
+    peer.send(bytes);
+    ASSERT_EQ(read_responses(peer, 1).size(), 1U);
+  }
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(seen, (std::vector<TraceContext>{{in_head, "a=1,b=2"}, {in_message, ""}, {}, {}, {}}));
+}
+
 TEST_F(HttpListener, NeedsALength) {
   listen();
   const RawPeer peer(listener->address());
@@ -537,6 +564,31 @@ TEST(HttpConnection, ShowsItsToken) {
   EXPECT_TRUE(head.starts_with("POST /a/b HTTP/1.1\r\n")) << head;
   EXPECT_NE(head.find("\r\nAuthorization: Bearer the-token-of-this-test\r\n"), std::string::npos);
   EXPECT_NE(head.find("\r\nHost: 127.0.0.1:"), std::string::npos);
+}
+
+/// The head of a request with this trace.
+std::string head_with(const TraceContext& trace) {
+  std::string head;
+  const ScriptedServer server({[&](int socket) {
+    char part[4096];
+    const auto got = ::recv(socket, part, sizeof part, MSG_PEEK);
+    head.assign(part, static_cast<std::size_t>(got));
+    head.resize(head.find("\r\n\r\n") + 2);
+    answer_well(socket);
+  }});
+  const auto connection = make_http_transport()->connect(server.address(), {});
+  auto request = request_with({});
+  request.trace = trace;
+  EXPECT_EQ(start_call(*connection, request).error(), std::nullopt);
+  return head;
+}
+
+TEST(HttpConnection, ShowsTheTraceToProxies) {
+  const std::string parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const auto whole = head_with({parent, "a=1"});
+  EXPECT_NE(whole.find("\r\ntraceparent: " + parent + "\r\ntracestate: a=1\r\n"), std::string::npos) << whole;
+  EXPECT_EQ(head_with({parent, "a=1\r\nEvil: 1"}).find("Evil"), std::string::npos);
+  EXPECT_EQ(head_with({parent + "\r\nEvil: 1", "a=1"}).find("\r\ntrace"), std::string::npos);
 }
 
 TEST(HttpConnection, IsNotUsedAnyMoreAfterARefusedToken) {

@@ -28,6 +28,9 @@ struct HttpOptions {
 /// (docs/transports.md), also one that a proxy makes. A cancelled call closes its socket; the handler's stop token is
 /// asked to stop when the peer closes.
 ///
+/// A well-formed trace context of a request (trace.hpp) stands in its head too, as `traceparent` and `tracestate`; a
+/// request that has one in its head alone comes to the handler with that.
+///
 /// A request that finds its idle socket closed, without a byte of an answer, is sent again once: a handler may see a
 /// request twice.
 ///
