@@ -70,9 +70,7 @@ class AdaptivePolicy::Impl {
   std::optional<SequentialPlanner::Choice> choose(const SequentialPlanner::Conditions& conditions) const {
     return planner_.choose(objective_, constraints_, conditions);
   }
-  std::optional<SequentialPlanner::Choice> best(double now_s) const {
-    return choose(conditions_at(now_s));
-  }
+  std::optional<SequentialPlanner::Choice> best(double now_s) const { return choose(conditions_at(now_s)); }
   bool is_device_only(const SequentialPlanner::Choice& choice) const { return choice.head_layers == layers_; }
   std::size_t probe_bytes(double now_s);
   std::optional<double> hedge_after_s(const SequentialPlanner::Choice& choice,
@@ -91,7 +89,7 @@ class AdaptivePolicy::Impl {
   double promised_ = 0;  ///< Gains that another plan promised since it first did.
   double quiet_since_s_ = 0;
   double probe_after_s_ = options_.probe_after_s;
-  double whole_s_ = 0;      ///< What the device takes for the whole model.
+  double whole_s_ = 0;                         ///< What the device takes for the whole model.
   double hedges_paid_ = most_hedges_paid / 2;  ///< For so many passes of it there is time to spend.
 };
 

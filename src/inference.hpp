@@ -43,8 +43,8 @@ struct Progress {
   void encode_boundary(const Placement& placement, const InferenceTrace& trace);
   /// Runs this hop's stage and all behind it here, as workers would have, from what they would have got.
   void run_rest(const Placement& placement, const CodecRegistry& codecs);
-  /// The answer is there, and the refinement wants another one: all is set for its request. Throws invalid_argument: the
-  /// output is none that has a margin.
+  /// The answer is there, and the refinement wants another one: all is set for its request. Throws invalid_argument:
+  /// the output is none that has a margin.
   bool begins_again(const Placement& placement);
 };
 
@@ -65,8 +65,8 @@ struct Inference {
   Progress progress;
   std::uint64_t attempt = 0;  ///< The latest request; answers to others are late. 0: none yet.
   std::size_t requests = 0;
-  std::size_t waits = 0;    ///< Times that no worker could be asked.
-  int prepared_again = 0;   ///< Times that a worker had no tables.
+  std::size_t waits = 0;                 ///< Times that no worker could be asked.
+  int prepared_again = 0;                ///< Times that a worker had no tables.
   std::shared_ptr<RemoteWorker> worker;  ///< Who was asked last.
   std::chrono::steady_clock::time_point asked_at;
   bool is_asked = false;          ///< It has not answered.

@@ -46,8 +46,8 @@ void check_inputs_only(const PlacementSpec& spec, const Codec* codec) {
 
 }  // namespace
 
-std::shared_ptr<Placement> make_placement(const Model& model, const PlacementSpec& spec,
-                                                const CodecRegistry& codecs, const StageOptions& device) {
+std::shared_ptr<Placement> make_placement(const Model& model, const PlacementSpec& spec, const CodecRegistry& codecs,
+                                          const StageOptions& device) {
   auto placement = std::make_shared<Placement>();
   const auto named = [&](const std::string& name) { return NamedCodec{name, codecs.make(name, spec.tables)}; };
   placement->tables = spec.tables;

@@ -57,7 +57,7 @@ struct Placement {
 
 /// Throws invalid_argument (an unknown codec, tables of another one; a codec for inputs at another cut; a set of layers
 /// that is not closed) and unsupported_model (a refused cut).
-std::shared_ptr<Placement> make_placement(const Model& model, const PlacementSpec& spec,
-                                                const CodecRegistry& codecs, const StageOptions& device);
+std::shared_ptr<Placement> make_placement(const Model& model, const PlacementSpec& spec, const CodecRegistry& codecs,
+                                          const StageOptions& device);
 
 }  // namespace splitnet::detail

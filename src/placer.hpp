@@ -24,7 +24,8 @@ class Placer {
 
   /// Without an objective: these cuts.
   void place_cuts(const std::vector<Cut>& cuts);
-  /// With one: measures, plans, and makes ready what the first plan says, and, for a policy, device only; others follow.
+  /// With one: measures, plans, and makes ready what the first plan says, and, for a policy, device only; others
+  /// follow.
   void plan();
   void close() noexcept {
     if (cache_) cache_->close();

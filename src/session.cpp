@@ -85,9 +85,8 @@ void note_times(HopTimes& hop, const Message& reply, double round_trip_s) {
   hop.queue_s = take_s("queue") + take_s("slice");
   hop.transport_s = left_s;
   for (const Value& value : reply.values) {
-    for_each_tensor(value, [&](const Tensor& tensor) {
-      hop.reply_bytes += static_cast<std::int64_t>(tensor.packed_bytes());
-    });
+    for_each_tensor(value,
+                    [&](const Tensor& tensor) { hop.reply_bytes += static_cast<std::int64_t>(tensor.packed_bytes()); });
   }
 }
 
@@ -200,10 +199,10 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   bool closed_ = false;
   std::size_t places_taken_ = 0;
   std::set<InferencePtr> unfinished_;
-  std::size_t telling_ = 0;                   // Calls of `done` under way.
-  std::shared_ptr<const Placement> latest_;   // That an inference ran with …
-  SequentialPlanner::Choice latest_choice_;   // … and what it is.
-  std::map<std::uint64_t, Asked> asked_;      // By attempt.
+  std::size_t telling_ = 0;                  // Calls of `done` under way.
+  std::shared_ptr<const Placement> latest_;  // That an inference ran with …
+  SequentialPlanner::Choice latest_choice_;  // … and what it is.
+  std::map<std::uint64_t, Asked> asked_;     // By attempt.
   std::uint64_t attempts_ = 0;
   std::deque<DecisionRecord> decisions_;
   std::uint64_t decided_ = 0;
@@ -335,7 +334,8 @@ void Session::Impl::start(const InferencePtr& inference, std::vector<Value> inpu
     unfinished_.insert(inference);
     closed = closed_;
   }
-  inference->when_stopped.emplace(inference->stop, [source = inference->end_requests]() mutable { source.request_stop(); });
+  inference->when_stopped.emplace(inference->stop,
+                                  [source = inference->end_requests]() mutable { source.request_stop(); });
   if (closed) finish(inference, closed_error());
 }
 
@@ -458,17 +458,17 @@ void Session::Impl::probe(std::size_t bytes) {
     ++stats_.probes;
   }
   const auto asked_at = Clock::now();
-  workers_.front().front()->connection()->call(
-      std::move(request), asked_at + late_reply_patience, {},
-      [self = shared_from_this(), asked_at, bytes](CallResult result) {
-        const auto* const reply = std::get_if<Message>(&result);
-        Outcome outcome;
-        outcome.ended_s = self->now_s();
-        outcome.transport_s = seconds_between(asked_at, Clock::now());
-        outcome.bytes_up = static_cast<double>(bytes);
-        outcome.is_under_way = reply == nullptr || reply->kind != MessageKind::reply;
-        self->placer_->policy()->learn(outcome);
-      });
+  workers_.front().front()->connection()->call(std::move(request), asked_at + late_reply_patience, {},
+                                               [self = shared_from_this(), asked_at, bytes](CallResult result) {
+                                                 const auto* const reply = std::get_if<Message>(&result);
+                                                 Outcome outcome;
+                                                 outcome.ended_s = self->now_s();
+                                                 outcome.transport_s = seconds_between(asked_at, Clock::now());
+                                                 outcome.bytes_up = static_cast<double>(bytes);
+                                                 outcome.is_under_way =
+                                                     reply == nullptr || reply->kind != MessageKind::reply;
+                                                 self->placer_->policy()->learn(outcome);
+                                               });
 }
 
 /// The head needs the tensors.
@@ -563,9 +563,10 @@ void Session::Impl::ask_worker(const InferencePtr& inference, const std::shared_
     asked_.emplace(attempt, asked);
   }
   worker->connection()->call(std::move(request), inference->deadline, inference->end_requests.get_token(),
-                            [self = shared_from_this(), inference, attempt, worker](CallResult result) {
-                              self->guarded(inference, [&] { self->receive(inference, attempt, worker, std::move(result)); });
-                            });
+                             [self = shared_from_this(), inference, attempt, worker](CallResult result) {
+                               self->guarded(inference,
+                                             [&] { self->receive(inference, attempt, worker, std::move(result)); });
+                             });
 }
 
 /// The worker has been started anew since, or has taken in tables of others and forgotten these.
@@ -579,21 +580,21 @@ void Session::Impl::prepare_again(const InferencePtr& inference, std::uint64_t a
                                    progress.sent.request.codec);
   }
   worker->connection()->call(std::move(request), inference->deadline, inference->end_requests.get_token(),
-                            [self = shared_from_this(), inference, attempt, worker](CallResult result) {
-                              self->guarded(inference, [&] {
-                                {
-                                  const std::lock_guard lock(inference->mutex);
-                                  if (attempt != inference->attempt || inference->finished) return;
-                                }
-                                try {
-                                  reply_in(result);
-                                } catch (const Error& error) {
-                                  self->note_failure(*worker, error, false);
-                                  return self->recover(inference, at_worker(worker->endpoint(), error));
-                                }
-                                self->ask_worker(inference, worker);
-                              });
-                            });
+                             [self = shared_from_this(), inference, attempt, worker](CallResult result) {
+                               self->guarded(inference, [&] {
+                                 {
+                                   const std::lock_guard lock(inference->mutex);
+                                   if (attempt != inference->attempt || inference->finished) return;
+                                 }
+                                 try {
+                                   reply_in(result);
+                                 } catch (const Error& error) {
+                                   self->note_failure(*worker, error, false);
+                                   return self->recover(inference, at_worker(worker->endpoint(), error));
+                                 }
+                                 self->ask_worker(inference, worker);
+                               });
+                             });
 }
 
 void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt,
@@ -694,7 +695,8 @@ void Session::Impl::recover(const InferencePtr& inference, const Error& error) {
       ++stats_.retries;
     }
     if (other_may) return ask(inference, true);
-    return ask_later(inference, Clock::now() + std::max<Clock::duration>(as_duration(error.retry_after_s().value_or(0)), retry_pause));
+    return ask_later(inference, Clock::now() + std::max<Clock::duration>(as_duration(error.retry_after_s().value_or(0)),
+                                                                         retry_pause));
   }
   if (options_.finish_on_device) return finish_here(inference);
   finish(inference, error);
@@ -791,7 +793,8 @@ void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) 
   finish(inference, std::move(*answer));
   if (!silent) return;
   silent->note_silence();
-  agenda_->at(Clock::now() + late_reply_patience, [source = inference->end_requests]() mutable { source.request_stop(); });
+  agenda_->at(Clock::now() + late_reply_patience,
+              [source = inference->end_requests]() mutable { source.request_stop(); });
 }
 
 /// Nothing is lost as long as a worker may answer.

@@ -310,9 +310,7 @@ void load_models(Worker& worker, const std::vector<ModelFile>& files, const Argu
     worker.add_model(one.file.name, model);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     log(arguments, LogLevel::info, "serving " + one.file.name + " from " + one.file.path,
-        {{"model", one.file.name},
-         {"layers", std::uint64_t{model->layers().layers.size()}},
-         {"load_s", took.count()}});
+        {{"model", one.file.name}, {"layers", std::uint64_t{model->layers().layers.size()}}, {"load_s", took.count()}});
   }
 }
 

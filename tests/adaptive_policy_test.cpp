@@ -163,7 +163,8 @@ TEST(AdaptivePolicy, AsksNothingWhenNoAnswerCouldMatter) {
 
 TEST(AdaptivePolicy, RefusesWhatCannotBe) {
   const auto refused = [](const std::string& words, const AdaptiveOptions& options) {
-    return throws(ErrorCode::invalid_argument, words, [&] { AdaptivePolicy(problem(link_of(1e6)), Objective::latency, {}, {}, options); });
+    return throws(ErrorCode::invalid_argument, words,
+                  [&] { AdaptivePolicy(problem(link_of(1e6)), Objective::latency, {}, {}, options); });
   };
   AdaptiveOptions options;
   options.switching_gain = -1;

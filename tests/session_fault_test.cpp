@@ -41,7 +41,8 @@ class SessionFaultTest : public ::testing::Test {
   }
   /// A worker of which every pass waits at the gate.
   std::string serve_behind_gate() {
-    return serve(std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [this](const StageInfo&) { gate_.pass(); }}));
+    return serve(
+        std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [this](const StageInfo&) { gate_.pass(); }}));
   }
   static SessionOptions options(std::string worker, std::size_t last = 4) {
     SessionOptions result;
@@ -236,9 +237,11 @@ TEST_F(SessionFaultTest, AnOperatorThatRefusesIsAskedOnce) {
 
 TEST_F(SessionFaultTest, TellsTheWorkersErrorWhenTheDeviceFailsToo) {
   std::atomic<bool> broken = false;
-  const auto device = std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [&](const StageInfo& info) {
-    if (broken && info.index == 1) throw Error(ErrorCode::internal, "the device is broken");
-  }});
+  const auto device =
+      std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [&](const StageInfo& info) {
+                                               if (broken && info.index == 1)
+                                                 throw Error(ErrorCode::internal, "the device is broken");
+                                             }});
   const auto session = Session::open(device, options(serve_behind_gate()));
   broken = true;
   auto answer = session->submit(testing::inputs_of(1), {.deadline = 1s});
@@ -275,15 +278,17 @@ TEST_F(SessionFaultTest, TellsAnswersAsTheyCome) {
   constexpr int count = 50;
   std::vector<std::promise<Answer>> promises(count);
   for (int seed = 0; seed < count; ++seed) {
-    session->submit(testing::inputs_of(seed), [&promise = promises[static_cast<std::size_t>(seed)]](
-                                                  std::variant<Answer, Error> outcome) {
-      promise.set_value(std::get<Answer>(std::move(outcome)));
-    });
+    session->submit(testing::inputs_of(seed),
+                    [&promise = promises[static_cast<std::size_t>(seed)]](std::variant<Answer, Error> outcome) {
+                      promise.set_value(std::get<Answer>(std::move(outcome)));
+                    });
   }
-  for (int seed = 0; seed < count; ++seed) expect_right(seed, promises[static_cast<std::size_t>(seed)].get_future().get());
+  for (int seed = 0; seed < count; ++seed)
+    expect_right(seed, promises[static_cast<std::size_t>(seed)].get_future().get());
   session->close();
   std::optional<Error> error;
-  session->submit(testing::inputs_of(1), [&](std::variant<Answer, Error> outcome) { error = std::get<Error>(outcome); });
+  session->submit(testing::inputs_of(1),
+                  [&](std::variant<Answer, Error> outcome) { error = std::get<Error>(outcome); });
   ASSERT_TRUE(error);
   EXPECT_EQ(error->code(), ErrorCode::cancelled);
 }

@@ -146,9 +146,11 @@ TEST_F(SessionPolicyTest, DoesWhatThePolicySaysAtEveryCut) {
 
 TEST_F(SessionPolicyTest, GoesOnWhileAPlanIsMadeReady) {
   std::atomic<bool> holds = false;
-  const auto device = std::make_shared<testing::HookedModel>(model_, Hooks{.on_make = [&](const StageKey& key) {
-    if (holds && key.cuts.size() == 1 && key.cuts[0].size() == 5) gate_.pass();
-  }});
+  const auto device =
+      std::make_shared<testing::HookedModel>(model_, Hooks{.on_make = [&](const StageKey& key) {
+                                               if (holds && key.cuts.size() == 1 && key.cuts[0].size() == 5)
+                                                 gate_.pass();
+                                             }});
   policy_->set(decision(layers_));
   const auto session = Session::open(device, options(serve(model_)));
   expect_right(1, session->run(testing::inputs_of(1)));
@@ -179,8 +181,8 @@ TEST_F(SessionPolicyTest, TellsThePolicyHowItWent) {
 TEST_F(SessionPolicyTest, TheDeviceBeginsWhenThePolicySaysSo) {
   std::atomic<bool> holds = false;
   const auto held = std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [&](const StageInfo&) {
-    if (holds) gate_.pass();
-  }});
+                                                             if (holds) gate_.pass();
+                                                           }});
   Decision hedged = decision(2);
   hedged.hedge_after_s = 0.02;
   policy_->set(hedged);
@@ -261,7 +263,8 @@ TEST_F(SessionPolicyTest, AnAdaptiveSessionLeavesALinkThatHasDied) {
   for (std::size_t layer = 0; layer < layers_; ++layer) same.sleep[layer] = 1ms;
   const ModelPtr device = testing::ArithmeticModel::make(same);
   const std::string trace = ::testing::TempDir() + "splitnet_dying_link.csv";
-  std::ofstream(trace) << "time_s,bandwidth_bit_per_s\n0,80000000\n0.5,80000000\n1,0\n1.5,0\n2,80000000\n2.5,80000000\n";
+  std::ofstream(trace)
+      << "time_s,bandwidth_bit_per_s\n0,80000000\n0.5,80000000\n1,0\n1.5,0\n2,80000000\n2.5,80000000\n";
   auto adaptive = options("shaped://up_trace=" + trace + "@" + serve(model_));
   adaptive.planning.worker.profile = profile().scaled(0.01);
   adaptive.planning.codecs = {{}};  // Raw, so that every answer has the same bits.
@@ -282,9 +285,8 @@ TEST_F(SessionPolicyTest, AnAdaptiveSessionLeavesALinkThatHasDied) {
   EXPECT_GT(there, 0U) << "before and after";
   EXPECT_LE(late, 3U) << "who waited for the link to come back";
   const auto decisions = session->decisions();
-  EXPECT_TRUE(std::any_of(decisions.begin(), decisions.end(), [](const DecisionRecord& record) {
-    return record.decision.reason == Reason::switched;
-  }));
+  EXPECT_TRUE(std::any_of(decisions.begin(), decisions.end(),
+                          [](const DecisionRecord& record) { return record.decision.reason == Reason::switched; }));
 }
 
 }  // namespace

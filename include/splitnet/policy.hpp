@@ -58,7 +58,7 @@ struct Outcome {
   double tail_s = 0;       ///< On the worker; 0: nothing ran there.
   double queue_s = 0;      ///< On the worker.
   double transport_s = 0;  ///< Both ways; 0: nothing was sent.
-  double bytes_up = 0;  ///< With what was still under way before it.
+  double bytes_up = 0;     ///< With what was still under way before it.
   double bytes_down = 0;
   double hedge_s = 0;  ///< What the device computed of the rest beside the worker.
   /// The reply had not come when this was told; transport_s is the time so far.

@@ -160,12 +160,12 @@ struct DecisionRecord {
 struct SessionStats {
   std::uint64_t answered = 0;
   std::uint64_t failed = 0;
-  std::uint64_t requests = 0;          ///< To workers.
-  std::uint64_t retries = 0;           ///< Of those: an inference's second one and later ones.
-  std::uint64_t failed_requests = 0;   ///< Of those: without an answer, or with an error.
-  std::uint64_t late_replies = 0;      ///< Of those: the device was first.
-  std::uint64_t finished_here = 0;     ///< Inferences meant for a worker that the device finished.
-  double finishing_s = 0;              ///< What it computed for them, also where the worker was first after all.
+  std::uint64_t requests = 0;         ///< To workers.
+  std::uint64_t retries = 0;          ///< Of those: an inference's second one and later ones.
+  std::uint64_t failed_requests = 0;  ///< Of those: without an answer, or with an error.
+  std::uint64_t late_replies = 0;     ///< Of those: the device was first.
+  std::uint64_t finished_here = 0;    ///< Inferences meant for a worker that the device finished.
+  double finishing_s = 0;             ///< What it computed for them, also where the worker was first after all.
   std::uint64_t probes = 0;
 };
 
@@ -179,8 +179,8 @@ struct SessionStats {
 ///
 /// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a picture of another size; a shape
 /// that an operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
-/// message names its endpoint), overloaded, too_large, incompatible, corrupt (a damaged picture too), internal; those of
-/// a worker only where the device does not finish (SessionOptions::finish_on_device). The session stays usable after
+/// message names its endpoint), overloaded, too_large, incompatible, corrupt (a damaged picture too), internal; those
+/// of a worker only where the device does not finish (SessionOptions::finish_on_device). The session stays usable after
 /// each of them, also when a worker was started anew (not over `inproc:`): ConnectOptions::reconnect. A worker that
 /// failed is asked again after a pause, by one inference at a time, until it answers; the others do without it.
 class Session {

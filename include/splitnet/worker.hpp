@@ -133,8 +133,8 @@ struct WorkerStats {
 /// Replies carry `times_s`: "queue" (waiting for a thread, and for others to share a pass with), "slice" (getting the
 /// stage, next to nothing when it was cached), "decode" (unless the codec is raw), "run" (Stage::run; of all requests
 /// in the pass), and of what was forwarded "encode" (unless its codec is raw), "forward" (from sending it on to its
-/// answer) and, as parts of that, "next." in front of each name that the next tier gave; to a request with a sampled W3C
-/// trace context also the two readings of its clock of trace.hpp.
+/// answer) and, as parts of that, "next." in front of each name that the next tier gave; to a request with a sampled
+/// W3C trace context also the two readings of its clock of trace.hpp.
 class Worker {
  public:
   /// Starts the executor threads. Throws invalid_argument, internal (no thread to be had).
