@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "agenda.hpp"
 #include "inference_trace.hpp"
 #include "placement.hpp"
 #include "remote_worker.hpp"
@@ -69,8 +70,9 @@ struct Inference {
   int prepared_again = 0;                ///< Times that a worker had no tables.
   std::shared_ptr<RemoteWorker> worker;  ///< Who was asked last.
   std::chrono::steady_clock::time_point asked_at;
-  bool is_asked = false;          ///< It has not answered.
-  bool is_finished_here = false;  ///< The device has the rest, in its queue or under way.
+  std::optional<Agenda::AlarmId> hedge;  ///< When the device begins.
+  bool is_asked = false;                 ///< It has not answered.
+  bool is_finished_here = false;         ///< The device has the rest, in its queue or under way.
 
   std::atomic<bool> finished = false;
   /// Ends requests that nobody waits for.

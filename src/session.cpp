@@ -158,7 +158,8 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   void decode_pictures(Inference& inference, const std::string& codec) const;
 
   // The rest, on workers.
-  void send(const InferencePtr& inference);
+  std::optional<Answer> advance(Inference& inference);
+  void go_on(const InferencePtr& inference, std::optional<Answer> complete);
   void ask(const InferencePtr& inference, bool is_retry);
   void ask_later(const InferencePtr& inference, Clock::time_point at);
   void ask_worker(const InferencePtr& inference, const std::shared_ptr<RemoteWorker>& worker);
@@ -172,6 +173,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 
   // The rest, on the device.
   void plan_hedge(const InferencePtr& inference);
+  void cancel_hedge(Inference& inference);
   void finish_here(const InferencePtr& inference);
   void run_rest(const InferencePtr& inference, Progress& progress);
   void give_up_here(const InferencePtr& inference, const Error& error);
@@ -380,7 +382,12 @@ void Session::Impl::run_head(const InferencePtr& inference) {
     }
   }
   inference->throw_if_expired();
-  send(inference);
+  std::optional<Answer> complete;
+  {
+    const std::lock_guard lock(inference->mutex);
+    complete = advance(*inference);
+  }
+  go_on(inference, std::move(complete));
 }
 
 void Session::Impl::decide(Inference& inference) {
@@ -482,22 +489,21 @@ void Session::Impl::decode_pictures(Inference& inference, const std::string& cod
 
 // ---- The rest, on workers.
 
-void Session::Impl::send(const InferencePtr& inference) {
-  std::optional<Answer> complete;
-  {
-    const std::lock_guard lock(inference->mutex);
-    Progress& progress = inference->progress;
-    const Placement& placement = *inference->placement;
-    if (!progress.go_to_next_hop(placement)) {
-      complete.emplace(inference->answer(*model_, std::move(progress)));
-    } else {
-      StageRequest& request = progress.sent.request;
-      request.model = options_.model_name;
-      request.fingerprint = model_->fingerprint();
-      request.stage = placement.hops[progress.hop].key;
-      progress.encode_boundary(placement, inference->trace);
-    }
-  }
+/// Under the inference's lock: from one boundary to the next request, or to the answer. What the device may finish is
+/// never between the two.
+std::optional<Answer> Session::Impl::advance(Inference& inference) {
+  Progress& progress = inference.progress;
+  const Placement& placement = *inference.placement;
+  if (!progress.go_to_next_hop(placement)) return inference.answer(*model_, std::move(progress));
+  StageRequest& request = progress.sent.request;
+  request.model = options_.model_name;
+  request.fingerprint = model_->fingerprint();
+  request.stage = placement.hops[progress.hop].key;
+  progress.encode_boundary(placement, inference.trace);
+  return std::nullopt;
+}
+
+void Session::Impl::go_on(const InferencePtr& inference, std::optional<Answer> complete) {
   if (complete) {
     if (inference->placement->hops.empty()) {
       Asked nobody;
@@ -610,6 +616,7 @@ void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt
   const Placement& placement = *inference->placement;
   const bool is_late = inference->finished || attempt != inference->attempt;
   if (!is_late) inference->is_asked = false;
+  std::optional<Answer> complete;
   try {
     if (says_incompatible(result) && !is_late && placement.tables &&
         inference->prepared_again++ < most_prepared_again) {
@@ -631,6 +638,7 @@ void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt
     progress.times.hops.back() = times;
     progress.take(placement.hops[progress.hop].info, std::move(reply.values));
     if (!progress.begins_again(placement)) ++progress.hop;
+    complete = advance(*inference);
   } catch (const Error& error) {
     if (lock.owns_lock()) lock.unlock();
     note_failure(*worker, error, is_late);
@@ -638,7 +646,7 @@ void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt
     return;
   }
   lock.unlock();
-  send(inference);
+  go_on(inference, std::move(complete));
 }
 
 void Session::Impl::learn(const Asked& asked, const HopTimes& times, double head_s) {
@@ -723,10 +731,22 @@ void Session::Impl::plan_hedge(const InferencePtr& inference) {
       at = std::min(at, Clock::now() + as_duration(*inference->decision.hedge_after_s));
     }
   }
+  cancel_hedge(*inference);  // Of the hop before.
   if (at == Clock::time_point::max()) return;
-  agenda_->at(at, [this, gone = std::weak_ptr<Inference>(inference)] {
+  const auto alarm = agenda_->at(at, [this, gone = std::weak_ptr<Inference>(inference)] {
     if (const InferencePtr late = gone.lock()) finish_here(late);
   });
+  const std::lock_guard lock(inference->mutex);
+  inference->hedge = alarm;
+}
+
+void Session::Impl::cancel_hedge(Inference& inference) {
+  std::optional<Agenda::AlarmId> alarm;
+  {
+    const std::lock_guard lock(inference.mutex);
+    alarm = std::exchange(inference.hedge, std::nullopt);
+  }
+  if (alarm) agenda_->cancel(*alarm);
 }
 
 /// Once. A worker may still be first.
@@ -826,6 +846,7 @@ void Session::Impl::guarded(const InferencePtr& inference, Step&& step) {
 /// The place is free before the caller knows, so that it can use it at once.
 void Session::Impl::finish(const InferencePtr& inference, AnswerOrError outcome) {
   if (inference->finished.exchange(true)) return;
+  cancel_hedge(*inference);
   const auto* const answer = std::get_if<Answer>(&outcome);
   bool closed = false;
   {

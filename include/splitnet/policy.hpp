@@ -65,7 +65,7 @@ struct Outcome {
   bool is_under_way = false;
 };
 
-/// Thread-safe: decisions and outcomes come from different threads.
+/// Thread-safe: decisions and outcomes come from different threads. Must not throw.
 class Policy {
  public:
   virtual ~Policy() = default;

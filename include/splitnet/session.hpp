@@ -144,7 +144,7 @@ struct Answer {
   Decision decision;     ///< With an objective: what was to run where, and why.
   /// Endpoint of the worker whose answer this is; empty: the device finished it.
   std::string answered_by;
-  bool hedged = false;       ///< The device began with the rest while a worker was asked.
+  bool hedged = false;       ///< The device began with the rest, beside a worker or after one.
   std::size_t requests = 0;  ///< To workers, retries included.
 };
 
