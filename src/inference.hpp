@@ -71,6 +71,7 @@ struct Inference {
   std::shared_ptr<RemoteWorker> worker;  ///< Who was asked last.
   std::chrono::steady_clock::time_point asked_at;
   std::optional<Agenda::AlarmId> hedge;  ///< When the device begins.
+  bool is_complete = false;              ///< Its answer is on the way to the caller, and `progress` is no more.
   bool is_asked = false;                 ///< It has not answered.
   bool is_finished_here = false;         ///< The device has the rest, in its queue or under way.
 

@@ -494,7 +494,10 @@ void Session::Impl::decode_pictures(Inference& inference, const std::string& cod
 std::optional<Answer> Session::Impl::advance(Inference& inference) {
   Progress& progress = inference.progress;
   const Placement& placement = *inference.placement;
-  if (!progress.go_to_next_hop(placement)) return inference.answer(*model_, std::move(progress));
+  if (!progress.go_to_next_hop(placement)) {
+    inference.is_complete = true;
+    return inference.answer(*model_, std::move(progress));
+  }
   StageRequest& request = progress.sent.request;
   request.model = options_.model_name;
   request.fingerprint = model_->fingerprint();
@@ -614,7 +617,7 @@ void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt
   std::unique_lock lock(inference->mutex);
   Progress& progress = inference->progress;
   const Placement& placement = *inference->placement;
-  const bool is_late = inference->finished || attempt != inference->attempt;
+  const bool is_late = inference->finished || inference->is_complete || attempt != inference->attempt;
   if (!is_late) inference->is_asked = false;
   std::optional<Answer> complete;
   try {
@@ -754,7 +757,7 @@ void Session::Impl::finish_here(const InferencePtr& inference) {
   auto progress = std::make_shared<Progress>();
   {
     const std::lock_guard lock(inference->mutex);
-    if (inference->finished || std::exchange(inference->is_finished_here, true)) return;
+    if (inference->finished || inference->is_complete || std::exchange(inference->is_finished_here, true)) return;
     *progress = inference->progress;
     if (inference->is_asked) progress->times.device_wait_s = seconds_between(inference->asked_at, Clock::now());
   }
@@ -806,7 +809,7 @@ void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) 
   std::optional<Answer> answer;
   {
     const std::lock_guard lock(inference->mutex);
-    if (inference->finished) return;
+    if (inference->finished || std::exchange(inference->is_complete, true)) return;
     if (inference->is_asked) silent = inference->worker;
     answer.emplace(inference->answer(*model_, std::move(progress)));
   }
@@ -821,6 +824,7 @@ void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) 
 void Session::Impl::give_up_here(const InferencePtr& inference, const Error& error) {
   {
     const std::lock_guard lock(inference->mutex);
+    if (inference->is_complete) return;
     if (inference->is_asked && !is_final(error.code())) {
       inference->is_finished_here = false;
       return;

@@ -222,13 +222,14 @@ TEST_F(SessionPolicyTest, ProbesBesideTheInference) {
   probing.probe_bytes = 5000;
   policy_->set(probing);
   expect_right(1, run_when_ready(*session, 1));
+  const auto is_probe = [](const Outcome& outcome) { return outcome.bytes_up == 5000 && outcome.transport_s > 0; };
   const auto until = std::chrono::steady_clock::now() + 20s;
-  while (policy_->learned().empty() || policy_->learned().back().bytes_up != 5000) {
+  for (auto learned = policy_->learned(); std::none_of(learned.begin(), learned.end(), is_probe);
+       learned = policy_->learned()) {
     ASSERT_LT(std::chrono::steady_clock::now(), until);
     std::this_thread::sleep_for(1ms);
   }
-  EXPECT_EQ(session->stats().probes, 1U);
-  EXPECT_GT(policy_->learned().back().transport_s, 0);
+  EXPECT_GE(session->stats().probes, 1U);
 }
 
 TEST_F(SessionPolicyTest, KeepsTheLatestDecisions) {
