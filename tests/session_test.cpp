@@ -434,6 +434,7 @@ SessionOptions planned(SessionOptions session, const Model& model, double speed,
   profile.pass_s = 8e-3;
   profile.stage_overhead_s = 0;
   for (auto& layer : profile.layers) layer.time_s = 1e-3;
+  profile.codecs = {{"f16", 1e9, 1e9}};  // Measured, it depends on what else the machine does.
   session.objective = Objective::latency;
   session.planning.device.profile = profile;
   session.planning.worker.profile = profile.scaled(1 / speed);
