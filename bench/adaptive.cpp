@@ -45,9 +45,9 @@ using Choice = SequentialPlanner::Choice;
 constexpr double max_accuracy_loss = 0.02;
 constexpr double delay_s = 0.025;  // Each way.
 constexpr double down_bytes_per_s = 20e6 / 8;
-constexpr double period_s = 0.25;      // From one inference to the next, where the one before is done by then.
-constexpr double settling_s = 2;       // Before the first one.
-constexpr double header_bytes = 400;   // About: of a message, beside its tensors.
+constexpr double period_s = 0.25;     // From one inference to the next, where the one before is done by then.
+constexpr double settling_s = 2;      // Before the first one.
+constexpr double header_bytes = 400;  // About: of a message, beside its tensors.
 struct Network {
   const char* name;
   double picture_bytes;  ///< Of its input as a JPEG file of quality 92, which is there already.
@@ -94,21 +94,26 @@ Card::Coded sized_codec(const bench::Chain& chain, std::size_t cut, double bytes
   coded.speed.codec = name;
   LayerSet head(cut);
   std::iota(head.begin(), head.end(), std::size_t{0});
-  coded.profile = {.name = name, .ratio = bytes / static_cast<double>(chain.boundaries[cut]),
-                   .accuracy_loss = accuracy_loss, .only_inputs = only_inputs, .head = head};
+  coded.profile = {.name = name,
+                   .ratio = bytes / static_cast<double>(chain.boundaries[cut]),
+                   .accuracy_loss = accuracy_loss,
+                   .only_inputs = only_inputs,
+                   .head = head};
   return coded;
 }
 
 Card card_of(const bench::SweepNetwork& network, double picture_bytes) {
   const auto model = bench::load_model(network);
   ProfileOptions options{.stage = {.threads = 1}};
-  Card card{network.name, bench::chain_of(model->layers(), profile_device(*model, model->example_inputs(), options)), {}};
+  Card card{
+      network.name, bench::chain_of(model->layers(), profile_device(*model, model->example_inputs(), options)), {}};
   card.codecs.push_back({});
   // The device sends the file as it is; the worker decodes it in some 5 ms.
   const auto input_bytes = static_cast<double>(card.chain.boundaries.front());
   card.codecs.push_back(sized_codec(card.chain, 0, picture_bytes, true, {"", 1e15, input_bytes / 5e-3}, 0));
   const auto calibration = bench::find_calibration(network, model->layers());
-  if (!calibration) throw Error(ErrorCode::unavailable, card.name + " is not calibrated: run scripts/bench codec_sweep first");
+  if (!calibration)
+    throw Error(ErrorCode::unavailable, card.name + " is not calibrated: run scripts/bench codec_sweep first");
   for (const CodecProfile& codec : bench::lossy_codecs(network, calibration, max_accuracy_loss)) {
     const bool is_sequential = codec.head && (codec.head->empty() || codec.head->back() + 1 == codec.head->size());
     if (!codec.only_inputs && !is_sequential) continue;  // Raw, and f16.
@@ -128,15 +133,16 @@ Card card_of(const bench::SweepNetwork& network, double picture_bytes) {
 CodecRegistry codecs_with_sizes() {
   auto registry = CodecRegistry::with_defaults();
   for (const bool only_inputs : {false, true}) {
-    registry.add(only_inputs ? "sized_input" : "sized", [only_inputs](const std::string& parameters, const CodecTables&) {
-      std::size_t bytes = 0;
-      double encode = 0;
-      double decode = 0;
-      if (std::sscanf(parameters.c_str(), "bytes=%zu;encode=%lf;decode=%lf", &bytes, &encode, &decode) != 3) {
-        throw Error(ErrorCode::invalid_argument, "sized: '" + parameters + "'");
-      }
-      return std::make_shared<bench::SizedCodec>(bytes, encode, decode, only_inputs);
-    });
+    registry.add(
+        only_inputs ? "sized_input" : "sized", [only_inputs](const std::string& parameters, const CodecTables&) {
+          std::size_t bytes = 0;
+          double encode = 0;
+          double decode = 0;
+          if (std::sscanf(parameters.c_str(), "bytes=%zu;encode=%lf;decode=%lf", &bytes, &encode, &decode) != 3) {
+            throw Error(ErrorCode::invalid_argument, "sized: '" + parameters + "'");
+          }
+          return std::make_shared<bench::SizedCodec>(bytes, encode, decode, only_inputs);
+        });
   }
   return registry;
 }
@@ -256,9 +262,7 @@ class Cell {
     return trace_.finish_s(sent_s, plan.bytes + header_bytes) - begun_s + 2 * delay_s + plan.tail_s + plan.down_s;
   }
 
-  [[nodiscard]] LinkProfile link() const {
-    return {2 * delay_s, 0, 2e-4, trace_.mean_bytes_per_s(), down_bytes_per_s};
-  }
+  [[nodiscard]] LinkProfile link() const { return {2 * delay_s, 0, 2e-4, trace_.mean_bytes_per_s(), down_bytes_per_s}; }
 
   [[nodiscard]] SessionOptions session_options() const {
     SessionOptions options;
@@ -285,8 +289,9 @@ class Cell {
   /// Device only, worker only raw and compressed, and all that is best on some link.
   [[nodiscard]] std::vector<Choice> choices() const {
     const SessionOptions options = session_options();
-    auto problem = PlanningProblem::two_tier(device_->layers(), {.name = "device", .profile = options.planning.device.profile},
-                                             {.name = "worker", .profile = options.planning.worker.profile}, link());
+    auto problem =
+        PlanningProblem::two_tier(device_->layers(), {.name = "device", .profile = options.planning.device.profile},
+                                  {.name = "worker", .profile = options.planning.worker.profile}, link());
     problem.codecs = options.planning.codecs;
     const SequentialPlanner planner(problem);
     std::vector<Choice> found{{device_->layers().layers.size(), 0, 0}, {0, 0, 0}};
@@ -349,13 +354,21 @@ struct Summary {
 };
 
 nlohmann::json to_json(const Cell::Run& run) {
-  return {{"strategy", run.strategy}, {"mean_s", run.mean_s()},       {"p99_s", bench::quantile(run.latency_s, 0.99)},
-          {"inferences", run.latency_s.size()}, {"bytes", run.bytes}, {"device_s", run.device_s},
-          {"extra_device_s", run.extra_device_s}, {"begun_s", run.begun_s}, {"latency_s", run.latency_s}, {"heads", run.heads}};
+  return {{"strategy", run.strategy},
+          {"mean_s", run.mean_s()},
+          {"p99_s", bench::quantile(run.latency_s, 0.99)},
+          {"inferences", run.latency_s.size()},
+          {"bytes", run.bytes},
+          {"device_s", run.device_s},
+          {"extra_device_s", run.extra_device_s},
+          {"begun_s", run.begun_s},
+          {"latency_s", run.latency_s},
+          {"heads", run.heads}};
 }
 
 /// Prints a cell and takes it into the summary.
-nlohmann::json report(const Cell& cell, const std::vector<Cell::Run>& fixed, const Cell::Run& adaptive, Summary& summary) {
+nlohmann::json report(const Cell& cell, const std::vector<Cell::Run>& fixed, const Cell::Run& adaptive,
+                      Summary& summary) {
   const auto best = std::min_element(fixed.begin(), fixed.end(),
                                      [](const auto& a, const auto& b) { return a.mean_s() < b.mean_s(); });
   const Cell::Run oracle = cell.simulate_oracle(fixed);
@@ -373,8 +386,9 @@ nlohmann::json report(const Cell& cell, const std::vector<Cell::Run>& fixed, con
   for (const auto& run : fixed) row(run);
   row(oracle);
   row(adaptive);
-  std::printf("  adaptive: %+.1f %% over the oracle, %+.1f %% over the best fixed plan (%s), %.1f %% extra device compute\n",
-              1e2 * over_oracle, 1e2 * over_fixed, best->strategy.c_str(), 1e2 * extra);
+  std::printf(
+      "  adaptive: %+.1f %% over the oracle, %+.1f %% over the best fixed plan (%s), %.1f %% extra device compute\n",
+      1e2 * over_oracle, 1e2 * over_fixed, best->strategy.c_str(), 1e2 * extra);
   ++summary.cells;
   summary.over_oracle_worst = std::max(summary.over_oracle_worst, over_oracle);
   summary.over_best_fixed_worst = std::max(summary.over_best_fixed_worst, over_fixed);
@@ -384,7 +398,8 @@ nlohmann::json report(const Cell& cell, const std::vector<Cell::Run>& fixed, con
     ++summary.worthwhile;
     const double closed = (best->mean_s() - adaptive.mean_s()) / gap;
     summary.gap_closed_least = std::min(summary.gap_closed_least, closed);
-    std::printf("  the oracle is %.1f %% better than it: %.0f %% of the gap closed\n", 1e2 * (1 - oracle.mean_s() / best->mean_s()), 1e2 * closed);
+    std::printf("  the oracle is %.1f %% better than it: %.0f %% of the gap closed\n",
+                1e2 * (1 - oracle.mean_s() / best->mean_s()), 1e2 * closed);
   }
   std::fflush(stdout);
   nlohmann::json json{{"cell", cell.name()}, {"adaptive", to_json(adaptive)}, {"oracle", to_json(oracle)}};
@@ -422,7 +437,8 @@ int run_all(const std::vector<std::string>& traces) {
     for (const auto& cell : cells) {
       auto& started = runs.emplace_back();
       const auto start = [&](const std::string& strategy, const std::optional<Plan>& fixed) {
-        started.push_back(std::async(std::launch::async, [&cell, strategy, fixed] { return cell->run(strategy, fixed); }));
+        started.push_back(
+            std::async(std::launch::async, [&cell, strategy, fixed] { return cell->run(strategy, fixed); }));
       };
       for (const Plan& plan : cell->plans()) start(plan.name, plan);
       start("adaptive", std::nullopt);
@@ -438,10 +454,11 @@ int run_all(const std::vector<std::string>& traces) {
   }
   std::ofstream("build/bench/adaptive.json") << results.dump(1);
   char figures[400];
-  std::snprintf(figures, sizeof figures,
-                "over_oracle_worst=%.3f over_best_fixed_worst=%.3f gap_closed=%.2f extra_compute=%.3f cells=%d worthwhile=%d",
-                summary.over_oracle_worst, summary.over_best_fixed_worst, summary.gap_closed_least,
-                summary.extra_compute_most, summary.cells, summary.worthwhile);
+  std::snprintf(
+      figures, sizeof figures,
+      "over_oracle_worst=%.3f over_best_fixed_worst=%.3f gap_closed=%.2f extra_compute=%.3f cells=%d worthwhile=%d",
+      summary.over_oracle_worst, summary.over_best_fixed_worst, summary.gap_closed_least, summary.extra_compute_most,
+      summary.cells, summary.worthwhile);
   bench::print_headline("adaptive", figures);
   return 0;
 }

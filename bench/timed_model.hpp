@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A chain of layers that take their time asleep: so a dozen sessions run side by side, each as if it had the machine for
-// itself.
+// A chain of layers that take their time asleep: so a dozen sessions run side by side, each as if it had the machine
+// for itself.
 #pragma once
 
 #include <splitnet/core.hpp>
@@ -132,8 +132,8 @@ class TimedModel final : public Model {
   [[nodiscard]] double time_s(std::size_t first, std::size_t last) const {
     if (first == last) return 0;
     const auto begin = chain_.layer_s.begin();
-    const double layers_s = std::accumulate(begin + static_cast<std::ptrdiff_t>(first),
-                                            begin + static_cast<std::ptrdiff_t>(last), 0.0);
+    const double layers_s =
+        std::accumulate(begin + static_cast<std::ptrdiff_t>(first), begin + static_cast<std::ptrdiff_t>(last), 0.0);
     return factor_ * (layers_s + chain_.stage_overhead_s);
   }
   [[nodiscard]] DeviceProfile profile() const {
@@ -178,7 +178,8 @@ class SizedCodec final : public Codec {
 
  private:
   static void sleep(const Tensor& tensor, double bytes_per_s) {
-    std::this_thread::sleep_for(std::chrono::duration<double>(static_cast<double>(tensor.packed_bytes()) / bytes_per_s));
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(static_cast<double>(tensor.packed_bytes()) / bytes_per_s));
   }
   const std::size_t bytes_;
   const double encode_;

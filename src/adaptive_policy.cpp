@@ -21,6 +21,7 @@ constexpr std::size_t smallest_probe_bytes = 256;
 /// Standard deviations after which the device begins at the latest, and passes that can be saved up for it.
 constexpr double latest_hedge = 2;
 constexpr double most_hedges_paid = 10;
+constexpr double first_hedges_paid = 1;
 
 }  // namespace
 
@@ -65,7 +66,9 @@ class AdaptivePolicy::Impl {
 
  private:
   SequentialPlanner::Conditions conditions_at(double now_s) const {
-    return {link_.expected_profile(now_s), device_load_.expected(now_s), worker_load_.expected(now_s)};
+    // What takes longer than the device alone is not taken anyway.
+    const double device_load = device_load_.expected(now_s);
+    return {link_.expected_profile(now_s, device_load * whole_s_), device_load, worker_load_.expected(now_s)};
   }
   std::optional<SequentialPlanner::Choice> choose(const SequentialPlanner::Conditions& conditions) const {
     return planner_.choose(objective_, constraints_, conditions);
@@ -89,8 +92,8 @@ class AdaptivePolicy::Impl {
   double promised_ = 0;  ///< Gains that another plan promised since it first did.
   double quiet_since_s_ = 0;
   double probe_after_s_ = options_.probe_after_s;
-  double whole_s_ = 0;                         ///< What the device takes for the whole model.
-  double hedges_paid_ = most_hedges_paid / 2;  ///< For so many passes of it there is time to spend.
+  double whole_s_ = 0;                      ///< What the device takes for the whole model.
+  double hedges_paid_ = first_hedges_paid;  ///< For so many passes of it there is time to spend.
 };
 
 Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
@@ -142,8 +145,10 @@ std::optional<double> AdaptivePolicy::Impl::hedge_after_s(const SequentialPlanne
 std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
   if (now_s - quiet_since_s_ < probe_after_s_) return 0;
   auto conditions = conditions_at(now_s);
-  const double better = std::exp(hopeful * link_.doubt(now_s).bandwidth);
+  const LinkEstimator::Doubt doubt = link_.doubt(now_s);
+  const double better = std::exp(hopeful * doubt.bandwidth);
   conditions.link = link_.profile(now_s);
+  conditions.link.rtt_s *= std::exp(-hopeful * doubt.rtt);
   conditions.link.up_bytes_per_s *= better;
   conditions.link.down_bytes_per_s *= better;
   const auto found = choose(conditions);

@@ -15,6 +15,8 @@ using Matrix = Eigen::Matrix3d;
 
 // Standard deviations that one observation may be off by before it is doubted itself.
 constexpr double farthest = 3;
+// Of the time that was expected, for bytes to be what a transfer tells of.
+constexpr double least_share = 0.2;
 // A round trip of nothing has no logarithm.
 constexpr double shortest_s = 1e-6;
 
@@ -91,19 +93,28 @@ void LinkEstimator::take_in(const Transfer& transfer, bool is_lower_bound) {
   double off = std::log(seen_s / expected_s);
   if (is_lower_bound && off <= 0) return;
 
-  const Vector slope{rtt_s / expected_s, sending_s / expected_s, sending_s / expected_s};
-  const double noise = square(dynamics_.measurement);
+  Vector slope{rtt_s / expected_s, sending_s / expected_s, sending_s / expected_s};
+  double noise = square(dynamics_.measurement);
   double doubt = slope.dot(covariance * slope);
-  const double most = farthest * std::sqrt(doubt + noise);
-  if (std::abs(off) <= most) {
-    surprised_ = 0;
-  } else if (const int side = off > 0 ? 1 : -1; surprised_ != side) {
-    surprised_ = side;
-    off = side * most;
+  const auto is_far = [&] { return std::abs(off) > farthest * std::sqrt(doubt + noise); };
+  if (!is_far()) {
+    is_surprised_ = false;
+  } else if (!is_surprised_) {
+    is_surprised_ = true;
+    if (off > 0 && sending_s > least_share * expected_s) {
+      // What is far too late has stood still: an observation of the bandwidth alone.
+      off = std::log((seen_s - rtt_s) / sending_s);
+      slope = {0, 1, 1};
+      noise *= square(seen_s / (seen_s - rtt_s));
+      doubt = bandwidth_variance(covariance);
+    }
+    if (is_far()) noise = square(off / farthest) - doubt;
   } else {
-    const double grown = std::max(1.0, (off * off - noise) / doubt);
-    covariance *= grown;
-    doubt *= grown;
+    // Of what this transfer says most about: its bytes, or the round trip when they are few.
+    const Index which = slope[deviation] >= slope[rtt] ? deviation : rtt;
+    const double missing = std::max(0.0, off * off - noise - doubt);
+    covariance(which, which) += missing / square(slope[which]);
+    doubt += missing;
   }
   const Vector gain = covariance * slope / (doubt + noise);
   mean += gain * off;
@@ -112,23 +123,36 @@ void LinkEstimator::take_in(const Transfer& transfer, bool is_lower_bound) {
   state_ = state;
 }
 
-/// The likeliest one, and so many halves of each variance slower.
-LinkProfile LinkEstimator::profile_of(const State& state, double halves) const {
-  const auto mean = Vector::Map(state.mean.data());
-  const Matrix covariance = Matrix::Map(state.covariance.data());
+LinkProfile LinkEstimator::profile_of(double log_rtt_s, double log_s_per_byte) const {
   LinkProfile profile = first_;
-  if (first_.rtt_s > 0) profile.rtt_s = std::exp(mean[rtt] + halves * covariance(rtt, rtt) / 2);
-  profile.up_bytes_per_s = std::exp(-(mean[long_run] + mean[deviation] + halves * bandwidth_variance(covariance) / 2));
+  if (first_.rtt_s > 0) profile.rtt_s = std::exp(log_rtt_s);
+  profile.up_bytes_per_s = std::exp(-log_s_per_byte);
   profile.down_bytes_per_s = profile.up_bytes_per_s * first_.down_bytes_per_s / first_.up_bytes_per_s;
   return profile;
 }
 
 LinkProfile LinkEstimator::profile(double at_s) const {
-  return profile_of(state_at(at_s), 0);
+  const State state = state_at(at_s);
+  const auto mean = Vector::Map(state.mean.data());
+  return profile_of(mean[rtt], mean[long_run] + mean[deviation]);
 }
 
-LinkProfile LinkEstimator::expected_profile(double at_s) const {
-  return profile_of(state_at(at_s), 1);
+LinkProfile LinkEstimator::expected_profile(double at_s, double transfer_s) const {
+  const State state = state_at(at_s);
+  const auto mean = Vector::Map(state.mean.data());
+  const Matrix c = Matrix::Map(state.covariance.data());
+  // Of the deviation x(t), t = 0 … transfer_s, from x(0): its mean over that time is kept · x(0), and varies by
+  // swing² · g around it (Gillespie, "Exact numerical simulation of the Ornstein-Uhlenbeck process", 1996).
+  const double u = std::max(transfer_s / dynamics_.memory_s, 1e-3);
+  const double kept = (1 - std::exp(-u)) / u;
+  const double kept_squares = (1 - std::exp(-2 * u)) / (2 * u);
+  const double g = (2 * u - 3 + 4 * std::exp(-u) - std::exp(-2 * u)) / square(u);
+  const double swing = square(dynamics_.bandwidth_swing);
+  const double between =
+      c(long_run, long_run) + 2 * kept * c(long_run, deviation) + square(kept) * c(deviation, deviation) + swing * g;
+  const double within =
+      std::max(0.0, (kept_squares - square(kept)) * c(deviation, deviation) + swing * (1 - kept_squares - g));
+  return profile_of(mean[rtt] + c(rtt, rtt) / 2, mean[long_run] + kept * mean[deviation] + (between - within) / 2);
 }
 
 LinkEstimator::Doubt LinkEstimator::doubt(double at_s) const {

@@ -151,6 +151,21 @@ TEST(AdaptivePolicy, AsksALinkThatItDoesNotUse) {
   EXPECT_GT(longest_gap_s, 15);
 }
 
+TEST(AdaptivePolicy, ComesBackAfterAStall) {
+  const LinkProfile fast = link_of(2e6, 0.02);
+  AdaptivePolicy policy(problem(fast), Objective::latency);
+  World world(policy, fast);
+  for (int i = 0; i < 40; ++i) ASSERT_LT(world.infer(), device_only);
+  for (const double slower : {50.0, 200.0}) {
+    world.set_link(link_of(2e6 / slower, 0.02));
+    (void)world.infer();
+    world.set_link(fast);
+    int here = 0;
+    for (int i = 0; i < 100; ++i) here += world.infer() == device_only ? 1 : 0;
+    EXPECT_LT(here, 30) << "of 100, after one that took " << slower << " times as long";
+  }
+}
+
 TEST(AdaptivePolicy, AsksNothingWhenNoAnswerCouldMatter) {
   const LinkProfile far = link_of(1e6, 0.5);
   AdaptivePolicy policy(problem(far), Objective::latency);

@@ -45,7 +45,10 @@ TEST(LinkEstimator, BeginsWithTheFirstProfile) {
 // One number a request: only sizes that differ tell round trip and bandwidth apart.
 TEST(LinkEstimator, FindsRoundTripAndBandwidth) {
   const LinkProfile real = link(3e5, 0.05);
-  LinkEstimator estimator(link());
+  LinkDynamics steady;  // Where the bandwidth swings, it could be that as well.
+  steady.bandwidth_swing = 0.05;
+  steady.prior_rtt = steady.prior_bandwidth = 1;
+  LinkEstimator estimator(link(), steady);
   for (int i = 1; i <= 60; ++i) estimator.observe(transfer(real, i * 0.2, i % 2 == 0 ? 1000 : 60'000));
   const LinkProfile found = estimator.profile(12);
   EXPECT_NEAR(found.rtt_s, real.rtt_s, 0.1 * real.rtt_s);
@@ -87,6 +90,28 @@ TEST(LinkEstimator, OneOutlierMovesItLittleAndTwoAreAChange) {
   EXPECT_LT(changed.profile(2.2).up_bytes_per_s, 3e4);
 }
 
+// A round trip that a stall has made long would stay so, for nothing is sent any more.
+TEST(LinkEstimator, LaysAStallToTheBandwidth) {
+  LinkEstimator estimator(link());
+  for (int i = 1; i <= 20; ++i) estimator.observe(transfer(link(), 0.25 * i, 50'000));
+  const LinkProfile before = estimator.profile(5);
+  estimator.observe(transfer(link(5e4), 6, 50'000));
+  EXPECT_LT(estimator.profile(6).up_bytes_per_s, 0.5 * before.up_bytes_per_s);
+  EXPECT_NEAR(estimator.profile(6).rtt_s, before.rtt_s, 0.1 * before.rtt_s);
+  EXPECT_GT(estimator.profile(10).up_bytes_per_s, 0.7 * before.up_bytes_per_s) << "links come back";
+}
+
+// What changes within a transfer averages out, and most bytes go while the link is fast.
+TEST(LinkEstimator, ExpectsMoreOfLongTransfersThanOfShortOnes) {
+  const LinkEstimator estimator(link());
+  const auto expected = [&](double transfer_s) { return estimator.expected_profile(1, transfer_s).up_bytes_per_s; };
+  EXPECT_LT(expected(0.01), 1e6);
+  EXPECT_LT(expected(0.01), expected(1));
+  EXPECT_LT(expected(1), expected(10));
+  EXPECT_GT(expected(100), 1e6);
+  EXPECT_EQ(expected(0.0), estimator.expected_profile(1).up_bytes_per_s);
+}
+
 TEST(LinkEstimator, LearnsFromWhatHasNotArrived) {
   LinkEstimator estimator(link());
   estimator.observe(transfer(link(), 0.1, 50'000));
@@ -95,7 +120,7 @@ TEST(LinkEstimator, LearnsFromWhatHasNotArrived) {
   waiting.observe_at_least({0.2, 50'000, 0, 0.01});
   EXPECT_EQ(waiting.profile(0.2), before) << "no more than was expected";
   waiting.observe_at_least({0.2, 50'000, 0, 1.0});
-  EXPECT_LT(waiting.profile(0.2).up_bytes_per_s, 0.6 * before.up_bytes_per_s);
+  EXPECT_LT(waiting.profile(0.2).up_bytes_per_s, 0.8 * before.up_bytes_per_s);
 }
 
 TEST(LinkEstimator, TakesNoNonsense) {
@@ -148,7 +173,7 @@ TEST(LinkEstimator, PredictsAWanderingLink) {
     estimator.observe(seen);
   }
   EXPECT_LT(by_filter, 0.95 * by_last);
-  EXPECT_LT(by_filter, 0.7 * by_mean);
+  EXPECT_LT(by_filter, 0.8 * by_mean);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ struct AdaptiveOptions {
   LinkDynamics link = {};
   /// Another plan is taken once the gains that it promised, one inference after the other, add up to this share of
   /// what the present plan takes. 0: at once.
-  double switching_gain = 0.25;
+  double switching_gain = 0.1;
   /// Seconds without traffic after which a probe goes out, if what it may tell could change the plan. Doubles while
   /// probes change nothing, up to the longest.
   double probe_after_s = 1;

@@ -13,8 +13,8 @@ namespace splitnet {
 struct LinkDynamics {
   /// Standard deviations of natural logarithms: what the bandwidth does around its long-run mean …
   double bandwidth_swing = 0.6;
-  double memory_s = 1.5;                ///< … and how long it remembers (to 1/e). Above 0.
-  double bandwidth_drift_per_s = 0.05;  ///< Of the long-run mean, in a second; grows with the square root of time.
+  double memory_s = 1;                  ///< … and how long it remembers (to 1/e). Above 0.
+  double bandwidth_drift_per_s = 0.02;  ///< Of the long-run mean, in a second; grows with the square root of time.
   double rtt_drift_per_s = 0.05;        ///< Of the round trip, likewise.
   double measurement = 0.15;            ///< Of one observation.
   /// Of the first link profile, which was measured.
@@ -30,8 +30,9 @@ struct LinkDynamics {
 ///   rtt + (up + down · up_bandwidth / down_bandwidth) · s/byte,
 /// linearised where it stands (the extended Kalman filter: Jazwinski, *Stochastic Processes and Filtering Theory*,
 /// 1970, ch. 8); the deviation is an Ornstein–Uhlenbeck process. An observation farther off than three standard
-/// deviations counts as three, until the next one is as far off on the same side: then the link has changed, and the
-/// doubt grows to what was seen. Up and down keep the ratio of the first profile.
+/// deviations is taken for as noisy as makes it three, and when it is too late for the bandwidth alone; if the next one
+/// is far off too, the link has changed, and the doubt grows to what was seen: of the present deviation, or of the
+/// round trip where that is most of the time. Up and down keep the ratio of the first profile.
 ///
 /// A plain value: copies go their own ways. Times are seconds of one clock, which does not go back.
 class LinkEstimator {
@@ -53,8 +54,10 @@ class LinkEstimator {
 
   /// What is most likely at this time: medians. Of the first profile's name, overhead and jitter.
   [[nodiscard]] LinkProfile profile(double at_s) const;
-  /// For planning: the times that are to be expected, which doubt makes longer than the likeliest.
-  [[nodiscard]] LinkProfile expected_profile(double at_s) const;
+  /// For planning transfers that take about so long: the times that are to be expected. What one transfer may meet and
+  /// another one not makes them longer than the likeliest; what changes within a transfer makes them shorter, for then
+  /// most bytes go when the link is fast.
+  [[nodiscard]] LinkProfile expected_profile(double at_s, double transfer_s = 0) const;
   /// Standard deviations of the logarithms.
   struct Doubt {
     double rtt = 0;
@@ -73,12 +76,12 @@ class LinkEstimator {
   };
   [[nodiscard]] State state_at(double at_s) const;
   void take_in(const Transfer& transfer, bool is_lower_bound);
-  [[nodiscard]] LinkProfile profile_of(const State& state, double halves) const;
+  [[nodiscard]] LinkProfile profile_of(double log_rtt_s, double log_s_per_byte) const;
 
   LinkProfile first_;
   LinkDynamics dynamics_;
   State state_;
-  int surprised_ = 0;  ///< The sign of the last observation that was more than three deviations off; else 0.
+  bool is_surprised_ = false;  ///< The last observation was more than three deviations off.
 };
 
 }  // namespace splitnet
