@@ -142,7 +142,11 @@ TEST_F(SessionFaultTest, TheDeviceBeginsInTimeForTheDeadline) {
   std::promise<Answer> promise;
   session->submit(testing::inputs_of(1), [&](std::variant<Answer, Error> outcome) {
     ++told;
-    if (auto* answer = std::get_if<Answer>(&outcome)) promise.set_value(std::move(*answer));
+    if (auto* answer = std::get_if<Answer>(&outcome)) {
+      promise.set_value(std::move(*answer));
+    } else {
+      promise.set_exception(std::make_exception_ptr(std::get<Error>(outcome)));
+    }
   });
   const Answer answer = promise.get_future().get();
   EXPECT_LE(answer.times.total_s, 2);
