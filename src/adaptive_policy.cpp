@@ -122,7 +122,8 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
     promised_ = 0;
   }
   if (is_device_only(decision.choice)) {
-    decision.probe_bytes = probe_bytes(now_s);
+    // What is under way will tell.
+    if (situation.bytes_under_way == 0) decision.probe_bytes = probe_bytes(now_s);
   } else {
     decision.hedge_after_s = hedge_after_s(decision.choice, conditions, now_s);
   }

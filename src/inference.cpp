@@ -61,13 +61,22 @@ void Progress::encode_boundary(const Placement& placement, const InferenceTrace&
 }
 
 void Progress::run_rest(const Placement& placement, const CodecRegistry& codecs) {
-  std::vector<Value> values = std::move(sent.values);
+  const NamedCodec& planned = placement.codec_of(refined);
+  boundary = std::move(sent.values);
   if (const std::string& codec = sent.request.codec; codec != "raw") {
-    const NamedCodec& planned = placement.codec_of(refined);
-    values = decode_values(codec == planned.name ? *planned.codec : *codecs.make(codec), std::move(values));
+    boundary = decode_values(codec == planned.name ? *planned.codec : *codecs.make(codec), std::move(boundary));
   }
-  const Stage& rest = *placement.hops[hop].rest;
-  take(rest.info(), rest.run(std::move(values)));
+  bool is_first = true;
+  for (; hop < placement.hops.size(); ++hop) {
+    for (const auto& stage : placement.hops[hop].stages) {
+      if (!std::exchange(is_first, false) && planned.codec && !boundary.empty()) {
+        EncodedValues encoded = encode_values(*planned.codec, std::move(boundary));
+        kept_exact += encoded.kept_exact;
+        boundary = decode_values(*planned.codec, std::move(encoded.values));
+      }
+      take(stage->info(), stage->run(std::move(boundary)));
+    }
+  }
 }
 
 bool Progress::begins_again(const Placement& placement) {
@@ -81,6 +90,7 @@ bool Progress::begins_again(const Placement& placement) {
   }
   if (margin_nat(*output, refinement.output) >= refinement.min_margin_nat) return false;
   refined = true;
+  hop = 0;
   boundary = std::exchange(again, {});
   return true;
 }

@@ -42,7 +42,7 @@ struct Progress {
   bool go_to_next_hop(const Placement& placement);
   /// Encodes the boundary into `sent.values`, for the codec in `sent.request.codec`.
   void encode_boundary(const Placement& placement, const InferenceTrace& trace);
-  /// Runs this hop's stage and all behind it here, as workers would have, from what they would have got.
+  /// Runs this hop's stages and all behind them here, as workers would have, from what they would have got.
   void run_rest(const Placement& placement, const CodecRegistry& codecs);
   /// The answer is there, and the refinement wants another one: all is set for its request. Throws invalid_argument:
   /// the output is none that has a margin.

@@ -64,7 +64,7 @@ void InferenceTrace::hop(const std::string& endpoint, TimePoint sent, TimePoint 
   add("send", on_device, sent_s, arrived_s);
   add("receive", on_device, left_s, received_s);
   double at_s = arrived_s;
-  for (const char* step : {"queue", "slice", "decode", "run"}) {
+  for (const char* step : {"queue", "slice", "decode", "run", "encode", "forward"}) {
     const auto took_s = time_in(reply, step);
     if (!took_s) continue;
     const double end_s = std::clamp(at_s + *took_s, at_s, left_s);

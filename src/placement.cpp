@@ -24,15 +24,28 @@ std::optional<std::vector<std::size_t>> passed_inputs(const StageInfo& info) {
 
 /// The stages of the workers are cut here too: for their boundaries, and so that the device can run them itself.
 Hop make_hop(const Model& model, const std::vector<LayerSet>& heads, std::size_t at, const StageOptions& device) {
-  const bool is_last = at + 1 == heads.size();
-  const std::size_t layers_after = is_last ? model.layers().layers.size() : heads[at + 1].size();
+  const std::size_t layers_after = at + 1 == heads.size() ? model.layers().layers.size() : heads[at + 1].size();
   Hop hop;
   hop.key = {heads, at + 1};
-  std::shared_ptr<const Stage> stage = model.make_stage(hop.key, device);
-  hop.info = stage->info();
+  hop.stages.push_back(model.make_stage(hop.key, device));
+  hop.info = hop.stages.front()->info();
   hop.empty = heads[at].size() == layers_after && hop.info.outputs.empty();
-  hop.rest = is_last ? std::move(stage) : model.make_stage({{heads[at]}, 1}, device);
   return hop;
+}
+
+/// One request for all of them, whose results stand one after the other; the boundary between goes nowhere else.
+void append(Hop& hop, Hop later, NextHop next) {
+  hop.next.push_back(std::move(next));
+  StageInfo& info = hop.info;
+  info.outputs.erase(info.outputs.begin(), info.outputs.begin() + static_cast<std::ptrdiff_t>(info.boundary_count));
+  // Boundaries come first.
+  const auto results = later.info.outputs.begin() + static_cast<std::ptrdiff_t>(later.info.boundary_count);
+  info.outputs.insert(info.outputs.begin(), later.info.outputs.begin(), results);
+  info.outputs.insert(info.outputs.end(), results, later.info.outputs.end());
+  info.boundary_count = later.info.boundary_count;
+  info.result_slots.insert(info.result_slots.end(), later.info.result_slots.begin(), later.info.result_slots.end());
+  hop.empty = hop.empty && later.empty;
+  hop.stages.push_back(std::move(later.stages.front()));
 }
 
 void check_inputs_only(const PlacementSpec& spec, const Codec* codec) {
@@ -60,7 +73,12 @@ std::shared_ptr<Placement> make_placement(const Model& model, const PlacementSpe
     placement->passed_inputs = passed_inputs(placement->head->info());
   }
   for (std::size_t i = 0; i < spec.heads.size(); ++i) {
-    placement->hops.push_back(make_hop(model, spec.heads, i, device));
+    Hop hop = make_hop(model, spec.heads, i, device);
+    if (i == 0 || spec.forward_to.empty()) {
+      placement->hops.push_back(std::move(hop));
+    } else {
+      append(placement->hops.front(), std::move(hop), {spec.forward_to.at(i - 1), placement->codec.name});
+    }
   }
   return placement;
 }

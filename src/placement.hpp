@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "splitnet/codec.hpp"
+#include "splitnet/message.hpp"
 #include "splitnet/model.hpp"
 #include "splitnet/refinement.hpp"
 
@@ -22,6 +23,8 @@ struct PlacementSpec {
   std::optional<Refinement> refinement = {};  ///< In place of `codec`.
   bool inputs_arrive = false;                 ///< Inputs come in the codec already: tensors travel raw.
   bool decodes_pictures = false;              ///< The device decodes what comes encoded, in any case.
+  /// The endpoints of the hops behind the first one, when boundaries go to them directly; else they pass here.
+  std::vector<std::string> forward_to = {};
 };
 
 /// A codec as requests name it.
@@ -30,14 +33,16 @@ struct NamedCodec {
   std::shared_ptr<const Codec> codec = {};  ///< None for raw.
 };
 
-/// A stage that a worker runs.
+/// What one request asks for: a stage, and those that the worker forwards to.
 struct Hop {
   StageKey key;
-  StageInfo info;
+  std::vector<NextHop> next = {};
+  /// What the answer holds: of several stages the results of all.
+  StageInfo info = {};
   bool empty = false;  ///< Nothing to compute and nothing to give: it is not called.
-  /// This stage and all behind it, for the device.
-  std::shared_ptr<const Stage> rest = {};
-  double rest_s = 0;  ///< What the device is expected to take for it; 0: not known.
+  /// The same stages for the device.
+  std::vector<std::shared_ptr<const Stage>> stages = {};
+  double rest_s = 0;  ///< What the device is expected to take for it and all behind it; 0: not known.
 };
 
 /// Whoever made it fills in what is expected; then it stays as it is, safe to use from several threads.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "byte_tensor.hpp"
+#include "inference.hpp"
 #include "planning.hpp"
 #include "splitnet/error.hpp"
 
@@ -34,6 +35,7 @@ double timed_s(Step&& step) {
 void Placer::place_cuts(const std::vector<Cut>& cuts) {
   PlacementSpec spec{{}, options_.codec, options_.codec_tables, options_.refinement};
   for (const Cut& cut : cuts) spec.heads.push_back(model_->layers().resolve(cut));
+  if (options_.forward) spec.forward_to.assign(options_.workers.begin() + 1, options_.workers.end());
   const auto placement = make(spec);
   prepare(*placement);
   if (options_.deadline && options_.finish_on_device) measure_rest(*placement);
@@ -134,12 +136,15 @@ void Placer::place_likely() {
 void Placer::measure_rest(Placement& placement) const {
   std::vector<Value> values = model_->example_inputs();
   if (values.empty() || placement.hops.empty()) return;
+  Progress progress;
+  progress.slots.resize(model_->result_slot_count());
   placement.head_s = timed_s([&] { values = placement.head->run(std::move(values)); });
   values.resize(placement.head->info().boundary_count);
-  const Stage& rest = *placement.hops.front().rest;
   double shortest_s = 0;
   for (int pass = 0; pass < rest_passes; ++pass) {
-    const double rest_s = timed_s([&] { (void)rest.run(values); });
+    progress.hop = 0;
+    progress.sent.values = values;
+    const double rest_s = timed_s([&] { progress.run_rest(placement, options_.codec_registry); });
     shortest_s = pass == 0 ? rest_s : std::min(shortest_s, rest_s);
     pass_times_.note(shortest_s, rest_s);
   }
@@ -148,7 +153,7 @@ void Placer::measure_rest(Placement& placement) const {
 
 Message Placer::preparation(const Placement& placement, const Hop& hop, const std::string& codec) const {
   Message request;
-  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec, {}};
+  request.request = {options_.model_name, model_->fingerprint(), hop.key, Operation::prepare, codec, hop.next};
   if (placement.tables) request.values.emplace_back(to_byte_tensor(*placement.tables));
   return request;
 }

@@ -39,10 +39,13 @@ Route route_of(const SessionOptions& options) {
             "SessionOptions: an objective is for one device and one worker; give worker");
     require(!two_way_cut && options.cuts.empty() && options.codec == "raw" && !options.refinement,
             "SessionOptions: give either an objective, or cut and codec");
+    require(!options.forward, "SessionOptions: an objective is for one worker, which has none to forward to");
     check_objective(options);
     return {{options.worker}, {}};
   }
   require(!options.policy, "SessionOptions: a policy chooses among plans; give an objective");
+  require(!options.forward || options.workers.size() > 1,
+          "SessionOptions::forward is for two workers or more; give workers and cuts");
   if (options.refinement) {
     require(!options.worker.empty(), "SessionOptions: a refinement is for one device and one worker; give worker");
     require(options.codec == "raw", "SessionOptions: give either a codec or a refinement");

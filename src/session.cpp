@@ -67,22 +67,26 @@ bool says_incompatible(const CallResult& result) {
 }
 
 /// The worker's word on its times, as far as it can be true.
-double reported_s(const Message& reply, const char* step, double at_most_s) {
+double reported_s(const Message& reply, const std::string& step, double at_most_s) {
   const auto found = reply.times_s.find(step);
   if (found == reply.times_s.end() || !(found->second >= 0)) return 0;
   return found->second < at_most_s ? found->second : at_most_s;
 }
 
-void note_times(HopTimes& hop, const Message& reply, double round_trip_s) {
+/// `forwarded`: how many further workers had a part in the reply.
+void note_times(HopTimes& hop, const Message& reply, std::size_t forwarded, double round_trip_s) {
   double left_s = round_trip_s;  // No step can have taken more.
-  const auto take_s = [&](const char* step) {
+  const auto take_s = [&](const std::string& step) {
     const double step_s = reported_s(reply, step, left_s);
     left_s -= step_s;
     return step_s;
   };
-  hop.run_s = take_s("run");
-  hop.decode_s = take_s("decode");
-  hop.queue_s = take_s("queue") + take_s("slice");
+  std::string at;
+  for (std::size_t i = 0; i <= forwarded; ++i, at += "next.") {
+    hop.run_s += take_s(at + "run");
+    hop.decode_s += take_s(at + "decode") + take_s(at + "encode");
+    hop.queue_s += take_s(at + "queue") + take_s(at + "slice");
+  }
   hop.transport_s = left_s;
   for (const Value& value : reply.values) {
     for_each_tensor(value,
@@ -250,7 +254,10 @@ void Session::Impl::connect(const detail::Route& route) {
     }
     return worker;
   };
-  for (const std::string& endpoint : route.workers) workers_.push_back({worker_at(endpoint)});
+  for (const std::string& endpoint : route.workers) {
+    workers_.push_back({worker_at(endpoint)});
+    if (options_.forward) break;  // It reaches the others.
+  }
   for (const std::string& endpoint : options_.spare_workers) workers_.front().push_back(worker_at(endpoint));
 }
 
@@ -503,6 +510,7 @@ std::optional<Answer> Session::Impl::advance(Inference& inference) {
   request.model = options_.model_name;
   request.fingerprint = model_->fingerprint();
   request.stage = placement.hops[progress.hop].key;
+  request.next = placement.hops[progress.hop].next;
   progress.encode_boundary(placement, inference.trace);
   return std::nullopt;
 }
@@ -631,7 +639,7 @@ void Session::Impl::receive(const InferencePtr& inference, std::uint64_t attempt
     worker->note_reply();
     HopTimes times;
     if (!is_late) times = progress.times.hops.back();
-    note_times(times, reply, seconds_between(asked.at, received));
+    note_times(times, reply, placement.hops.front().next.size(), seconds_between(asked.at, received));
     inference->trace.hop(worker->endpoint(), asked.at, received, reply);
     learn(asked, times, is_late ? 0 : progress.times.head_s);
     if (is_late) {
@@ -730,8 +738,7 @@ void Session::Impl::plan_hedge(const InferencePtr& inference) {
       const double busy_s = places_taken_ > 1 ? placement.head_s : 0;
       const auto left = *inference->deadline - Clock::now();
       const auto slack = std::max<Clock::duration>(least_hedge_slack, left / hedge_slack_share);
-      at = *inference->deadline -
-           (rest_s > 0 ? as_duration((rest_s + busy_s) * pass_times_.p99()) + slack : left / 2);
+      at = *inference->deadline - (rest_s > 0 ? as_duration((rest_s + busy_s) * pass_times_.p99()) + slack : left / 2);
     }
     if (inference->decision.hedge_after_s && progress.hop == 0 && !progress.refined) {
       at = std::min(at, Clock::now() + as_duration(*inference->decision.hedge_after_s));
@@ -782,12 +789,13 @@ void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) 
   {
     const DeviceTurns::Turn turn(device_, DeviceTurns::For::rest);
     inference->throw_if_expired();
+    const double expected_s = placement.hops[progress.hop].rest_s;
     const auto begun = Clock::now();
     progress.run_rest(placement, options_.codec_registry);
     const auto end = Clock::now();
     rest_s = seconds_between(begun, end);
     inference->trace.step("rest", begun, end);
-    pass_times_.note(placement.hops[progress.hop].rest_s, rest_s);
+    pass_times_.note(expected_s, rest_s);
     if (progress.begins_again(placement)) {
       progress.encode_boundary(placement, inference->trace);
       progress.run_rest(placement, options_.codec_registry);

@@ -38,9 +38,12 @@ struct SessionOptions {
   Cut cut = Cut::at_input();
 
   /// k-way: workers[i] runs stage i + 1, which ends at cuts[i + 1]. As many workers as cuts; an endpoint may
-  /// stand there more than once. Boundaries between workers pass through the device.
+  /// stand there more than once. Boundaries between workers pass through the device, unless `forward`.
   std::vector<std::string> workers = {};
   std::vector<Cut> cuts = {};
+  /// Boundaries go from worker to worker: the session asks the first one, which asks the next one, by the endpoint that
+  /// stands here and that it must be allowed to forward to (WorkerOptions::forward_to), and so on.
+  bool forward = false;
 
   /// Of every boundary; see CodecRegistry. With an objective the plan says.
   std::string codec = "raw";
@@ -88,7 +91,8 @@ struct SessionOptions {
   ConnectOptions connect = {};
   /// Gets the steps of every inference, but for those whose RunOptions::trace is not sampled: on the device "wait",
   /// "input decode", "head", "encode", "send", "receive" and around them "inference", and on each worker "queue",
-  /// "slice", "decode" and "run", all on the clock of the device. Workers of wire format 4 (docs/wire_format.md) only.
+  /// "slice", "decode", "run" and, when it forwards, "encode" and "forward", all on the clock of the device. Workers of
+  /// wire format 4 (docs/wire_format.md) only.
   std::shared_ptr<TraceRecorder> trace_recorder = {};
 };
 
@@ -103,13 +107,13 @@ struct RunOptions {
   TraceContext trace = {};
 };
 
-/// How long one stage on a worker took.
+/// How long one request to a worker took.
 struct HopTimes {
   double encode_s = 0;             ///< By the codec, on the device.
   double transport_s = 0;          ///< Messages and wire, both ways: all that is in no other field.
   double queue_s = 0;              ///< On the worker: waiting for a thread, and for the stage to be cut.
-  double decode_s = 0;             ///< By the codec, on the worker, by its clock.
-  double run_s = 0;                ///< Stage::run on the worker, by its clock.
+  double decode_s = 0;             ///< By the codec, on the worker, by its clock; also encoding what it forwards.
+  double run_s = 0;                ///< Stage::run on the worker, by its clock; sum over those it is forwarded to.
   std::int64_t request_bytes = 0;  ///< Tensor bytes sent, encoded and packed; without header and metadata.
   std::int64_t reply_bytes = 0;    ///< Tensor bytes received.
   friend bool operator==(const HopTimes&, const HopTimes&) = default;
@@ -142,7 +146,7 @@ struct Answer {
   std::size_t kept_exact = 0;
   bool refined = false;  ///< Asked for a second time: see SessionOptions::refinement.
   Decision decision;     ///< With an objective: what was to run where, and why.
-  /// Endpoint of the worker whose answer this is; empty: the device finished it.
+  /// Endpoint of the worker that gave the answer, or forwarded it; empty: the device finished it.
   std::string answered_by;
   bool hedged = false;       ///< The device began with the rest, beside a worker or after one.
   std::size_t requests = 0;  ///< To workers, retries included.
