@@ -2,6 +2,7 @@
 #include "splitnet/adaptive_policy.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <mutex>
 #include <optional>
@@ -16,12 +17,14 @@ namespace {
 /// How much better than likely a link is thought to be when the question is whether a probe could change anything: one
 /// in forty is better still.
 constexpr double hopeful = 2;
-constexpr detail::LogFilter::Dynamics load_dynamics{.drift_per_s = 0.1, .measurement = 0.1, .prior = 0.2};
+constexpr detail::LogFilter::Dynamics load_dynamics{.swing = 0.5, .memory_s = 60, .measurement = 0.1, .prior = 0.2};
 constexpr std::size_t smallest_probe_bytes = 256;
 /// Standard deviations after which the device begins at the latest, and passes that can be saved up for it.
 constexpr double latest_hedge = 2;
 constexpr double most_hedges_paid = 10;
 constexpr double first_hedges_paid = 1;
+/// Standard normal deviates in the middle of five equal shares.
+constexpr std::array<double, 5> shares{-1.2816, -0.5244, 0, 0.5244, 1.2816};
 
 }  // namespace
 
@@ -33,6 +36,7 @@ void AdaptiveOptions::validate() const {
                        longest_probe_after_s, "at least probe_after_s");
   detail::check_positive("AdaptiveOptions::probe_s", probe_s);
   detail::check_not_negative("AdaptiveOptions::hedge_share", hedge_share);
+  detail::check_number(race_gain >= 0, "AdaptiveOptions::race_gain", race_gain, "0 or more");
 }
 
 class AdaptivePolicy::Impl {
@@ -74,8 +78,10 @@ class AdaptivePolicy::Impl {
     return planner_.choose(objective_, constraints_, conditions);
   }
   std::optional<SequentialPlanner::Choice> best(double now_s) const { return choose(conditions_at(now_s)); }
+  bool may_compute_twice() const { return objective_ == Objective::latency && !constraints_.max_energy_joule; }
   bool is_device_only(const SequentialPlanner::Choice& choice) const { return choice.head_layers == layers_; }
   std::size_t probe_bytes(double now_s);
+  std::optional<SequentialPlanner::Choice> rival(double device_s, double now_s) const;
   std::optional<double> hedge_after_s(const SequentialPlanner::Choice& choice,
                                       const SequentialPlanner::Conditions& conditions, double now_s) const;
 
@@ -108,12 +114,13 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
   }
   present_.value = planner_.value(present_.head_layers, present_.codec, objective_, conditions);
   const auto found = choose(conditions);
+  const bool is_allowed = planner_.keeps_to(present_.head_layers, present_.codec, constraints_, conditions);
   Decision decision{present_, Reason::best, present_.value};
-  if (found && found->value < present_.value) {
+  if (found && (found->value < present_.value || !is_allowed)) {
     decision.best_value = found->value;
     promised_ += present_.value - found->value;
     decision.reason = Reason::not_worth_it;
-    if (promised_ >= options_.switching_gain * present_.value) {
+    if (promised_ >= options_.switching_gain * present_.value || !is_allowed) {
       decision = {*found, Reason::switched, found->value};
       present_ = *found;
       promised_ = 0;
@@ -122,8 +129,16 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
     promised_ = 0;
   }
   if (is_device_only(decision.choice)) {
-    // What is under way will tell.
-    if (situation.bytes_under_way == 0) decision.probe_bytes = probe_bytes(now_s);
+    if (situation.bytes_under_way > 0) return decision;  // It will tell.
+    const auto raced = situation.in_flight == 0 ? rival(decision.choice.value, now_s) : std::nullopt;
+    if (raced) {
+      decision.choice = *raced;
+      decision.reason = Reason::raced;
+      decision.hedge_after_s = 0;
+      hedges_paid_ += 1 - planner_.computing_s(raced->head_layers).head_s / whole_s_;  // It would compute that anyway.
+    } else {
+      decision.probe_bytes = probe_bytes(now_s);
+    }
   } else {
     decision.hedge_after_s = hedge_after_s(decision.choice, conditions, now_s);
   }
@@ -134,7 +149,7 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
 std::optional<double> AdaptivePolicy::Impl::hedge_after_s(const SequentialPlanner::Choice& choice,
                                                           const SequentialPlanner::Conditions& conditions,
                                                           double now_s) const {
-  if (objective_ != Objective::latency) return std::nullopt;
+  if (!may_compute_twice()) return std::nullopt;
   const double head_s = planner_.computing_s(choice.head_layers).head_s;
   if (hedges_paid_ * whole_s_ < whole_s_ - head_s) return std::nullopt;
   const double answer_s = choice.value - conditions.device_load_factor * head_s;
@@ -142,13 +157,33 @@ std::optional<double> AdaptivePolicy::Impl::hedge_after_s(const SequentialPlanne
   return answer_s * std::exp(late * link_.doubt(now_s).bandwidth);
 }
 
+/// The plan with a worker that may be faster than the device, if asking it too is worth it.
+std::optional<SequentialPlanner::Choice> AdaptivePolicy::Impl::rival(double device_s, double now_s) const {
+  if (!may_compute_twice()) return std::nullopt;
+  auto conditions = conditions_at(now_s);
+  conditions.link = link_.profile(now_s);
+  const double doubt = link_.doubt(now_s).bandwidth;
+  const double likeliest_bytes_per_s = conditions.link.up_bytes_per_s;
+  conditions.link.up_bytes_per_s = likeliest_bytes_per_s * std::exp(shares.back() * doubt);
+  auto found = choose(conditions);
+  if (!found || is_device_only(*found)) return std::nullopt;
+  double first_s = 0;
+  for (const double share : shares) {
+    conditions.link.up_bytes_per_s = likeliest_bytes_per_s * std::exp(share * doubt);
+    const double worker_s = planner_.value(found->head_layers, found->codec, objective_, conditions);
+    first_s += std::min(device_s, worker_s) / static_cast<double>(shares.size());
+  }
+  if (first_s > (1 - options_.race_gain) * device_s) return std::nullopt;
+  found->value = first_s;
+  return found;
+}
+
 /// Whether to ask the link, and how much: only if it may have become so good that the plan would change.
 std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
   if (now_s - quiet_since_s_ < probe_after_s_) return 0;
-  auto conditions = conditions_at(now_s);
+  SequentialPlanner::Conditions conditions{link_.profile(now_s), device_load_.value(now_s), worker_load_.value(now_s)};
   const LinkEstimator::Doubt doubt = link_.doubt(now_s);
   const double better = std::exp(hopeful * doubt.bandwidth);
-  conditions.link = link_.profile(now_s);
   conditions.link.rtt_s *= std::exp(-hopeful * doubt.rtt);
   conditions.link.up_bytes_per_s *= better;
   conditions.link.down_bytes_per_s *= better;

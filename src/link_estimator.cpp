@@ -19,11 +19,17 @@ constexpr double farthest = 3;
 constexpr double least_share = 0.2;
 // A round trip of nothing has no logarithm.
 constexpr double shortest_s = 1e-6;
+// Standard deviation of the long-run mean that doubt about it does not grow beyond by itself.
+constexpr double most_drift = 1;
 
 enum Index : unsigned { rtt, long_run, deviation };
 
 double square(double x) {
   return x * x;
+}
+
+double first_log_rtt(const LinkProfile& first) {
+  return std::log(std::max(first.rtt_s, shortest_s));
 }
 
 /// Of the seconds per byte.
@@ -37,7 +43,8 @@ void LinkDynamics::validate() const {
   detail::check_not_negative("LinkDynamics::bandwidth_swing", bandwidth_swing);
   detail::check_positive("LinkDynamics::memory_s", memory_s);
   detail::check_not_negative("LinkDynamics::bandwidth_drift_per_s", bandwidth_drift_per_s);
-  detail::check_not_negative("LinkDynamics::rtt_drift_per_s", rtt_drift_per_s);
+  detail::check_not_negative("LinkDynamics::rtt_swing", rtt_swing);
+  detail::check_positive("LinkDynamics::rtt_memory_s", rtt_memory_s);
   detail::check_positive("LinkDynamics::measurement", measurement);
   detail::check_not_negative("LinkDynamics::prior_bandwidth", prior_bandwidth);
   detail::check_not_negative("LinkDynamics::prior_rtt", prior_rtt);
@@ -47,7 +54,7 @@ LinkEstimator::LinkEstimator(const LinkProfile& first, const LinkDynamics& dynam
     : first_(first), dynamics_(dynamics) {
   first.validate();
   dynamics.validate();
-  Vector::Map(state_.mean.data()) << std::log(std::max(first.rtt_s, shortest_s)), -std::log(first.up_bytes_per_s), 0;
+  Vector::Map(state_.mean.data()) << first_log_rtt(first), -std::log(first.up_bytes_per_s), 0;
   Matrix::Map(state_.covariance.data()).diagonal() << square(dynamics.prior_rtt), square(dynamics.prior_bandwidth),
       square(dynamics.bandwidth_swing);
 }
@@ -56,15 +63,17 @@ LinkEstimator::State LinkEstimator::state_at(double at_s) const {
   State state = state_;
   const double passed_s = at_s - state_.at_s;
   if (!(passed_s > 0)) return state;
-  const double left = std::exp(-passed_s / dynamics_.memory_s);
-  const Vector move{1, 1, left};
+  const Vector move{std::exp(-passed_s / dynamics_.rtt_memory_s), 1, std::exp(-passed_s / dynamics_.memory_s)};
   auto mean = Vector::Map(state.mean.data());
   auto covariance = Matrix::Map(state.covariance.data());
-  mean = mean.cwiseProduct(move).eval();
+  const Vector centre{first_log_rtt(first_), 0, 0};
+  mean = (centre + (mean - centre).cwiseProduct(move)).eval();
   covariance = (move.asDiagonal() * covariance * move.asDiagonal()).eval();
+  const double drifted = square(dynamics_.bandwidth_drift_per_s) * passed_s;
   covariance.diagonal() +=
-      Vector{square(dynamics_.rtt_drift_per_s) * passed_s, square(dynamics_.bandwidth_drift_per_s) * passed_s,
-             square(dynamics_.bandwidth_swing) * (1 - square(left))};
+      Vector{square(dynamics_.rtt_swing) * (1 - square(move[rtt])),
+             std::min(drifted, std::max(0.0, square(most_drift) - covariance(long_run, long_run))),
+             square(dynamics_.bandwidth_swing) * (1 - square(move[deviation]))};
   state.at_s = at_s;
   return state;
 }

@@ -9,6 +9,7 @@ std::string_view to_string(Reason reason) noexcept {
     case Reason::best: return "best";
     case Reason::not_worth_it: return "not_worth_it";
     case Reason::switched: return "switched";
+    case Reason::raced: return "raced";
     case Reason::worker_missing: return "worker_missing";
     case Reason::not_ready: return "not_ready";
   }

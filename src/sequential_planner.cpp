@@ -95,6 +95,12 @@ void SequentialPlanner::check(const Conditions& conditions) {
   detail::check_positive("worker_load_factor", conditions.worker_load_factor);
 }
 
+void SequentialPlanner::check_plan(std::size_t head_layers, std::size_t codec) const {
+  if (head_layers < rows_.size() && codec < problem_.codecs.size()) return;
+  throw Error(ErrorCode::invalid_argument, "SequentialPlanner: no plan with " + std::to_string(head_layers) +
+                                               " layers and codec " + std::to_string(codec));
+}
+
 SequentialPlanner::Computing SequentialPlanner::computing_s(std::size_t head_layers) const {
   const Row& row = rows_.at(head_layers);
   const auto stage_s = [](const detail::StageWork& work, const Tier& tier) {
@@ -138,11 +144,15 @@ SequentialPlanner::Criteria SequentialPlanner::criteria_of(std::size_t head_laye
 double SequentialPlanner::value(std::size_t head_layers, std::size_t codec, Objective objective,
                                 const Conditions& conditions) const {
   check(conditions);
-  if (head_layers >= rows_.size() || codec >= problem_.codecs.size()) {
-    throw Error(ErrorCode::invalid_argument, "SequentialPlanner: no plan with " + std::to_string(head_layers) +
-                                                 " layers and codec " + std::to_string(codec));
-  }
+  check_plan(head_layers, codec);
   return criteria_of(head_layers, codec, conditions).of(objective);
+}
+
+bool SequentialPlanner::keeps_to(std::size_t head_layers, std::size_t codec, const Constraints& constraints,
+                                 const Conditions& conditions) const {
+  check(conditions);
+  check_plan(head_layers, codec);
+  return criteria_of(head_layers, codec, conditions).keeps_to(constraints);
 }
 
 std::optional<SequentialPlanner::Choice> SequentialPlanner::choose(Objective objective, const Constraints& constraints,

@@ -24,6 +24,9 @@ struct AdaptiveOptions {
   /// What the device may compute beside workers that are late, as a share of what the whole model would take it, over
   /// all inferences. 0: never.
   double hedge_share = 0.08;
+  /// Where device only is best, a worker is asked beside it if that is expected to save this share of the latency. It
+  /// costs bytes and the worker's time, and the device nothing. Infinity: never.
+  double race_gain = 0.02;
 
   /// Throws invalid_argument naming the field.
   void validate() const;
@@ -33,7 +36,8 @@ struct AdaptiveOptions {
 /// the load of device and worker by a Kalman filter of the logarithm of what stages took over what was predicted.
 /// Conditions are means, so that doubt counts against the link; what is still under way goes before the next request.
 /// With the objective latency the device begins beside a worker (Decision::hedge_after_s) when an answer is later than
-/// all but a share of the answers are expected to be, that share being what hedge_share pays for.
+/// all but a share of the answers are expected to be, that share being what hedge_share pays for; and where the device is
+/// as likely to be first, and idle, both begin at once (Reason::raced).
 class AdaptivePolicy : public Policy {
  public:
   /// Throws invalid_argument and incompatible as SequentialPlanner; invalid_argument: options, no plan that keeps to

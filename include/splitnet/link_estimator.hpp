@@ -13,9 +13,10 @@ namespace splitnet {
 struct LinkDynamics {
   /// Standard deviations of natural logarithms: what the bandwidth does around its long-run mean …
   double bandwidth_swing = 0.6;
-  double memory_s = 1;                  ///< … and how long it remembers (to 1/e). Above 0.
+  double memory_s = 0.7;                ///< … and how long it remembers (to 1/e). Above 0.
   double bandwidth_drift_per_s = 0.02;  ///< Of the long-run mean, in a second; grows with the square root of time.
-  double rtt_drift_per_s = 0.05;        ///< Of the round trip, likewise.
+  double rtt_swing = 0.3;               ///< Likewise of the round trip around the first one …
+  double rtt_memory_s = 60;             ///< … and how long it remembers. Above 0.
   double measurement = 0.15;            ///< Of one observation.
   /// Of the first link profile, which was measured.
   double prior_bandwidth = 0.3;
@@ -29,7 +30,7 @@ struct LinkDynamics {
 /// Kalman filter over x = (ln rtt, ln s/byte in the long run, its present deviation), observing the logarithm of
 ///   rtt + (up + down · up_bandwidth / down_bandwidth) · s/byte,
 /// linearised where it stands (the extended Kalman filter: Jazwinski, *Stochastic Processes and Filtering Theory*,
-/// 1970, ch. 8); the deviation is an Ornstein–Uhlenbeck process. An observation farther off than three standard
+/// 1970, ch. 8); the deviation is an Ornstein–Uhlenbeck process, and so is the round trip around the first one. An observation farther off than three standard
 /// deviations is taken for as noisy as makes it three, and when it is too late for the bandwidth alone; if the next one
 /// is far off too, the link has changed, and the doubt grows to what was seen: of the present deviation, or of the
 /// round trip where that is most of the time. Up and down keep the ratio of the first profile.

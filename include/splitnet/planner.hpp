@@ -104,6 +104,9 @@ class SequentialPlanner {
   /// invalid_argument (conditions out of range, no such plan).
   [[nodiscard]] double value(std::size_t head_layers, std::size_t codec, Objective objective,
                              const Conditions& conditions) const;
+  /// Whether it keeps to the constraints under these conditions, as far as these matter. Otherwise as `value`.
+  [[nodiscard]] bool keeps_to(std::size_t head_layers, std::size_t codec, const Constraints& constraints,
+                              const Conditions& conditions) const;
   /// Of the stages of a plan with so many layers in its head, each on its own tier with a load factor of 1.
   struct Computing {
     double head_s = 0;  ///< 0: there is none.
@@ -122,6 +125,7 @@ class SequentialPlanner {
     double decode_s_per_byte = 0;
   };
   static void check(const Conditions& conditions);
+  void check_plan(std::size_t head_layers, std::size_t codec) const;
   [[nodiscard]] Criteria criteria_of(std::size_t head_layers, std::size_t codec, const Conditions& conditions) const;
   [[nodiscard]] Candidate candidate(std::size_t head_layers, std::size_t codec) const;
 

@@ -30,6 +30,7 @@ enum class Reason : std::uint8_t {
   best,            ///< No plan is expected to be better.
   not_worth_it,    ///< Another one is expected to be better, not yet by enough to switch.
   switched,        ///< Another one was better by enough.
+  raced,           ///< Device only is best as far as one can tell, but a worker may well be faster: both begin.
   worker_missing,  ///< The worker does not answer: everything runs on the device.
   not_ready,       ///< The plan that was decided on is being prepared: another one meanwhile.
 };
@@ -82,7 +83,7 @@ using PolicyFactory = std::function<std::unique_ptr<Policy>(const PlanningProble
 class FixedPolicy : public Policy {
  public:
   explicit FixedPolicy(const SequentialPlanner::Choice& choice) : choice_(choice) {}
-  [[nodiscard]] Decision decide(const Situation&) override { return {choice_, Reason::fixed, choice_.value, 0}; }
+  [[nodiscard]] Decision decide(const Situation&) override { return {choice_, Reason::fixed, choice_.value}; }
   void learn(const Outcome&) override {}
 
  private:
