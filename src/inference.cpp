@@ -3,19 +3,16 @@
 
 #include <utility>
 
+#include "clock.hpp"
 #include "own_bytes.hpp"
-#include "splitnet/error.hpp"
 
 namespace splitnet::detail {
-namespace {
-
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+bool is_final(ErrorCode code) noexcept {
+  return code == ErrorCode::invalid_argument || code == ErrorCode::unsupported_model || code == ErrorCode::cancelled ||
+         code == ErrorCode::deadline_exceeded;
 }
-
-}  // namespace
 
 void Progress::take(const StageInfo& info, std::vector<Value> outputs) {
   if (outputs.size() != info.outputs.size()) {
@@ -49,7 +46,7 @@ void Progress::encode_boundary(const Placement& placement, const InferenceTrace&
     sent.values = std::move(encoded.values);
     kept_exact += encoded.kept_exact;
     const auto end = Clock::now();
-    hop_times.encode_s = std::chrono::duration<double>(end - start).count();
+    hop_times.encode_s = seconds_between(start, end);
     trace.step("encode", start, end);
   }
   for (const Value& value : sent.values) {

@@ -18,6 +18,7 @@
 #include "inference_trace.hpp"
 #include "placement.hpp"
 #include "remote_worker.hpp"
+#include "splitnet/error.hpp"
 #include "splitnet/message.hpp"
 #include "splitnet/session.hpp"
 
@@ -49,6 +50,9 @@ struct Progress {
   bool begins_again(const Placement& placement);
 };
 
+/// What would go wrong anywhere, or is over: no other worker is asked.
+bool is_final(ErrorCode code) noexcept;
+
 struct Inference {
   // Set before anybody else sees it.
   Session::Done done;
@@ -74,6 +78,8 @@ struct Inference {
   bool is_complete = false;              ///< Its answer is on the way to the caller, and `progress` is no more.
   bool is_asked = false;                 ///< It has not answered.
   bool is_finished_here = false;         ///< The device has the rest, in its queue or under way.
+  bool is_hedge_for_deadline = false;    ///< It began, or will, since it can wait no longer.
+  bool is_silence_noted = false;         ///< The worker is known not to have answered in time.
 
   std::atomic<bool> finished = false;
   /// Ends requests that nobody waits for.

@@ -70,10 +70,9 @@ LinkEstimator::State LinkEstimator::state_at(double at_s) const {
   mean = (centre + (mean - centre).cwiseProduct(move)).eval();
   covariance = (move.asDiagonal() * covariance * move.asDiagonal()).eval();
   const double drifted = square(dynamics_.bandwidth_drift_per_s) * passed_s;
-  covariance.diagonal() +=
-      Vector{square(dynamics_.rtt_swing) * (1 - square(move[rtt])),
-             std::min(drifted, std::max(0.0, square(most_drift) - covariance(long_run, long_run))),
-             square(dynamics_.bandwidth_swing) * (1 - square(move[deviation]))};
+  covariance.diagonal() += Vector{square(dynamics_.rtt_swing) * (1 - square(move[rtt])),
+                                  std::min(drifted, std::max(0.0, square(most_drift) - covariance(long_run, long_run))),
+                                  square(dynamics_.bandwidth_swing) * (1 - square(move[deviation]))};
   state.at_s = at_s;
   return state;
 }

@@ -10,11 +10,12 @@
 
 namespace splitnet::detail {
 
-/// Remembers by what factor the latest passes took longer than expected. Thread-safe.
+/// Remembers by what factor the latest passes took longer than expected, but for those so short that it says nothing
+/// about others. Thread-safe.
 class PassTimes {
  public:
   void note(double expected_s, double taken_s) {
-    if (!(expected_s > 0) || !(taken_s > 0)) return;
+    if (!(expected_s >= shortest_s) || !(taken_s > 0)) return;
     const std::lock_guard lock(mutex_);
     factors_[count_++ % factors_.size()] = taken_s / expected_s;
   }
@@ -34,6 +35,7 @@ class PassTimes {
   }
 
  private:
+  static constexpr double shortest_s = 1e-3;
   static constexpr std::size_t latest = 256;
   mutable std::mutex mutex_;
   std::array<double, latest> factors_{};

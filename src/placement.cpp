@@ -69,7 +69,8 @@ std::shared_ptr<Placement> make_placement(const Model& model, const PlacementSpe
   if (!spec.inputs_arrive) placement->codec = named(spec.refinement ? spec.refinement->first_codec : spec.codec);
   check_inputs_only(spec, placement->codec.codec.get());
   placement->head = model.make_stage({spec.heads, 0}, device);
-  if (!spec.decodes_pictures && !spec.heads.empty() && spec.heads.front().empty()) {
+  placement->head_is_empty = !spec.heads.empty() && spec.heads.front().empty();
+  if (!spec.decodes_pictures && placement->head_is_empty) {
     placement->passed_inputs = passed_inputs(placement->head->info());
   }
   for (std::size_t i = 0; i < spec.heads.size(); ++i) {

@@ -48,6 +48,7 @@ struct Hop {
 /// Whoever made it fills in what is expected; then it stays as it is, safe to use from several threads.
 struct Placement {
   std::shared_ptr<const Stage> head;
+  bool head_is_empty = false;  ///< It has no layers, so the device need not be free for it.
   /// For each value of the first boundary the input that it is, when a worker gets inputs and nothing else.
   std::optional<std::vector<std::size_t>> passed_inputs;
   std::vector<Hop> hops;

@@ -38,7 +38,7 @@ void Placer::place_cuts(const std::vector<Cut>& cuts) {
   if (options_.forward) spec.forward_to.assign(options_.workers.begin() + 1, options_.workers.end());
   const auto placement = make(spec);
   prepare(*placement);
-  if (options_.deadline && options_.finish_on_device) measure_rest(*placement);
+  if (options_.finish_on_device) measure_rest(*placement);
   first_ = placement;
 }
 
@@ -96,28 +96,34 @@ std::shared_ptr<Placement> Placer::make(const PlacementSpec& spec) const {
 }
 
 /// With what the device is expected to take.
-std::shared_ptr<const Placement> Placer::place(const SequentialPlanner::Choice& choice) const {
+std::shared_ptr<const Placement> Placer::make(const SequentialPlanner::Choice& choice) const {
   const auto placement = make(spec_of(choice));
   const double all_s = planner_->computing_s(device_only_choice().head_layers).head_s;
   placement->head_s = planner_->computing_s(choice.head_layers).head_s;
   for (Hop& hop : placement->hops) {
     hop.rest_s = std::max(0.0, all_s - placement->head_s) + problem_.tiers.front().profile.stage_overhead_s;
   }
+  return placement;
+}
+
+std::shared_ptr<const Placement> Placer::place(const SequentialPlanner::Choice& choice) const {
+  auto placement = make(choice);
   prepare(*placement);
   return placement;
 }
 
 /// A worker that is away now can cut its stage when it is asked to run it.
 std::shared_ptr<const Placement> Placer::place_later(const SequentialPlanner::Choice& choice) const {
+  auto placement = make(choice);
   try {
-    return place(choice);
+    prepare(*placement);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::unavailable && error.code() != ErrorCode::deadline_exceeded &&
         error.code() != ErrorCode::overloaded) {
       throw;
     }
   }
-  return make(spec_of(choice));
+  return placement;
 }
 
 void Placer::place_likely() {

@@ -50,6 +50,7 @@ class Placer {
   [[nodiscard]] SequentialPlanner::Choice choice_of(const Candidate& candidate) const;
   [[nodiscard]] PlacementSpec spec_of(const SequentialPlanner::Choice& choice) const;
   std::shared_ptr<Placement> make(const PlacementSpec& spec) const;
+  std::shared_ptr<const Placement> make(const SequentialPlanner::Choice& choice) const;
   std::shared_ptr<const Placement> place(const SequentialPlanner::Choice& choice) const;
   std::shared_ptr<const Placement> place_later(const SequentialPlanner::Choice& choice) const;
   void place_likely();

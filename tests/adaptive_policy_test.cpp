@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <string>
 
@@ -176,6 +178,74 @@ TEST(AdaptivePolicy, AsksNothingWhenNoAnswerCouldMatter) {
   }
 }
 
+/// What was seen long ago counts for little, and no doubt grows without end.
+TEST(AdaptivePolicy, ReturnsToAWorkerThatWasBusyLongAgo) {
+  const LinkProfile fast = link_of(20e6, 0.005);
+  AdaptivePolicy policy(problem(fast), Objective::latency);
+  World world(policy, fast);
+  world.set_worker_load(20);
+  EXPECT_EQ(after(world, 20), device_only);
+  world.set_worker_load(1);
+  EXPECT_EQ(after(world, 20), device_only) << "nothing has been heard since";
+  (void)world.infer(300);
+  EXPECT_EQ(after(world, 5), 0U);
+  for (const double pause_s : {3600.0, 1e7}) {
+    EXPECT_EQ(world.infer(pause_s), 0U);
+    const auto conditions = policy.conditions(world.now_s() + pause_s);
+    EXPECT_LT(conditions.device_load_factor, 1.3);
+    EXPECT_LT(conditions.worker_load_factor, 1.3);
+    EXPECT_LT(conditions.link.rtt_s, 2 * fast.rtt_s);
+    EXPECT_GT(conditions.link.up_bytes_per_s, fast.up_bytes_per_s / 5);
+  }
+}
+
+/// Where neither is clearly faster, the device loses nothing when a worker is asked too.
+TEST(AdaptivePolicy, RacesWhereTheWorkerMayBeFaster) {
+  const LinkProfile close = link_of(24e3 / 0.065, 0.010);
+  AdaptivePolicy policy(problem(close), Objective::latency);
+  Situation situation;
+  const Decision raced = policy.decide(situation);
+  EXPECT_EQ(raced.reason, Reason::raced);
+  EXPECT_LT(raced.choice.head_layers, device_only);
+  EXPECT_EQ(raced.hedge_after_s, 0);
+  EXPECT_LT(raced.choice.value, 0.100);
+  situation.in_flight = 1;
+  EXPECT_EQ(policy.decide(situation).choice.head_layers, device_only) << "others need the device";
+  situation = {};
+  situation.bytes_under_way = 1;
+  EXPECT_EQ(policy.decide(situation).choice.head_layers, device_only) << "it would stand behind what is under way";
+  Constraints frugal;
+  frugal.max_energy_joule = 1000;
+  EXPECT_EQ(AdaptivePolicy(problem(close), Objective::latency, frugal).decide({}).choice.head_layers, device_only);
+  AdaptiveOptions never;
+  never.race_gain = HUGE_VAL;
+  EXPECT_EQ(AdaptivePolicy(problem(close), Objective::latency, {}, {}, never).decide({}).choice.head_layers,
+            device_only);
+}
+
+TEST(AdaptivePolicy, LeavesAPlanThatBreaksTheConstraintsAtOnce) {
+  const LinkProfile fast = link_of(20e6, 0.005);
+  PlanningProblem costly = problem(fast);
+  costly.power = {.compute_watt = 1, .transmit_watt = 30, .idle_watt = 0};
+  Constraints frugal;
+  frugal.max_energy_joule = 0.3;
+  AdaptivePolicy policy(costly, Objective::latency, frugal);
+  EXPECT_EQ(policy.decide({}).choice.head_layers, 0U);
+  // 150 KB now take so long that sending them takes too much energy, though the device alone would take longer still.
+  Outcome slow;
+  slow.bytes_up = 150'000;
+  slow.transport_s = 0.05;
+  for (int i = 1; i < 10; ++i) {
+    slow.ended_s = i;
+    policy.learn(slow);
+  }
+  Situation now;
+  now.now_s = 10;
+  const auto conditions = policy.conditions(10);
+  ASSERT_GT(30 * 150e3 / conditions.link.up_bytes_per_s, 0.3);
+  EXPECT_NE(policy.decide(now).choice.head_layers, 0U);
+}
+
 TEST(AdaptivePolicy, RefusesWhatCannotBe) {
   const auto refused = [](const std::string& words, const AdaptiveOptions& options) {
     return throws(ErrorCode::invalid_argument, words,
@@ -190,6 +260,9 @@ TEST(AdaptivePolicy, RefusesWhatCannotBe) {
   options = {};
   options.hedge_share = -1;
   EXPECT_TRUE(refused("hedge_share", options));
+  options = {};
+  options.race_gain = -1;
+  EXPECT_TRUE(refused("race_gain", options));
   Constraints constraints;
   constraints.max_latency_s = 1e-6;
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "constraints",

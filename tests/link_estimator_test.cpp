@@ -159,10 +159,10 @@ TEST(LinkEstimator, PredictsAWanderingLink) {
   double by_mean = 0;
   double by_last = 0;
   for (int i = 1; i <= 4000; ++i) {
-    const double left = std::exp(-0.5 / dynamics.memory_s);
+    const double left = std::exp(-0.3 / dynamics.memory_s);
     deviation = left * deviation + dynamics.bandwidth_swing * std::sqrt(1 - left * left) * normal(random);
     const LinkProfile real = link(1e6 * std::exp(-deviation));
-    const double at_s = 0.5 * i;
+    const double at_s = 0.3 * i;
     const double guess = -std::log(estimator.profile(at_s).up_bytes_per_s / 1e6);
     by_filter += (guess - deviation) * (guess - deviation);
     by_mean += deviation * deviation;

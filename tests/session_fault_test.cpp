@@ -225,21 +225,72 @@ TEST_F(SessionFaultTest, RetriesAreThrottled) {
   workers_.clear();
   constexpr int count = 300;
   for (int seed = 0; seed < count; ++seed) expect_right(seed, session->run(testing::inputs_of(seed)));
+  EXPECT_GT(session->stats().retries, 0U);
   EXPECT_LE(session->stats().retries, 10U + count / 10);
 }
 
-TEST_F(SessionFaultTest, AnOperatorThatRefusesIsAskedOnce) {
-  const auto refuses = std::make_shared<testing::HookedModel>(
-      model_, Hooks{.on_run = [](const StageInfo&) { throw Error(ErrorCode::invalid_argument, "no such shape"); }});
-  const auto session = Session::open(model_, options(serve(refuses)));
-  for (int i = 0; i < 5; ++i) {
-    EXPECT_TRUE(
-        throws(ErrorCode::invalid_argument, "no such shape", [&] { (void)session->run(testing::inputs_of(1)); }));
+TEST_F(SessionFaultTest, TheDeviceDecidesWhetherARequestWasWrong) {
+  const Hooks refuses{.on_run = [](const StageInfo&) { throw Error(ErrorCode::invalid_argument, "no such shape"); }};
+  const std::string address = serve(std::make_shared<testing::HookedModel>(model_, refuses));
+  const auto session = Session::open(model_, options(address));
+  for (int seed = 0; seed < 5; ++seed) {
+    const Answer answer = session->run(testing::inputs_of(seed));
+    expect_right(seed, answer);
+    EXPECT_EQ(answer.requests, 1U);
   }
-  EXPECT_EQ(session->stats().requests, 5U) << "the worker is not to blame, and is asked each time";
+  EXPECT_EQ(session->stats().requests, 5U) << "the worker is there, and is asked each time";
+  auto strict = options(address);
+  strict.finish_on_device = false;
+  const auto alone = Session::open(model_, strict);
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "no such shape", [&] { (void)alone->run(testing::inputs_of(1)); }));
+  EXPECT_EQ(alone->stats().requests, 1U);
 }
 
-TEST_F(SessionFaultTest, TellsTheWorkersErrorWhenTheDeviceFailsToo) {
+TEST_F(SessionFaultTest, AWorkerThatGivesUpEarlyLeavesTimeForTheDevice) {
+  const Hooks hopeless{.on_run = [](const StageInfo&) { throw Error(ErrorCode::deadline_exceeded, "it is hopeless"); }};
+  const auto session = Session::open(model_, options(serve(std::make_shared<testing::HookedModel>(model_, hopeless))));
+  const Answer answer = session->run(testing::inputs_of(1), {.deadline = 1min});
+  expect_right(1, answer);
+  EXPECT_TRUE(answer.answered_by.empty());
+  EXPECT_GT(answer.times.device_wait_s, 0);
+  EXPECT_LT(answer.times.total_s, 30);
+}
+
+/// A worker asks for pauses that nobody can wait for, or that no clock can count.
+TEST_F(SessionFaultTest, WaitsNoLongerThanTheCallerDoes) {
+  for (const double hint_s : {50.0, 3e9, 1e300}) {
+    const Hooks busy{.on_run = [=](const StageInfo&) { throw Error(ErrorCode::overloaded, "busy", hint_s); }};
+    auto patient = options(serve(std::make_shared<testing::HookedModel>(model_, busy)));
+    patient.finish_on_device = false;
+    const auto session = Session::open(model_, patient);
+    EXPECT_TRUE(throws(ErrorCode::deadline_exceeded, "",
+                       [&] { (void)session->run(testing::inputs_of(1), {.deadline = 200ms}); }));
+    std::stop_source stop;
+    auto answer = session->submit(testing::inputs_of(1), {.deadline = 40s, .stop = stop.get_token()});
+    while (session->stats().retries < 1) std::this_thread::sleep_for(1ms);
+    stop.request_stop();
+    ASSERT_EQ(answer.wait_for(20s), std::future_status::ready);
+    EXPECT_TRUE(throws(ErrorCode::cancelled, "", [&] { (void)answer.get(); }));
+  }
+}
+
+/// One after the other, by a deadline that all share: it begins early enough for the last of them.
+TEST_F(SessionFaultTest, TheDeviceBeginsInTimeForAllThatAreDue) {
+  const Hooks slow{.on_run = [](const StageInfo&) { std::this_thread::sleep_for(100ms); }};
+  const auto device = std::make_shared<testing::HookedModel>(model_, slow);
+  const auto session = Session::open(device, options(serve_behind_gate()));
+  std::vector<std::future<Answer>> answers;
+  for (int seed = 0; seed < 8; ++seed) {
+    answers.push_back(session->submit(testing::inputs_of(seed), {.deadline = 5s}));  // Heads take 0.8 s of it.
+  }
+  for (int seed = 0; seed < 8; ++seed) {
+    const Answer answer = answers[static_cast<std::size_t>(seed)].get();
+    expect_right(seed, answer);
+    EXPECT_TRUE(answer.answered_by.empty());
+  }
+}
+
+TEST_F(SessionFaultTest, TellsTheDevicesErrorWhenItIsTheLast) {
   std::atomic<bool> broken = false;
   const auto device =
       std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [&](const StageInfo& info) {

@@ -203,6 +203,40 @@ TEST_F(SessionPolicyTest, TheDeviceBeginsWhenThePolicySaysSo) {
   EXPECT_TRUE(is_told) << "that it has been for so long";
 }
 
+TEST_F(SessionPolicyTest, ARaceThatTheWorkerLosesIsNoFailureOfIts) {
+  std::atomic<bool> holds = false;
+  const auto held = std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [&](const StageInfo&) {
+                                                             if (holds) gate_.pass();
+                                                           }});
+  Decision raced = decision(2);
+  raced.hedge_after_s = 0;
+  policy_->set(raced);
+  const auto session = Session::open(model_, options(serve(held)));
+  (void)run_when_ready(*session, 1);
+  holds = true;
+  for (int seed = 0; seed < 6; ++seed) {
+    const Answer answer = session->run(testing::inputs_of(seed));
+    expect_right(seed, answer);
+    EXPECT_TRUE(answer.hedged);
+    EXPECT_TRUE(policy_->asked().back().worker_answers);
+  }
+  EXPECT_GE(session->stats().requests, 6U);
+}
+
+TEST_F(SessionPolicyTest, AFixedPlanIsNotHedged) {
+  auto fixed = options(serve(model_));
+  fixed.policy = {};
+  fixed.planning.device.profile = profile().scaled(100);
+  const auto session = Session::open(model_, fixed);
+  for (int seed = 0; seed < 5; ++seed) {
+    const Answer answer = session->run(testing::inputs_of(seed));
+    expect_right(seed, answer);
+    EXPECT_FALSE(answer.answered_by.empty());
+    EXPECT_FALSE(answer.hedged);
+  }
+  EXPECT_EQ(session->stats().finishing_s, 0);
+}
+
 TEST_F(SessionPolicyTest, SaysWhenNoWorkerAnswers) {
   policy_->set(decision(2));
   auto patient = options(serve(model_));

@@ -30,10 +30,11 @@ struct LinkDynamics {
 /// Kalman filter over x = (ln rtt, ln s/byte in the long run, its present deviation), observing the logarithm of
 ///   rtt + (up + down · up_bandwidth / down_bandwidth) · s/byte,
 /// linearised where it stands (the extended Kalman filter: Jazwinski, *Stochastic Processes and Filtering Theory*,
-/// 1970, ch. 8); the deviation is an Ornstein–Uhlenbeck process, and so is the round trip around the first one. An observation farther off than three standard
-/// deviations is taken for as noisy as makes it three, and when it is too late for the bandwidth alone; if the next one
-/// is far off too, the link has changed, and the doubt grows to what was seen: of the present deviation, or of the
-/// round trip where that is most of the time. Up and down keep the ratio of the first profile.
+/// 1970, ch. 8); the deviation is an Ornstein–Uhlenbeck process, and so is the round trip around the first one. An
+/// observation farther off than three standard deviations is taken for as noisy as makes it three, and when it is too
+/// late for the bandwidth alone; if the next one is far off too, the link has changed, and the doubt grows to what was
+/// seen: of the present deviation, or of the round trip where that is most of the time. Up and down keep the ratio of
+/// the first profile.
 ///
 /// A plain value: copies go their own ways. Times are seconds of one clock, which does not go back.
 class LinkEstimator {

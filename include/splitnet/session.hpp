@@ -63,8 +63,8 @@ struct SessionOptions {
   /// kept to.
   PolicyFactory policy = {};
 
-  /// More endpoints that serve what `worker` does. One that is lost, or refuses, is left for the next one in this
-  /// order.
+  /// More endpoints that serve what `worker` does, all there when the session opens. One that is lost, or refuses, is
+  /// left for the next one in this order.
   std::vector<std::string> spare_workers = {};
   /// The device runs the rest itself where no worker gives an answer: when it is lost or refuses, and at the last
   /// moment that still meets the deadline, as far as its own times (their 99th percentile) tell. What it gives is what
@@ -184,7 +184,8 @@ struct SessionStats {
 /// Errors of an inference: invalid_argument (count, type, dtype or rank of an input; a picture of another size; a shape
 /// that an operator refuses), deadline_exceeded, cancelled (also by `close`), unavailable (a worker is gone; the
 /// message names its endpoint), overloaded, too_large, incompatible, corrupt (a damaged picture too), internal; those
-/// of a worker only where the device does not finish (SessionOptions::finish_on_device). The session stays usable after
+/// of a worker only where the device does not finish (SessionOptions::finish_on_device; an input that a worker refuses
+/// is refused by the device too, or it has the answer). The session stays usable after
 /// each of them, also when a worker was started anew (not over `inproc:`): ConnectOptions::reconnect. A worker that
 /// failed is asked again after a pause, by one inference at a time, until it answers; the others do without it.
 class Session {
@@ -216,7 +217,8 @@ class Session {
 
   using Done = std::function<void(std::variant<Answer, Error>)>;
   /// As submit; answers are told as they come. `done` runs once, on a thread of the session or of a connection (or in
-  /// this call, with an error), and must neither throw nor block.
+  /// this call, with an error; or in that of close), and must neither throw, nor block, nor close or destroy the
+  /// session.
   void submit(std::vector<Value> inputs, Done done, const RunOptions& options = {});
 
   /// As submit, but gives nothing instead of waiting for a place; `inputs` are then left as they were.
