@@ -36,7 +36,7 @@ void AdaptiveOptions::validate() const {
                        longest_probe_after_s, "at least probe_after_s");
   detail::check_positive("AdaptiveOptions::probe_s", probe_s);
   detail::check_not_negative("AdaptiveOptions::hedge_share", hedge_share);
-  detail::check_number(race_gain >= 0, "AdaptiveOptions::race_gain", race_gain, "0 or more");
+  detail::check_not_negative("AdaptiveOptions::race_gain", race_gain);
 }
 
 class AdaptivePolicy::Impl {

@@ -129,7 +129,8 @@ Session::Impl::Clock::time_point Session::Impl::last_moment(const InferencePtr& 
   const auto left = *inference->deadline - Clock::now();
   const double rest_s = placement.hops[inference->progress.hop].rest_s;
   if (rest_s == 0) return *inference->deadline - left / 2;
-  unfinished_[inference] = rest_s;
+  const auto known = unfinished_.find(inference);
+  if (known != unfinished_.end()) known->second = rest_s;
   double due_s = places_taken_ > 1 ? placement.head_s : 0;  // A head that has begun can't be interrupted.
   for (const auto& [other, other_rest_s] : unfinished_) {
     if (other->deadline && *other->deadline <= *inference->deadline) due_s += other_rest_s;

@@ -25,7 +25,7 @@ struct AdaptiveOptions {
   /// all inferences. 0: never.
   double hedge_share = 0.08;
   /// Where device only is best, a worker is asked beside it if that is expected to save this share of the latency. It
-  /// costs bytes and the worker's time, and the device nothing. Infinity: never.
+  /// costs bytes and the worker's time, and the device nothing. 1: never.
   double race_gain = 0.02;
 
   /// Throws invalid_argument naming the field.
