@@ -186,7 +186,7 @@ class Cell {
     std::vector<std::size_t> heads;
     double bytes = 0;
     double device_s = 0;
-    double extra_device_s = 0;
+    double extra_device_s = 0;  // Beyond what its plans say: of rests begun beside a worker.
     [[nodiscard]] double mean_s() const {
       return std::accumulate(latency_s.begin(), latency_s.end(), 0.0) / static_cast<double>(latency_s.size());
     }
@@ -207,6 +207,7 @@ class Cell {
     const std::vector<Value> inputs = device_->example_inputs();
     const double end_s = trace_.length_s();
     double next_s = settling_s;
+    double planned_rests_s = 0;
     while (next_s < end_s) {
       std::this_thread::sleep_until(connected + as_duration(next_s));
       const double begun_s = seconds_between(connected, Clock::now());
@@ -216,9 +217,11 @@ class Cell {
       result.heads.push_back(answer.decision.choice.head_layers);
       result.bytes += static_cast<double>(answer.times.boundary_bytes);
       result.device_s += answer.times.head_s;
+      // A race is between the worker and the device, which would have computed it all.
+      if (answer.decision.reason == Reason::raced) planned_rests_s += plans_.front().head_s - answer.times.head_s;
       next_s = tick_after(begun_s + answer.times.total_s, next_s);
     }
-    result.extra_device_s = session->stats().finishing_s;
+    result.extra_device_s = std::max(0.0, session->stats().finishing_s - planned_rests_s);
     return result;
   }
 
