@@ -107,8 +107,9 @@ std::pair<std::future<Answer>, Session::Done> promised() {
 constexpr int most_prepared_again = 4;
 /// How long an answer is waited for that the caller needs no more; it still tells of worker and link.
 constexpr auto late_reply_patience = std::chrono::seconds(10);
-/// For waking a thread, in front of a deadline.
-constexpr auto hedge_slack = std::chrono::milliseconds(5);
+/// For waking threads, in front of a deadline: at least so long, and this share of the time that is left.
+constexpr auto least_hedge_slack = std::chrono::milliseconds(5);
+constexpr int hedge_slack_share = 20;
 /// Before a retry without a hint.
 constexpr auto retry_pause = std::chrono::milliseconds(10);
 
@@ -727,8 +728,10 @@ void Session::Impl::plan_hedge(const InferencePtr& inference) {
       const double rest_s = placement.hops[progress.hop].rest_s;
       // A head that has begun can't be interrupted.
       const double busy_s = places_taken_ > 1 ? placement.head_s : 0;
-      at = rest_s > 0 ? *inference->deadline - as_duration((rest_s + busy_s) * pass_times_.p99()) - hedge_slack
-                      : Clock::now() + (*inference->deadline - Clock::now()) / 2;
+      const auto left = *inference->deadline - Clock::now();
+      const auto slack = std::max<Clock::duration>(least_hedge_slack, left / hedge_slack_share);
+      at = *inference->deadline -
+           (rest_s > 0 ? as_duration((rest_s + busy_s) * pass_times_.p99()) + slack : left / 2);
     }
     if (inference->decision.hedge_after_s && progress.hop == 0 && !progress.refined) {
       at = std::min(at, Clock::now() + as_duration(*inference->decision.hedge_after_s));
