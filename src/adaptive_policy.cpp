@@ -43,7 +43,8 @@ class AdaptivePolicy::Impl {
         constraints_(constraints),
         options_(options),
         layers_(problem.graph.layers.size()),
-        link_(*problem.link(0, 1), options.link),
+        first_link_(*problem.link(0, 1)),
+        link_(first_link_, options.link),
         device_load_(1, load_dynamics),
         worker_load_(1, load_dynamics),
         planner_(std::move(problem), is_legal) {
@@ -75,7 +76,11 @@ class AdaptivePolicy::Impl {
   }
   std::optional<SequentialPlanner::Choice> best(double now_s) const { return choose(conditions_at(now_s)); }
   bool is_device_only(const SequentialPlanner::Choice& choice) const { return choice.head_layers == layers_; }
+  bool has_been_quiet(double now_s) const { return now_s - quiet_since_s_ >= probe_after_s_; }
+  void note_question(double now_s);
   std::size_t probe_bytes(double now_s);
+  std::optional<SequentialPlanner::Choice> worker_to_try(SequentialPlanner::Conditions conditions, double now_s);
+  void note_whether_it_was_worth_it(const Outcome& outcome);
   std::optional<double> hedge_after_s(const SequentialPlanner::Choice& choice,
                                       const SequentialPlanner::Conditions& conditions, double now_s) const;
 
@@ -83,6 +88,7 @@ class AdaptivePolicy::Impl {
   const Constraints constraints_;
   const AdaptiveOptions options_;
   const std::size_t layers_;
+  const LinkProfile first_link_;
   mutable std::mutex mutex_;
   LinkEstimator link_;
   detail::LogFilter device_load_;
@@ -122,7 +128,12 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
     promised_ = 0;
   }
   if (is_device_only(decision.choice)) {
-    decision.probe_bytes = probe_bytes(now_s);
+    decision.probe_bytes = has_been_quiet(now_s) ? probe_bytes(now_s) : 0;
+    if (decision.probe_bytes > 0 || situation.bytes_under_way > 0 || !has_been_quiet(now_s)) return decision;
+    if (const auto tried = worker_to_try(conditions, now_s)) {
+      decision = {*tried, Reason::worker_tried, decision.best_value};
+      decision.hedge_after_s = 0;
+    }
   } else {
     decision.hedge_after_s = hedge_after_s(decision.choice, conditions, now_s);
   }
@@ -143,7 +154,6 @@ std::optional<double> AdaptivePolicy::Impl::hedge_after_s(const SequentialPlanne
 
 /// Whether to ask the link, and how much: only if it may have become so good that the plan would change.
 std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
-  if (now_s - quiet_since_s_ < probe_after_s_) return 0;
   auto conditions = conditions_at(now_s);
   const LinkEstimator::Doubt doubt = link_.doubt(now_s);
   const double better = std::exp(hopeful * doubt.bandwidth);
@@ -153,10 +163,38 @@ std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
   conditions.link.down_bytes_per_s *= better;
   const auto found = choose(conditions);
   if (!found || is_device_only(*found)) return 0;
-  quiet_since_s_ = now_s;
-  probe_after_s_ = std::min(2 * probe_after_s_, options_.longest_probe_after_s);
+  note_question(now_s);
   return std::max(smallest_probe_bytes,
                   static_cast<std::size_t>(link_.profile(now_s).up_bytes_per_s * options_.probe_s));
+}
+
+void AdaptivePolicy::Impl::note_question(double now_s) {
+  quiet_since_s_ = now_s;
+  probe_after_s_ = std::min(2 * probe_after_s_, options_.longest_probe_after_s);
+}
+
+/// The plan to take if link and worker are again as they were measured first; nothing while that would change nothing.
+/// What a doubt that grows slowly does not reach, and a worker's load, of which no probe tells, is found out so.
+std::optional<SequentialPlanner::Choice> AdaptivePolicy::Impl::worker_to_try(SequentialPlanner::Conditions conditions,
+                                                                             double now_s) {
+  LinkProfile& link = conditions.link;
+  link.rtt_s = std::min(link.rtt_s, first_link_.rtt_s);
+  link.up_bytes_per_s = std::max(link.up_bytes_per_s, first_link_.up_bytes_per_s);
+  link.down_bytes_per_s = std::max(link.down_bytes_per_s, first_link_.down_bytes_per_s);
+  conditions.worker_load_factor = std::min(1.0, conditions.worker_load_factor);
+  const auto found = choose(conditions);
+  if (!found || is_device_only(*found)) return std::nullopt;
+  note_question(now_s);
+  return found;
+}
+
+/// That a worker was asked: it answered before the device would have. Then it is tried again at once until that is
+/// believed.
+void AdaptivePolicy::Impl::note_whether_it_was_worth_it(const Outcome& outcome) {
+  const double took_s = outcome.head_s + outcome.transport_s + outcome.queue_s + outcome.tail_s;
+  if (took_s >= planner_.value(layers_, 0, Objective::latency, conditions_at(outcome.ended_s))) return;
+  probe_after_s_ = options_.probe_after_s;
+  if (is_device_only(present_)) quiet_since_s_ = outcome.ended_s - probe_after_s_;
 }
 
 void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
@@ -167,12 +205,14 @@ void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
     const LinkEstimator::Transfer transfer{at_s, outcome.bytes_up, outcome.bytes_down, outcome.transport_s};
     outcome.is_under_way ? link_.observe_at_least(transfer) : link_.observe(transfer);
     quiet_since_s_ = at_s;
-    if (outcome.tail_s > 0) probe_after_s_ = options_.probe_after_s;  // It was worth it.
   }
   if (outcome.is_under_way) return;
   const auto computing = planner_.computing_s(outcome.head_layers);
   if (outcome.head_s > 0) device_load_.observe(at_s, outcome.head_s / computing.head_s);
-  if (outcome.tail_s > 0) worker_load_.observe(at_s, (outcome.tail_s + outcome.queue_s) / computing.tail_s);
+  if (outcome.tail_s > 0) {
+    worker_load_.observe(at_s, (outcome.tail_s + outcome.queue_s) / computing.tail_s);
+    note_whether_it_was_worth_it(outcome);
+  }
 }
 
 AdaptivePolicy::AdaptivePolicy(PlanningProblem problem, Objective objective, const Constraints& constraints,

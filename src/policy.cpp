@@ -10,6 +10,7 @@ std::string_view to_string(Reason reason) noexcept {
     case Reason::not_worth_it: return "not_worth_it";
     case Reason::switched: return "switched";
     case Reason::worker_missing: return "worker_missing";
+    case Reason::worker_tried: return "worker_tried";
     case Reason::not_ready: return "not_ready";
   }
   return "unknown";

@@ -31,6 +31,7 @@ enum class Reason : std::uint8_t {
   not_worth_it,    ///< Another one is expected to be better, not yet by enough to switch.
   switched,        ///< Another one was better by enough.
   worker_missing,  ///< The worker does not answer: everything runs on the device.
+  worker_tried,    ///< To hear whether it has become better again; the device begins at once all the same.
   not_ready,       ///< The plan that was decided on is being prepared: another one meanwhile.
 };
 std::string_view to_string(Reason reason) noexcept;
