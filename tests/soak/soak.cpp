@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client's load on workers that are killed, drained, stopped, slowed and started again, over links that die, stall and
-// return: is anything lost, wrong or answered twice? scripts/soak runs it with a real network; docs/operations.md.
+// A client's load on workers that are killed, drained, stopped, slowed and started again, over links that die, stall
+// and return: is anything lost, wrong or answered twice? scripts/soak runs it with a real network; docs/operations.md.
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
@@ -9,17 +9,22 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
-#include <numeric>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "ledger.hpp"
 #include "load.hpp"
 #include "network.hpp"
-#include "repeated_model.hpp"
+#include "slow_model.hpp"
 #include "splitnet/adaptive_policy.hpp"
 #include "splitnet/session.hpp"
 #include "supervisor.hpp"
@@ -32,10 +37,10 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t picture_count = 512;
-constexpr std::size_t device_passes = 3;  // For one: the device is so much slower than a worker.
+constexpr int device_slowness = 6;  // A pass on the device takes so many times as long as on a worker.
 constexpr std::size_t clients_per_session = 2;
-constexpr std::size_t adaptive_in_flight = 6;
-constexpr std::size_t fixed_in_flight = 3;
+constexpr std::size_t adaptive_in_flight = 3;
+constexpr std::size_t fixed_in_flight = 4;
 constexpr const char* fixed_codec = "int8:per=channel";
 constexpr auto progress_period = 5s;
 constexpr auto longest_warm_up = 60s;
@@ -140,9 +145,9 @@ class Soak {
   }
   [[nodiscard]] soak::SupervisorOptions supervisor_options() const {
     soak::SupervisorOptions options;
-    options.worker = {arguments_.worker, "net=" + network_.file, "--input",  "1x1x64x64",
+    options.worker = {arguments_.worker, "net=" + network_.file,       "--input", "1x1x64x64",
                       "--threads",       std::to_string(soak::threads)};
-    options.log_file = folder_.path() + "/workers.log";
+    options.log_file = log_file();
     options.deadline = deadline();
     options.seed = arguments_.seed;
     return options;
@@ -163,11 +168,11 @@ class Soak {
     auto options = session_options({0, 1, 2}, adaptive_in_flight);
     options.objective = Objective::latency;
     options.policy = adaptive_policy();
-    return Session::open(std::make_shared<bench::RepeatedModel>(network_.model, device_passes), options);
+    return Session::open(std::make_shared<soak::SlowModel>(network_.model, device_slowness), options);
   }
   /// Answers are those of a codec that changes them.
   [[nodiscard]] std::unique_ptr<Session> open_fixed() const {
-    auto options = session_options({2, 0, 1}, fixed_in_flight);
+    auto options = session_options({1, 2, 0}, fixed_in_flight);
     options.cut = cut_;
     options.codec = fixed_codec;
     return Session::open(network_.model, options);
@@ -200,9 +205,10 @@ class Soak {
     const auto counts = ledger_.counts();
     print_answers(counts, seconds);
     print_torments();
-    std::printf("memory: client %.1f MB after warming up, %.1f at the end; the worker that lives through %.1f and %.1f\n",
-                1e-6 * static_cast<double>(warm.client), 1e-6 * static_cast<double>(end.client),
-                1e-6 * static_cast<double>(warm.worker), 1e-6 * static_cast<double>(end.worker));
+    std::printf(
+        "memory: client %.1f MB after warming up, %.1f at the end; the worker that lives through %.1f and %.1f\n",
+        1e-6 * static_cast<double>(warm.client), 1e-6 * static_cast<double>(end.client),
+        1e-6 * static_cast<double>(warm.worker), 1e-6 * static_cast<double>(end.worker));
     const bool is_shown = print_doubts(counts);
     std::printf("soak: requests=%" PRIu64 " lost=%" PRIu64 " wrong=%" PRIu64 " twice=%" PRIu64
                 " rss_growth_bytes=%" PRId64 "\n",
@@ -230,8 +236,9 @@ class Soak {
   }
   void print_torments() const {
     const auto torments = supervisor_.torments();
-    std::printf("workers: killed %" PRIu64 ", drained %" PRIu64 " (all ended with 0), stopped past the deadline %" PRIu64
-                ", slowed %" PRIu64 "; links: cut %" PRIu64 ", stalled %" PRIu64 "\n",
+    std::printf("workers: killed %" PRIu64 ", drained %" PRIu64
+                " (all ended with 0), stopped past the deadline %" PRIu64 ", slowed %" PRIu64 "; links: cut %" PRIu64
+                ", stalled %" PRIu64 "\n",
                 torments.killed, torments.drained, torments.stopped, torments.slowed, torments.links_cut,
                 torments.links_stalled);
   }
@@ -244,10 +251,20 @@ class Soak {
     };
     for (const auto& [error, count] : counts.errors) doubt(std::to_string(count) + " times: " + error);
     for (const std::string& surprise : supervisor_.surprises()) doubt(surprise);
+    if (!supervisor_.surprises().empty()) print_end_of_log();
     if (share_of_workers(counts) < least_share_of_workers) doubt("workers have hardly answered");
     if (supervisor_.torments().killed == 0) doubt("no worker was killed");
     return is_shown;
   }
+
+  void print_end_of_log() const {
+    std::ifstream file(log_file());
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    constexpr std::size_t most = 4000;
+    std::fprintf(stderr, "the workers' last words:\n%s\n",
+                 text.substr(text.size() - std::min(text.size(), most)).c_str());
+  }
+  [[nodiscard]] std::string log_file() const { return folder_.path() + "/workers.log"; }
 
   const Arguments arguments_;
   const Folder folder_;
@@ -266,7 +283,8 @@ class Soak {
 int main(int argc, char** argv) {
   CLI::App app(
       "Puts a load on workers that are killed, drained, stopped, slowed and started again, over links that die, stall "
-      "and return, and compares every answer with what the plan gives here.",
+      "and return, and compares every answer with what the plan gives here. Fails when a request was lost, answered "
+      "wrong or twice, when a worker did what nobody told it to, or when workers have hardly answered.",
       "splitnet_soak");
   Arguments arguments;
   add_options(app, arguments);

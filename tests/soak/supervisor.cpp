@@ -79,8 +79,8 @@ class Victim {
     if (program_) program_->kill();
   }
 
-  /// What has happened by itself. `drained`: it has ended as it was told to. Throws std::runtime_error: it did something
-  /// that nobody told it to.
+  /// What has happened by itself. `drained`: it has ended as it was told to. Throws std::runtime_error: it did
+  /// something that nobody told it to.
   void look(std::uint64_t& drained) {
     const auto now = Clock::now();
     if (const auto status = program_->ended()) {

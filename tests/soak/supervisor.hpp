@@ -25,12 +25,12 @@ struct SupervisorOptions {
 
 /// What was done to workers and links.
 struct Torments {
-  std::uint64_t killed = 0;        ///< By SIGKILL, and started again.
-  std::uint64_t drained = 0;       ///< Told to end by SIGTERM, ended with 0, and started again.
-  std::uint64_t stopped = 0;       ///< By SIGSTOP until the deadline had passed, then SIGCONT.
-  std::uint64_t slowed = 0;        ///< For a second: stopped half of the time, in pulses of milliseconds.
-  std::uint64_t links_cut = 0;     ///< All connections to all workers reset, none to be had for a while.
-  std::uint64_t links_stalled = 0; ///< No byte from or to any worker for a while.
+  std::uint64_t killed = 0;         ///< By SIGKILL, and started again.
+  std::uint64_t drained = 0;        ///< Told to end by SIGTERM, ended with 0, and started again.
+  std::uint64_t stopped = 0;        ///< By SIGSTOP until the deadline had passed, then SIGCONT.
+  std::uint64_t slowed = 0;         ///< For a second: stopped half of the time, in pulses of milliseconds.
+  std::uint64_t links_cut = 0;      ///< All connections to all workers reset, none to be had for a while.
+  std::uint64_t links_stalled = 0;  ///< No byte from or to any worker for a while.
 };
 
 /// Three workers, each behind a link of its own. The first two are killed, drained and started again all the time; the
