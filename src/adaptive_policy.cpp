@@ -47,7 +47,8 @@ class AdaptivePolicy::Impl {
         constraints_(constraints),
         options_(options),
         layers_(problem.graph.layers.size()),
-        link_(*problem.link(0, 1), options.link),
+        first_link_(*problem.link(0, 1)),
+        link_(first_link_, options.link),
         device_load_(1, load_dynamics),
         worker_load_(1, load_dynamics),
         planner_(std::move(problem), is_legal) {
@@ -80,8 +81,14 @@ class AdaptivePolicy::Impl {
   std::optional<SequentialPlanner::Choice> best(double now_s) const { return choose(conditions_at(now_s)); }
   bool may_compute_twice() const { return objective_ == Objective::latency && !constraints_.max_energy_joule; }
   bool is_device_only(const SequentialPlanner::Choice& choice) const { return choice.head_layers == layers_; }
+  bool has_been_quiet(double now_s) const { return now_s - quiet_since_s_ >= probe_after_s_; }
+  void note_question(double now_s);
   std::size_t probe_bytes(double now_s);
+  void ask_beside_device(Decision& decision, const Situation& situation,
+                         const SequentialPlanner::Conditions& conditions);
   std::optional<SequentialPlanner::Choice> rival(double device_s, double now_s) const;
+  std::optional<SequentialPlanner::Choice> worker_to_try(SequentialPlanner::Conditions conditions, double now_s);
+  void note_whether_it_was_worth_it(const Outcome& outcome);
   std::optional<double> hedge_after_s(const SequentialPlanner::Choice& choice,
                                       const SequentialPlanner::Conditions& conditions, double now_s) const;
 
@@ -89,6 +96,7 @@ class AdaptivePolicy::Impl {
   const Constraints constraints_;
   const AdaptiveOptions options_;
   const std::size_t layers_;
+  const LinkProfile first_link_;
   mutable std::mutex mutex_;
   LinkEstimator link_;
   detail::LogFilter device_load_;
@@ -129,16 +137,7 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
     promised_ = 0;
   }
   if (is_device_only(decision.choice)) {
-    if (situation.bytes_under_way > 0) return decision;  // It will tell.
-    const auto raced = situation.in_flight == 0 ? rival(decision.choice.value, now_s) : std::nullopt;
-    if (raced) {
-      decision.choice = *raced;
-      decision.reason = Reason::raced;
-      decision.hedge_after_s = 0;
-      hedges_paid_ += 1 - planner_.computing_s(raced->head_layers).head_s / whole_s_;  // It would compute that anyway.
-    } else {
-      decision.probe_bytes = probe_bytes(now_s);
-    }
+    ask_beside_device(decision, situation, conditions);
   } else {
     decision.hedge_after_s = hedge_after_s(decision.choice, conditions, now_s);
   }
@@ -155,6 +154,26 @@ std::optional<double> AdaptivePolicy::Impl::hedge_after_s(const SequentialPlanne
   const double answer_s = choice.value - conditions.device_load_factor * head_s;
   const double late = latest_hedge * (1 - hedges_paid_ / most_hedges_paid);
   return answer_s * std::exp(late * link_.doubt(now_s).bandwidth);
+}
+
+/// While all runs on the device: whether a worker or the link is asked something as well.
+void AdaptivePolicy::Impl::ask_beside_device(Decision& decision, const Situation& situation,
+                                             const SequentialPlanner::Conditions& conditions) {
+  if (situation.bytes_under_way > 0) return;  // It will tell.
+  const double now_s = situation.now_s;
+  auto asked = situation.in_flight == 0 ? rival(decision.choice.value, now_s) : std::nullopt;
+  auto reason = Reason::raced;
+  if (!asked && has_been_quiet(now_s)) {
+    decision.probe_bytes = probe_bytes(now_s);
+    if (decision.probe_bytes == 0) asked = worker_to_try(conditions, now_s);
+    reason = Reason::worker_tried;
+  }
+  if (!asked) return;
+  decision.choice = *asked;
+  decision.reason = reason;
+  if (!may_compute_twice()) return;
+  decision.hedge_after_s = 0;
+  hedges_paid_ += 1 - planner_.computing_s(asked->head_layers).head_s / whole_s_;  // It would compute that anyway.
 }
 
 /// The plan with a worker that may be faster than the device, if asking it too is worth it.
@@ -180,7 +199,6 @@ std::optional<SequentialPlanner::Choice> AdaptivePolicy::Impl::rival(double devi
 
 /// Whether to ask the link, and how much: only if it may have become so good that the plan would change.
 std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
-  if (now_s - quiet_since_s_ < probe_after_s_) return 0;
   SequentialPlanner::Conditions conditions{link_.profile(now_s), device_load_.value(now_s), worker_load_.value(now_s)};
   const LinkEstimator::Doubt doubt = link_.doubt(now_s);
   const double better = std::exp(hopeful * doubt.bandwidth);
@@ -189,10 +207,38 @@ std::size_t AdaptivePolicy::Impl::probe_bytes(double now_s) {
   conditions.link.down_bytes_per_s *= better;
   const auto found = choose(conditions);
   if (!found || is_device_only(*found)) return 0;
-  quiet_since_s_ = now_s;
-  probe_after_s_ = std::min(2 * probe_after_s_, options_.longest_probe_after_s);
+  note_question(now_s);
   return std::max(smallest_probe_bytes,
                   static_cast<std::size_t>(link_.profile(now_s).up_bytes_per_s * options_.probe_s));
+}
+
+void AdaptivePolicy::Impl::note_question(double now_s) {
+  quiet_since_s_ = now_s;
+  probe_after_s_ = std::min(2 * probe_after_s_, options_.longest_probe_after_s);
+}
+
+/// The plan to take if link and worker are again as they were measured first; nothing while that would change nothing.
+/// What a doubt that grows slowly does not reach, and a worker's load, of which no probe tells, is found out so.
+std::optional<SequentialPlanner::Choice> AdaptivePolicy::Impl::worker_to_try(SequentialPlanner::Conditions conditions,
+                                                                             double now_s) {
+  LinkProfile& link = conditions.link;
+  link.rtt_s = std::min(link.rtt_s, first_link_.rtt_s);
+  link.up_bytes_per_s = std::max(link.up_bytes_per_s, first_link_.up_bytes_per_s);
+  link.down_bytes_per_s = std::max(link.down_bytes_per_s, first_link_.down_bytes_per_s);
+  conditions.worker_load_factor = std::min(1.0, conditions.worker_load_factor);
+  const auto found = choose(conditions);
+  if (!found || is_device_only(*found)) return std::nullopt;
+  note_question(now_s);
+  return found;
+}
+
+/// That a worker was asked: it answered before the device would have. Then it is tried again at once until that is
+/// believed.
+void AdaptivePolicy::Impl::note_whether_it_was_worth_it(const Outcome& outcome) {
+  const double took_s = outcome.head_s + outcome.transport_s + outcome.queue_s + outcome.tail_s;
+  if (took_s >= planner_.value(layers_, 0, Objective::latency, conditions_at(outcome.ended_s))) return;
+  probe_after_s_ = options_.probe_after_s;
+  if (is_device_only(present_)) quiet_since_s_ = outcome.ended_s - probe_after_s_;
 }
 
 void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
@@ -203,12 +249,14 @@ void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
     const LinkEstimator::Transfer transfer{at_s, outcome.bytes_up, outcome.bytes_down, outcome.transport_s};
     outcome.is_under_way ? link_.observe_at_least(transfer) : link_.observe(transfer);
     quiet_since_s_ = at_s;
-    if (outcome.tail_s > 0) probe_after_s_ = options_.probe_after_s;  // It was worth it.
   }
   if (outcome.is_under_way) return;
   const auto computing = planner_.computing_s(outcome.head_layers);
   if (outcome.head_s > 0) device_load_.observe(at_s, outcome.head_s / computing.head_s);
-  if (outcome.tail_s > 0) worker_load_.observe(at_s, (outcome.tail_s + outcome.queue_s) / computing.tail_s);
+  if (outcome.tail_s > 0) {
+    worker_load_.observe(at_s, (outcome.tail_s + outcome.queue_s) / computing.tail_s);
+    note_whether_it_was_worth_it(outcome);
+  }
 }
 
 AdaptivePolicy::AdaptivePolicy(PlanningProblem problem, Objective objective, const Constraints& constraints,

@@ -11,6 +11,7 @@ std::string_view to_string(Reason reason) noexcept {
     case Reason::switched: return "switched";
     case Reason::raced: return "raced";
     case Reason::worker_missing: return "worker_missing";
+    case Reason::worker_tried: return "worker_tried";
     case Reason::not_ready: return "not_ready";
   }
   return "unknown";

@@ -15,8 +15,9 @@ struct AdaptiveOptions {
   /// Another plan is taken once the gains that it promised, one inference after the other, add up to this share of
   /// what the present plan takes. 0: at once.
   double switching_gain = 0.1;
-  /// Seconds without traffic after which a probe goes out, if what it may tell could change the plan. Doubles while
-  /// probes change nothing, up to the longest.
+  /// Seconds without traffic after which a probe goes out, if what it may tell could change the plan; else an inference
+  /// that the device computes all the same, if the plan would be another one with link and worker as they were first.
+  /// Doubles while these change nothing, up to the longest.
   double probe_after_s = 1;
   double longest_probe_after_s = 30;
   /// A probe has as many bytes as the likeliest link carries in so many seconds.

@@ -32,6 +32,7 @@ enum class Reason : std::uint8_t {
   switched,        ///< Another one was better by enough.
   raced,           ///< Device only is best as far as one can tell, but a worker may well be faster: both begin.
   worker_missing,  ///< The worker does not answer: everything runs on the device.
+  worker_tried,    ///< To hear whether it has become better again; the device begins at once all the same.
   not_ready,       ///< The plan that was decided on is being prepared: another one meanwhile.
 };
 std::string_view to_string(Reason reason) noexcept;
