@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws what bench_adaptive measured: a picture for each recording, with a row for each network and ratio of speed.
 
-    bench/plot_adaptive.py [--results build/bench/adaptive.json] [--links ../shared/data/links] [--out docs/figures]
+    bench/plot_adaptive.py [--results build/bench/adaptive.json] [--out docs/figures]
 """
 
 import argparse
@@ -45,7 +45,6 @@ def draw(trace: str, cells: list[dict], link: pathlib.Path, path: pathlib.Path) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("build/bench/adaptive.json"))
-    parser.add_argument("--links", type=pathlib.Path, default=pathlib.Path("../shared/data/links"))
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("docs/figures"))
     arguments = parser.parse_args()
     traces = collections.defaultdict(list)
@@ -53,7 +52,7 @@ def main() -> None:
         traces[cell["cell"].rsplit(".", 1)[1]].append(cell)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for trace, cells in traces.items():
-        draw(trace, cells, arguments.links / f"{trace}.csv", arguments.out / f"adaptive_{trace}.svg")
+        draw(trace, cells, pathlib.Path(cells[0]["recording"]), arguments.out / f"adaptive_{trace}.svg")
 
 
 if __name__ == "__main__":
