@@ -12,6 +12,21 @@ using detail::Batchable;
 using detail::Job;
 
 /// Who asks first for a stage finds out; until then others are run one by one.
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// How long this request may wait for others now: half of what its deadline leaves beside its own pass, for the answer
+/// has to travel, a pass of many rows takes longer, and estimates stray.
+Clock::time_point waits_until(const Job& job, Clock::time_point latest) {
+  if (!job.context.deadline) return latest;
+  const auto now = Clock::now();
+  const auto pass = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(job.expected_s));
+  return std::min(latest, now + (*job.context.deadline - now - pass) / 2);
+}
+
+}  // namespace
+
 bool Worker::Impl::may_batch(const Job& job, const Stage& stage) {
   const auto& batching = options_.batching;
   if (batching.max_rows < 2) return false;
@@ -40,7 +55,7 @@ std::optional<Worker::Impl::Pass> Worker::Impl::gather(std::vector<Pass>& passes
     return job.served == first->served && job.request.request.operation == Operation::run &&
            job.request.request.stage == first->request.request.stage;
   };
-  const auto until = first->queued_at + options_.batching.max_wait;
+  auto until = waits_until(*first, first->queued_at + options_.batching.max_wait);
   std::int64_t rows = *first_rows;
   while (rows < most) {
     const JobPtr job = queue_.pop_if(is_alike, until);
@@ -51,6 +66,7 @@ std::optional<Worker::Impl::Pass> Worker::Impl::gather(std::vector<Pass>& passes
     if (!more || rows + *more > most || !detail::can_join(passes.front().inputs, pass->inputs)) return pass;
     rows += *more;
     passes.push_back(std::move(*pass));
+    until = waits_until(*job, until);
   }
   return std::nullopt;
 }

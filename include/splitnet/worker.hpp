@@ -32,7 +32,7 @@ struct BatchingOptions {
   /// The most rows in one pass; 1: every request has a pass of its own.
   std::size_t max_rows = 1;
   /// How much longer a request may wait for others, counted from its arrival; a thread that has anything else to do
-  /// does not wait. At most an hour.
+  /// does not wait, and none waits longer than half of what a deadline leaves beside the pass. At most an hour.
   std::chrono::nanoseconds max_wait = std::chrono::milliseconds(2);
   /// How far a result may be from what the request alone gives, as a part of the largest element of its tensor. 0:
   /// every bit is the same, which few kernels keep to.
