@@ -124,6 +124,7 @@ void Worker::Impl::handle(Message request, CallContext context, Responder respon
   job->request = std::move(request);
   job->context = std::move(context);
   job->respond = std::move(respond);
+    auto found = models_.find(asked);
   job->bytes = tensor_bytes(job->request.values);
   attempt(job, [&] { admit(job); });
 }
@@ -134,7 +135,6 @@ void Worker::Impl::admit(const JobPtr& job) {
   }
   const StageRequest& asked = job->request.request;
   if (asked.operation != Operation::probe) {
-    auto found = models_.find(asked);
     forget_old_models();
     job->model_name = std::move(found.name);
     job->served = std::move(found.served);

@@ -62,7 +62,7 @@ struct WorkerOptions {
   LogSink log = {};
   BatchingOptions batching = {};
   /// A model's version that was replaced still answers the requests that were made for it, until nobody has asked for
-  /// it for so long.
+  /// it for so long. What it takes of memory goes with the next request, or replace_model, after that.
   std::chrono::nanoseconds replaced_model_grace = std::chrono::seconds(60);
   /// Endpoints of the next tier that requests may name (StageRequest::next), letter by letter; none: nothing is
   /// forwarded. They are reached through `registry` with `connect`, whose token is this worker's own.
