@@ -2,10 +2,10 @@
 // A worker whose model is replaced by another version while it serves.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -143,15 +143,10 @@ TEST_F(WorkerReload, DropsNoRequestThatItHas) {
 
 TEST_F(WorkerReload, AllRequestsAreAnsweredWhileItIsReplacedAgainAndAgain) {
   start(old_, {.executor_threads = 2});
-  std::atomic<bool> done = false;
-  std::thread operator_thread([&] {
-    for (int i = 0; !done; ++i) worker_->replace_model("net", i % 2 == 0 ? new_ : old_);
+  const std::jthread operator_thread([&](const std::stop_token& stop) {
+    for (int i = 0; !stop.stop_requested(); ++i) worker_->replace_model("net", i % 2 == 0 ? new_ : old_);
   });
-  for (int i = 0; i < 50; ++i) {
-    expect_right(*old_);
-  }
-  done = true;
-  operator_thread.join();
+  for (int i = 0; i < 50; ++i) expect_right(*old_);
 }
 
 }  // namespace
