@@ -2,6 +2,7 @@
 // Requests that a worker runs together.
 #include <algorithm>
 
+#include "elapsed.hpp"
 #include "row_batch.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "worker_impl.hpp"
@@ -11,7 +12,6 @@ namespace splitnet {
 using detail::Batchable;
 using detail::Job;
 
-/// Who asks first for a stage finds out; until then others are run one by one.
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -27,6 +27,7 @@ Clock::time_point waits_until(const Job& job, Clock::time_point latest) {
 
 }  // namespace
 
+/// Who asks first for a stage finds out; until then others are run one by one.
 bool Worker::Impl::may_batch(const Job& job, const Stage& stage) {
   const auto& batching = options_.batching;
   if (batching.max_rows < 2) return false;
@@ -65,8 +66,8 @@ std::optional<Worker::Impl::Pass> Worker::Impl::gather(std::vector<Pass>& passes
     const auto more = detail::rows_of(pass->inputs);
     if (!more || rows + *more > most || !detail::can_join(passes.front().inputs, pass->inputs)) return pass;
     rows += *more;
-    passes.push_back(std::move(*pass));
     until = waits_until(*job, until);
+    passes.push_back(std::move(*pass));
   }
   return std::nullopt;
 }
@@ -91,7 +92,7 @@ void Worker::Impl::run_together(std::vector<Pass>& passes) {
       stats_.batched_requests += passes.size();
     }
     results = detail::split_rows(passes.front().stage->run(std::move(joined)), counts);
-    run_s = std::chrono::duration<double>(Clock::now() - began).count();
+    run_s = detail::seconds_since(began);
   } catch (...) {  // One of them may be to blame: each has its own error, or answer, when it runs alone.
   }
   for (std::size_t i = 0; i < passes.size(); ++i) {
@@ -103,9 +104,9 @@ void Worker::Impl::run_together(std::vector<Pass>& passes) {
     attempt(pass.job, [&] {
       auto& times = pass.reply.times_s;
       const auto decode = times.find("decode");
-      const std::chrono::duration<double> since_queued = began - pass.job->queued_at;
+      const double since_queued_s = detail::seconds_between(pass.job->queued_at, began);
       const double decode_s = decode == times.end() ? 0 : decode->second;
-      times["queue"] = std::max(0.0, since_queued.count() - times["slice"] - decode_s);
+      times["queue"] = std::max(0.0, since_queued_s - times["slice"] - decode_s);
       pass.reply.values = std::move((*results)[i]);
       complete(pass, run_s, passes.size());
     });
