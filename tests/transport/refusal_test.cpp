@@ -61,6 +61,14 @@ class Log {
   std::vector<Record> records_;
 };
 
+constexpr const char* right_token = "the-token-of-this-test";
+
+ListenOptions guarded() {
+  ListenOptions options;
+  options.token = right_token;
+  return options;
+}
+
 /// Over every road on which strangers come.
 class Refusal : public ::testing::TestWithParam<std::string> {
  protected:
@@ -93,8 +101,8 @@ class Refusal : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(Refusal, SaysWhoHasNotTheRightToken) {
-  const auto listener = listen({.token = "the-token-of-this-test"});
-  EXPECT_EQ(outcome(listener->address(), "the-token-of-this-test"), std::nullopt);
+  const auto listener = listen(guarded());
+  EXPECT_EQ(outcome(listener->address(), right_token), std::nullopt);
   EXPECT_TRUE(log_.records().empty());
   EXPECT_EQ(outcome(listener->address(), "another-token-than-that"), ErrorCode::unauthenticated);
   const auto record = log_.wait_for_one();
@@ -106,13 +114,15 @@ TEST_P(Refusal, SaysWhoHasNotTheRightToken) {
 }
 
 TEST_P(Refusal, SaysWhoShowsNoToken) {
-  const auto listener = listen({.token = "the-token-of-this-test"});
+  const auto listener = listen(guarded());
   EXPECT_EQ(outcome(listener->address()), ErrorCode::unauthenticated);
   EXPECT_EQ(log_.wait_for_one().code, "unauthenticated");
 }
 
 TEST_P(Refusal, SaysThatAllConnectionsAreInUse) {
-  const auto listener = listen({.max_connections = 1});
+  ListenOptions options;
+  options.max_connections = 1;
+  const auto listener = listen(options);
   EXPECT_EQ(outcome(listener->address()), std::nullopt);
   EXPECT_NE(outcome(listener->address()), std::nullopt);
   const auto record = log_.wait_for_one();
@@ -121,7 +131,9 @@ TEST_P(Refusal, SaysThatAllConnectionsAreInUse) {
 }
 
 TEST_P(Refusal, SaysWhoAsksTooOften) {
-  const auto listener = listen({.max_requests_per_s = 1e-3});
+  ListenOptions options;
+  options.max_requests_per_s = 1e-3;
+  const auto listener = listen(options);
   EXPECT_EQ(outcome(listener->address()), std::nullopt);
   EXPECT_EQ(thrown_code([&] { (void)call_and_wait(*held_.back(), {}); }), ErrorCode::overloaded);
   const auto record = log_.wait_for_one();
@@ -175,7 +187,7 @@ TEST(RefusalLog, IsTheWorkersUnlessTheListenerHasItsOwn) {
   Log log;
   const auto worker = Worker::create({.log = log.sink()});
   const TransportRegistry registry = testing::all_transports();
-  const auto address = worker->serve(registry, "tcp://127.0.0.1:0", {.token = "the-token-of-this-test"});
+  const auto address = worker->serve(registry, "tcp://127.0.0.1:0", guarded());
   EXPECT_EQ(thrown_code([&] { (void)call_and_wait(*registry.connect(address), {}); }), ErrorCode::unauthenticated);
   EXPECT_EQ(log.wait_for_one().code, "unauthenticated");
 }
