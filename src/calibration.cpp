@@ -17,6 +17,7 @@
 #include "boundary.hpp"
 #include "check_number.hpp"
 #include "closest_lead.hpp"
+#include "elapsed.hpp"
 #include "elements.hpp"
 #include "framed_picture.hpp"
 #include "picture_format.hpp"
@@ -367,8 +368,8 @@ class CutCalibration {
       result.kept_exact += encoded.kept_exact > 0 ? 1 : 0;
       const auto decoding = Clock::now();
       const auto decoded = decode_values(*codec, std::move(encoded.values));
-      result.decode_s.push_back(std::chrono::duration<double>(Clock::now() - decoding).count());
-      result.encode_s.push_back(std::chrono::duration<double>(middle - start).count());
+      result.decode_s.push_back(detail::seconds_since(decoding));
+      result.encode_s.push_back(detail::seconds_between(start, middle));
       result.coded_bytes.push_back(coded_bytes);
       result.outputs.push_back(run_tail(example, decoded));
     }

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "check_number.hpp"
+#include "elapsed.hpp"
 #include "splitnet/error.hpp"
 #include "statistics.hpp"
 
@@ -28,7 +29,7 @@ constexpr std::size_t kStages = 4;
 double time_pass_s(const Stage& stage, const std::vector<Value>& inputs) {
   const auto start = Clock::now();
   (void)stage.run(inputs);
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return detail::seconds_since(start);
 }
 
 std::vector<double> time_passes_s(const Stage& stage, const std::vector<Value>& inputs, std::size_t passes,
@@ -105,7 +106,7 @@ double time_stages_s(const std::vector<std::unique_ptr<Stage>>& stages, const st
     std::this_thread::sleep_for(pause);
     const auto start = Clock::now();
     values = stage->run(std::move(values));
-    sum_s += std::chrono::duration<double>(Clock::now() - start).count();
+    sum_s += detail::seconds_since(start);
     values.resize(stage->info().boundary_count);
   }
   return sum_s;
@@ -241,8 +242,8 @@ CodecSpeed measure_codec_speed(const std::string& name, const Codec& codec, cons
     auto encoded = encode_values(codec, values).values;
     const auto middle = Clock::now();
     const auto decoded = decode_values(codec, std::move(encoded));
-    encode_s.push_back(std::chrono::duration<double>(middle - start).count());
-    decode_s.push_back(std::chrono::duration<double>(Clock::now() - middle).count());
+    encode_s.push_back(detail::seconds_between(start, middle));
+    decode_s.push_back(detail::seconds_since(middle));
   }
   constexpr double tick_s = 1e-9;
   return {name, bytes / std::max(detail::median(encode_s), tick_s), bytes / std::max(detail::median(decode_s), tick_s)};

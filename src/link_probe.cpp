@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "check_number.hpp"
+#include "elapsed.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/tensor.hpp"
 #include "statistics.hpp"
@@ -34,10 +35,6 @@ Message probe_message(std::size_t up_bytes, std::size_t down_bytes) {
   std::fill_n(payload.storage.data(), up_bytes, std::byte{0});
   message.values.emplace_back(std::move(payload));
   return message;
-}
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 /// A round trip, of which the worker says that it waited so long for a thread.
@@ -90,7 +87,7 @@ class Prober {
   RoundTrip trip(const Message& message, std::size_t down_bytes) {
     const auto start = Clock::now();
     const Message reply = call_and_wait(connection_, message, until_);
-    const double took_s = seconds_since(start);
+    const double took_s = detail::seconds_since(start);
     const auto* bytes = reply.values.size() == 1 ? reply.values[0].get_if<Tensor>() : nullptr;
     if (bytes == nullptr || bytes->packed_bytes() != down_bytes) {
       throw Error(ErrorCode::corrupt, "a probe for " + std::to_string(down_bytes) + " bytes was answered with others");
@@ -132,7 +129,7 @@ class Prober {
       if (const auto* error = std::get_if<Error>(&arrived)) throw *error;
       std::get<Message>(arrived).throw_if_error();
     }
-    return seconds_since(start);
+    return detail::seconds_since(start);
   }
 
   /// `median_s(bytes, count)` sends messages in one direction. A single slow one must not end the growth.
@@ -166,7 +163,7 @@ void LinkProbeOptions::validate() const {
   detail::check_at_least("LinkProbeOptions::large_messages", large_messages, 1);
   detail::check_at_least("LinkProbeOptions::max_bytes", max_bytes, kSmallestBytes);
   detail::check_positive("LinkProbeOptions::message_s", message_s);
-  detail::check_positive("LinkProbeOptions::timeout in seconds", std::chrono::duration<double>(timeout).count());
+  detail::check_positive("LinkProbeOptions::timeout in seconds", detail::in_seconds(timeout));
 }
 
 LinkProfile probe_link(Connection& connection, const LinkProbeOptions& options) {
@@ -175,10 +172,9 @@ LinkProfile probe_link(Connection& connection, const LinkProbeOptions& options) 
     return Prober(connection, options).probe();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::deadline_exceeded) throw;
-    throw Error(ErrorCode::deadline_exceeded,
-                "the link could not be measured within " +
-                    detail::short_number(std::chrono::duration<double>(options.timeout).count()) +
-                    " s: it carries nothing, or too little (" + error.what() + ")");
+    throw Error(ErrorCode::deadline_exceeded, "the link could not be measured within " +
+                                                  detail::short_number(detail::in_seconds(options.timeout)) +
+                                                  " s: it carries nothing, or too little (" + error.what() + ")");
   }
 }
 

@@ -88,6 +88,11 @@ std::string to_prometheus(const WorkerStats& stats) {
   out.requests(stats);
   const auto count = [](auto number) { return static_cast<double>(number); };
   out.counter("splitnet_worker_passes_total", "Passes of stages that were started", count(stats.stages_run));
+  out.counter("splitnet_worker_batches_total", "Passes for several requests at once", count(stats.batches));
+  out.counter("splitnet_worker_batched_requests_total", "Requests that shared a pass", count(stats.batched_requests));
+  out.counter("splitnet_worker_forwarded_requests_total", "Requests that were sent on to the next tier",
+              count(stats.forwarded));
+  out.gauge("splitnet_worker_forwarding_requests", "Requests that wait for the next tier now", count(stats.forwarding));
   out.gauge("splitnet_worker_queued_requests", "Requests that wait for a thread now", count(stats.queued));
   out.gauge("splitnet_worker_running_requests", "Requests that a thread works on now", count(stats.running));
   out.gauge("splitnet_worker_held_bytes", "Tensor bytes of the requests that wait or run now", count(stats.held_bytes));

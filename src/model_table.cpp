@@ -78,9 +78,10 @@ ModelTable::Found ModelTable::find(const StageRequest& asked) {
     if (is_meant(name, *version)) return {name, version};
   }
   forget_old_ones();
+  const auto now = Clock::now();
   for (Retired& old : retired_) {
-    if (!is_meant(old.version.name, *old.version.served)) continue;
-    old.last_asked = Clock::now();
+    if (!is_meant(old.version.name, *old.version.served) || now - old.last_asked >= grace_) continue;
+    old.last_asked = now;
     return old.version;
   }
   if (asked.model.empty()) {
@@ -100,7 +101,8 @@ ModelTable::Found ModelTable::find(const StageRequest& asked) {
 void ModelTable::forget_old_ones() {
   const auto now = Clock::now();
   std::erase_if(retired_, [&](const Retired& old) {
-    if (now - old.last_asked < grace_) return false;
+    // Who has it got it under the lock: once nobody has, nobody will, and no stage of it is cut behind our back.
+    if (now - old.last_asked < grace_ || old.version.served.use_count() > 1) return false;
     forgotten_.push_back(old.version.served);
     return true;
   });

@@ -34,7 +34,7 @@ class ModelTable {
   /// A name is looked up and nothing else is ever done with it. Throws invalid_argument (an unknown name), incompatible
   /// (another fingerprint).
   [[nodiscard]] Found find(const StageRequest& asked);
-  /// Versions that are not found any more, each once: what was kept for them can go.
+  /// Versions that are not found any more, and that no request has any more, each once: what was kept for them can go.
   [[nodiscard]] std::vector<std::shared_ptr<ServedModel>> take_forgotten();
 
  private:

@@ -15,7 +15,7 @@ constexpr std::size_t span_id_at = 36;
 constexpr std::size_t span_id_digits = 16;
 constexpr std::size_t flags_at = 53;
 constexpr std::size_t length_of_version_00 = 55;
-constexpr std::size_t longest_tracestate = 512;
+constexpr std::size_t longest = 512;  // Of either text.
 
 bool is_hex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
@@ -23,6 +23,11 @@ bool is_hex(std::string_view text) {
 
 bool is_id(std::string_view text) {
   return is_hex(text) && text.find_first_not_of('0') != std::string_view::npos;
+}
+
+/// Nothing that ends a line or a field of a head of HTTP.
+bool is_visible(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
 }
 
 std::string random_id(std::size_t digits) {
@@ -41,8 +46,8 @@ std::string random_id(std::size_t digits) {
 }  // namespace
 
 std::optional<TraceParent> parse_traceparent(std::string_view text) {
-  if (text.size() < length_of_version_00 || text[2] != '-' || text[span_id_at - 1] != '-' ||
-      text[flags_at - 1] != '-') {
+  if (text.size() < length_of_version_00 || text.size() > longest || !is_visible(text) || text[2] != '-' ||
+      text[span_id_at - 1] != '-' || text[flags_at - 1] != '-') {
     return std::nullopt;
   }
   const auto version = text.substr(0, 2);
@@ -61,7 +66,7 @@ std::string to_string(const TraceParent& parent) {
 }
 
 bool is_tracestate(std::string_view text) {
-  return text.size() <= longest_tracestate &&
+  return text.size() <= longest &&
          std::all_of(text.begin(), text.end(), [](char c) { return (c >= ' ' && c <= '~') || c == '\t'; });
 }
 

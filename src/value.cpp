@@ -109,6 +109,14 @@ std::string describe(const Value& value) {
   return kind;
 }
 
+std::size_t packed_bytes(const std::vector<Value>& values) {
+  std::size_t bytes = 0;
+  for (const Value& value : values) {
+    for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
+  }
+  return bytes;
+}
+
 bool bit_identical(const Value& a, const Value& b) {
   return std::visit(
       []<class A, class B>(const A& x, const B& y) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <system_error>
 
+#include "elapsed.hpp"
 #include "splitnet/trace.hpp"
 #include "text.hpp"
 #include "worker_impl.hpp"
@@ -16,14 +17,6 @@ using detail::quoted;
 
 namespace {
 
-std::size_t tensor_bytes(const std::vector<Value>& values) {
-  std::size_t bytes = 0;
-  for (const Value& value : values) {
-    for_each_tensor(value, [&](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
-  }
-  return bytes;
-}
-
 /// An error message must fit into the metadata of a message, whatever an operator had to say.
 Message error_message(const Error& error) {
   constexpr std::size_t longest = 8192;
@@ -32,16 +25,12 @@ Message error_message(const Error& error) {
   return Message::make_error(Error(error.code(), std::string(text.substr(0, longest)), error.retry_after_s()));
 }
 
-double clock_s(std::chrono::steady_clock::time_point time) {
-  return std::chrono::duration<double>(time.time_since_epoch()).count();
-}
-
 /// Only where it was asked for, so that other replies stay as small as they are.
 void tell_time(const Job& job, Message& reply) {
   const auto parent = parse_traceparent(job.request.trace.traceparent);
   if (!parent || !parent->sampled) return;
-  reply.times_s[clock_received] = clock_s(job.received_at);
-  reply.times_s[clock_sent] = clock_s(std::chrono::steady_clock::now());
+  reply.times_s[clock_received] = detail::reading_s(job.received_at);
+  reply.times_s[clock_sent] = detail::reading_s(std::chrono::steady_clock::now());
 }
 
 /// Layer sets are sorted and without repeats, so that one cut has one form, also as a key of the cache.
@@ -97,8 +86,8 @@ void Worker::Impl::forget_old_models() {
   for (const auto& old : models_.take_forgotten()) cache_.drop(old->model->fingerprint());
 }
 
-std::string Worker::Impl::serve(const TransportRegistry& registry, const std::string& endpoint,
-                                const ListenOptions& options) {
+std::string Worker::Impl::serve(const TransportRegistry& registry, const std::string& endpoint, ListenOptions options) {
+  if (!options.log) options.log = options_.log;
   auto listener = registry.listen(
       endpoint,
       [this](Message request, CallContext context, Responder respond) {
@@ -124,7 +113,7 @@ void Worker::Impl::handle(Message request, CallContext context, Responder respon
   job->request = std::move(request);
   job->context = std::move(context);
   job->respond = std::move(respond);
-  job->bytes = tensor_bytes(job->request.values);
+  job->bytes = packed_bytes(job->request.values);
   attempt(job, [&] { admit(job); });
 }
 
@@ -134,8 +123,8 @@ void Worker::Impl::admit(const JobPtr& job) {
   }
   const StageRequest& asked = job->request.request;
   if (asked.operation != Operation::probe) {
-    auto found = models_.find(asked);
     forget_old_models();
+    auto found = models_.find(asked);
     job->model_name = std::move(found.name);
     job->served = std::move(found.served);
     check_form(asked.stage);

@@ -2,6 +2,7 @@
 // Requests that a worker runs together.
 #include <algorithm>
 
+#include "elapsed.hpp"
 #include "row_batch.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "worker_impl.hpp"
@@ -10,6 +11,21 @@ namespace splitnet {
 
 using detail::Batchable;
 using detail::Job;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// How long this request may wait for others now: half of what its deadline leaves beside its own pass, for the answer
+/// has to travel, a pass of many rows takes longer, and estimates stray.
+Clock::time_point waits_until(const Job& job, Clock::time_point latest) {
+  if (!job.context.deadline) return latest;
+  const auto now = Clock::now();
+  const auto pass = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(job.expected_s));
+  return std::min(latest, now + (*job.context.deadline - now - pass) / 2);
+}
+
+}  // namespace
 
 /// Who asks first for a stage finds out; until then others are run one by one.
 bool Worker::Impl::may_batch(const Job& job, const Stage& stage) {
@@ -40,7 +56,7 @@ std::optional<Worker::Impl::Pass> Worker::Impl::gather(std::vector<Pass>& passes
     return job.served == first->served && job.request.request.operation == Operation::run &&
            job.request.request.stage == first->request.request.stage;
   };
-  const auto until = first->queued_at + options_.batching.max_wait;
+  auto until = waits_until(*first, first->queued_at + options_.batching.max_wait);
   std::int64_t rows = *first_rows;
   while (rows < most) {
     const JobPtr job = queue_.pop_if(is_alike, until);
@@ -50,6 +66,7 @@ std::optional<Worker::Impl::Pass> Worker::Impl::gather(std::vector<Pass>& passes
     const auto more = detail::rows_of(pass->inputs);
     if (!more || rows + *more > most || !detail::can_join(passes.front().inputs, pass->inputs)) return pass;
     rows += *more;
+    until = waits_until(*job, until);
     passes.push_back(std::move(*pass));
   }
   return std::nullopt;
@@ -75,7 +92,7 @@ void Worker::Impl::run_together(std::vector<Pass>& passes) {
       stats_.batched_requests += passes.size();
     }
     results = detail::split_rows(passes.front().stage->run(std::move(joined)), counts);
-    run_s = std::chrono::duration<double>(Clock::now() - began).count();
+    run_s = detail::seconds_since(began);
   } catch (...) {  // One of them may be to blame: each has its own error, or answer, when it runs alone.
   }
   for (std::size_t i = 0; i < passes.size(); ++i) {
@@ -87,9 +104,9 @@ void Worker::Impl::run_together(std::vector<Pass>& passes) {
     attempt(pass.job, [&] {
       auto& times = pass.reply.times_s;
       const auto decode = times.find("decode");
-      const std::chrono::duration<double> since_queued = began - pass.job->queued_at;
+      const double since_queued_s = detail::seconds_between(pass.job->queued_at, began);
       const double decode_s = decode == times.end() ? 0 : decode->second;
-      times["queue"] = std::max(0.0, since_queued.count() - times["slice"] - decode_s);
+      times["queue"] = std::max(0.0, since_queued_s - times["slice"] - decode_s);
       pass.reply.values = std::move((*results)[i]);
       complete(pass, run_s, passes.size());
     });

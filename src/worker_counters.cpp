@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker_counters.hpp"
 
-#include <vector>
-
 namespace splitnet::detail {
 namespace {
-
-double tensor_bytes(const std::vector<Value>& values) {
-  double bytes = 0;
-  for (const Value& value : values) {
-    for_each_tensor(value, [&](const Tensor& tensor) { bytes += static_cast<double>(tensor.packed_bytes()); });
-  }
-  return bytes;
-}
 
 void observe_step(Histogram& histogram, const Message& reply, const char* step) {
   const auto found = reply.times_s.find(step);
@@ -27,7 +17,7 @@ void WorkerCounters::waited(const std::string& model, double queue_s) {
 }
 
 void WorkerCounters::answered(const std::string& model, std::size_t request_bytes, const Message& reply) {
-  const double reply_bytes = tensor_bytes(reply.values);
+  const std::size_t reply_bytes = packed_bytes(reply.values);
   const std::lock_guard lock(mutex_);
   ++stats_.answered;
   ModelStats& counted = stats_.models[model];
@@ -36,7 +26,7 @@ void WorkerCounters::answered(const std::string& model, std::size_t request_byte
   observe_step(counted.decode_s, reply, "decode");
   observe_step(counted.run_s, reply, "run");
   counted.request_bytes.observe(static_cast<double>(request_bytes));
-  counted.reply_bytes.observe(reply_bytes);
+  counted.reply_bytes.observe(static_cast<double>(reply_bytes));
 }
 
 void WorkerCounters::failed(const std::string& model, std::size_t request_bytes, ErrorCode code) {

@@ -2,20 +2,18 @@
 // What a worker sends on to the next tier.
 #include <algorithm>
 
+#include "elapsed.hpp"
 #include "text.hpp"
 #include "worker_impl.hpp"
 
 namespace splitnet {
 
 using detail::Job;
+using detail::seconds_since;
 
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// Whether a stage computes nothing.
 bool has_no_layers(const StageKey& key, const Model& model) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "byte_tensor.hpp"
+#include "elapsed.hpp"
 #include "splitnet/device_profiler.hpp"
 #include "text.hpp"
 #include "worker_impl.hpp"
@@ -10,6 +11,7 @@
 namespace splitnet {
 
 using detail::Job;
+using detail::seconds_since;
 
 namespace {
 
@@ -19,10 +21,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t max_probe_bytes = std::size_t{64} << 20;
 /// Names of codecs come from outside, with parameters.
 constexpr std::size_t max_codec_speeds = 16;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// Of the codec, when a stage is prepared or profiled.
 CodecTables tables_in(const Message& request) {

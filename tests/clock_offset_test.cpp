@@ -21,8 +21,6 @@ TEST(ClockOffset, IsThatOfNtpAfterOneRoundTrip) {
   clock.observe(one);
   const double ntp = ((one.there_received_s - one.sent_s) + (one.there_sent_s - one.received_s)) / 2;
   EXPECT_DOUBLE_EQ(clock.offset_s(), ntp);
-  const double on_the_road = (one.received_s - one.sent_s) - (one.there_sent_s - one.there_received_s);
-  EXPECT_NEAR(clock.error_s(), on_the_road / 2, 1e-12);
 }
 
 TEST(ClockOffset, IsExactWhereBothWaysAreAlike) {
@@ -32,8 +30,8 @@ TEST(ClockOffset, IsExactWhereBothWaysAreAlike) {
   EXPECT_NEAR(clock.here_s(-2994.9), 5.1, 1e-9);
 }
 
-/// Whatever the delays, the truth is within the error, which is at most half of the shortest time on the road.
-TEST(ClockOffset, KeepsTheTruthWithinItsError) {
+/// Whatever the delays, it is off by at most half of the shortest time on the road, and by what clocks may drift.
+TEST(ClockOffset, IsCloseToTheTruth) {
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> exponent(-4, 0);
   std::uniform_real_distribution<double> any(-1e5, 1e5);
@@ -52,8 +50,7 @@ TEST(ClockOffset, KeepsTheTruthWithinItsError) {
       at += up + work + down + delay();
       shortest = std::min(shortest, up + down);
       constexpr double rounding = 1e-9;
-      EXPECT_LE(std::abs(clock.offset_s() - offset), clock.error_s() + rounding);
-      EXPECT_LE(clock.error_s(), shortest / 2 + ClockOffset::drift * (at - began) + rounding);
+      EXPECT_LE(std::abs(clock.offset_s() - offset), shortest / 2 + ClockOffset::drift * (at - began) + rounding);
     }
   }
 }
@@ -81,8 +78,7 @@ TEST(ClockOffset, FollowsAClockThatDrifts) {
   for (double at = 0; at < 10'000; at += 7) {
     const double offset = 3 + rate * at;
     clock.observe(trip(at, offset, 0.001, 0.01, 0.001));
-    EXPECT_LE(std::abs(clock.offset_s() - offset), clock.error_s() + 1e-9);
-    EXPECT_LE(clock.error_s(), 0.001 + 1e-9);
+    EXPECT_LE(std::abs(clock.offset_s() - offset), 0.001 + 1e-9);
   }
 }
 

@@ -16,6 +16,10 @@ WorkerStats some_stats() {
   WorkerStats stats;
   stats.queued = 3;
   stats.held_bytes = 1 << 20;
+  stats.batches = 4;
+  stats.batched_requests = 9;
+  stats.forwarded = 6;
+  stats.forwarding = 2;
   stats.cache.hits = 7;
   ModelStats& net = stats.models["net"];
   net.answered = 5;
@@ -36,6 +40,11 @@ TEST(Metrics, SayWhatBecameOfRequestsByModelAndCode) {
   EXPECT_THAT(text, HasSubstr("splitnet_worker_queued_requests 3\n"));
   EXPECT_THAT(text, HasSubstr("splitnet_worker_held_bytes 1048576\n"));
   EXPECT_THAT(text, HasSubstr("splitnet_worker_stage_cache_hits_total 7\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE splitnet_worker_batches_total counter\nsplitnet_worker_batches_total 4\n"));
+  EXPECT_THAT(text, HasSubstr("splitnet_worker_batched_requests_total 9\n"));
+  EXPECT_THAT(text, HasSubstr("splitnet_worker_forwarded_requests_total 6\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE splitnet_worker_forwarding_requests gauge\n"));
+  EXPECT_THAT(text, HasSubstr("splitnet_worker_forwarding_requests 2\n"));
 }
 
 TEST(Metrics, BucketsOfHistogramsAddUp) {

@@ -31,6 +31,22 @@ TEST(Trace, ReadsWhatLaterVersionsHaveInCommon) {
   EXPECT_FALSE(parse_traceparent("ff-" + trace_id + "-" + span_id + "-01"));
 }
 
+/// It may become part of a head of HTTP.
+TEST(Trace, RefusesWhatCanNotStandInAHeadAlsoOfLaterVersions) {
+  const std::string later = "cc-" + trace_id + "-" + span_id + "-01-";
+  for (int c = 0; c < 256; ++c) {
+    const std::string text = later + "x" + static_cast<char>(c) + "x";
+    EXPECT_EQ(parse_traceparent(text).has_value(), c > ' ' && c <= '~') << c;
+  }
+  EXPECT_FALSE(parse_traceparent(later + "\r\nEvil: 1"));
+  EXPECT_TRUE(parse_traceparent(later + std::string(512 - later.size(), 'x')));
+  EXPECT_FALSE(parse_traceparent(later + std::string(513 - later.size(), 'x')));
+  for (int c = 0; c < 256; ++c) {
+    const std::string text = std::string("a=1") + static_cast<char>(c) + "2";
+    EXPECT_EQ(is_tracestate(text), (c >= ' ' && c <= '~') || c == '\t') << c;
+  }
+}
+
 TEST(Trace, RefusesWhatIsNotWellFormed) {
   const std::string zeros(32, '0');
   for (const std::string& bad :

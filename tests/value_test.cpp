@@ -90,6 +90,15 @@ TEST(Value, TensorsAreVisitedInOrder) {
   EXPECT_EQ(sizes, (std::vector<std::int64_t>{1, 2, 3, 4}));
 }
 
+TEST(Value, PackedBytesAreThoseOfAllTensorsInside) {
+  Tensor every_second = Tensor::empty(DType::f32, {8});
+  every_second.sizes = {4};
+  every_second.strides = {2};
+  const Value inside = List{{every_second, 5, Tuple{{Tensor::empty(DType::u8, {3})}}}};
+  EXPECT_EQ(packed_bytes({inside, Value(Tensor::empty(DType::f64, {2})), Value("text")}), 16U + 3U + 16U);
+  EXPECT_EQ(packed_bytes({}), 0U);
+}
+
 TEST(Value, CopiesShareTensorBytes) {
   const Value value = Tensor::empty(DType::u8, {4});
   const Value copy = value;  // NOLINT(performance-unnecessary-copy-initialization)

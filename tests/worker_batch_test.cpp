@@ -68,10 +68,10 @@ class WorkerBatch : public ::testing::Test {
     message.values = std::move(values);
     return message;
   }
-  std::future<CallResult> send(Message message, std::stop_token stop = {}) {
+  std::future<CallResult> send(Message message, std::stop_token stop = {}, Deadline deadline = {}) {
     auto promise = std::make_shared<std::promise<CallResult>>();
     auto future = promise->get_future();
-    connection_->call(std::move(message), {}, std::move(stop),
+    connection_->call(std::move(message), deadline, std::move(stop),
                       [promise](CallResult result) { promise->set_value(std::move(result)); });
     return future;
   }
@@ -180,6 +180,21 @@ TEST_F(WorkerBatch, DoesNotWaitWhenItDrains) {
   expect_right(first, 1);
 }
 
+/// Neither that of the one who waits first, nor that of one who joins.
+TEST_F(WorkerBatch, DoesNotWaitPastADeadline) {
+  start(of_rows(4, 1h));
+  prepare();
+  const auto soon = [] { return std::chrono::steady_clock::now() + 4s; };
+  auto alone = send(request(tail_inputs(*model_, 1)), {}, soon());
+  expect_right(alone, 1);
+  auto first = send(2);
+  while (worker_->stats().running == 0) std::this_thread::sleep_for(1ms);
+  auto second = send(request(tail_inputs(*model_, 3)), {}, soon());
+  expect_right(second, 3);
+  expect_right(first, 2);
+  EXPECT_EQ(worker_->stats().batched_requests, 2U);
+}
+
 TEST_F(WorkerBatch, IsOffByDefault) {
   start({});
   keep_busy();
@@ -276,11 +291,13 @@ TEST_F(WorkerBatch, LeavesOutWhoHasCancelled) {
   wait_for_queued(3);
   stop.request_stop();
   EXPECT_EQ(std::get<Error>(second.get()).code(), ErrorCode::cancelled);
-  std::this_thread::sleep_for(20ms);  // The word has to reach the worker.
+  auto fourth = send(4);  // Behind the cancel, on the same road.
+  wait_for_queued(4);
   gate_.open();
   expect_right(first, 1);
   expect_right(third, 3);
-  EXPECT_EQ(worker_->stats().batched_requests, 2U);
+  expect_right(fourth, 4);
+  EXPECT_EQ(worker_->stats().batched_requests, 3U);
 }
 
 TEST(WorkerBatching, ChecksItsOptions) {

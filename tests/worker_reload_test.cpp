@@ -2,10 +2,10 @@
 // A worker whose model is replaced by another version while it serves.
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -71,11 +71,30 @@ TEST_F(WorkerReload, ServesTheNewVersionAndForAWhileTheOldOne) {
 TEST_F(WorkerReload, ForgetsTheOldVersionAndItsStagesAfterTheGrace) {
   start(old_, {.replaced_model_grace = 0ns});
   expect_right(*old_);
+  while (worker_->stats().running > 0) std::this_thread::sleep_for(1ms);  // It was answered, but may not be over.
   EXPECT_TRUE(worker_->replace_model("net", new_));
   EXPECT_TRUE(
       throws(ErrorCode::incompatible, new_->fingerprint(), [&] { call_and_wait(*connection_, request_for(*old_)); }));
   EXPECT_EQ(worker_->stats().cache.stages, 0U);
   expect_right(*new_);
+}
+
+/// What a request that is still under way has cut would otherwise stay in the cache until others push it out.
+TEST_F(WorkerReload, ForgetsStagesThatWereCutAfterTheGrace) {
+  testing::Hooks hooks;
+  hooks.on_make = [this](const StageKey&) { gate_.pass(); };
+  start(std::make_shared<testing::HookedModel>(old_, std::move(hooks)), {.replaced_model_grace = 0ns});
+  std::promise<CallResult> result;
+  connection_->call(request_for(*old_), {}, {}, [&](CallResult got) { result.set_value(std::move(got)); });
+  gate_.wait_for(1);
+  EXPECT_TRUE(worker_->replace_model("net", new_));
+  const auto ask_for_old = [&] { call_and_wait(*connection_, request_for(*old_)); };
+  EXPECT_TRUE(throws(ErrorCode::incompatible, new_->fingerprint(), ask_for_old)) << "it is not kept for new ones";
+  gate_.open();
+  EXPECT_EQ(std::get<Message>(result.get_future().get()).kind, MessageKind::reply);
+  EXPECT_TRUE(worker_->drain(60s));
+  EXPECT_EQ(thrown_code(ask_for_old), ErrorCode::incompatible);
+  EXPECT_EQ(worker_->stats().cache.stages, 0U);
 }
 
 TEST_F(WorkerReload, ChangesNothingForTheSameVersion) {
@@ -124,15 +143,10 @@ TEST_F(WorkerReload, DropsNoRequestThatItHas) {
 
 TEST_F(WorkerReload, AllRequestsAreAnsweredWhileItIsReplacedAgainAndAgain) {
   start(old_, {.executor_threads = 2});
-  std::atomic<bool> done = false;
-  std::thread operator_thread([&] {
-    for (int i = 0; !done; ++i) worker_->replace_model("net", i % 2 == 0 ? new_ : old_);
+  const std::jthread operator_thread([&](const std::stop_token& stop) {
+    for (int i = 0; !stop.stop_requested(); ++i) worker_->replace_model("net", i % 2 == 0 ? new_ : old_);
   });
-  for (int i = 0; i < 50; ++i) {
-    expect_right(*old_);
-  }
-  done = true;
-  operator_thread.join();
+  for (int i = 0; i < 50; ++i) expect_right(*old_);
 }
 
 }  // namespace

@@ -45,8 +45,6 @@ class ClockOffset {
   }
   /// After at least one round trip.
   [[nodiscard]] double offset_s() const { return lowest_s_ + (highest_s_ - lowest_s_) / 2; }
-  /// How far off it can be, either way.
-  [[nodiscard]] double error_s() const { return (highest_s_ - lowest_s_) / 2; }
   /// What a reading of the other clock is on ours.
   [[nodiscard]] double here_s(double there_s) const { return there_s - offset_s(); }
 

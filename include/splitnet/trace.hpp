@@ -20,7 +20,8 @@ struct TraceParent {
 };
 
 /// Nothing for text that is not well-formed; the standard has it treated as if there were none. Of a version after 00
-/// what that version has in common with it is read.
+/// what that version has in common with it is read; what may follow is at most 512 characters with the rest, none of
+/// which ends a line or a field: the text can stand in an HTTP header as it is.
 std::optional<TraceParent> parse_traceparent(std::string_view text);
 /// In version 00.
 std::string to_string(const TraceParent& parent);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <complex>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -103,6 +104,9 @@ void for_each_tensor(const Value& value, Visitor&& visit) {
     for (const auto& [key, item] : dict->items) for_each_tensor(item, visit);
   }
 }
+
+/// Of all tensors inside, as Tensor::packed_bytes: what they take when each is sent by itself.
+std::size_t packed_bytes(const std::vector<Value>& values);
 
 /// Same structure, scalars bit by bit (NaN equals NaN) and tensors as `bit_identical` for tensors.
 bool bit_identical(const Value& a, const Value& b);

@@ -32,7 +32,7 @@ struct BatchingOptions {
   /// The most rows in one pass; 1: every request has a pass of its own.
   std::size_t max_rows = 1;
   /// How much longer a request may wait for others, counted from its arrival; a thread that has anything else to do
-  /// does not wait. At most an hour.
+  /// does not wait, and none waits longer than half of what a deadline leaves beside the pass. At most an hour.
   std::chrono::nanoseconds max_wait = std::chrono::milliseconds(2);
   /// How far a result may be from what the request alone gives, as a part of the largest element of its tensor. 0:
   /// every bit is the same, which few kernels keep to.
@@ -62,7 +62,7 @@ struct WorkerOptions {
   LogSink log = {};
   BatchingOptions batching = {};
   /// A model's version that was replaced still answers the requests that were made for it, until nobody has asked for
-  /// it for so long.
+  /// it for so long. What it takes of memory goes with the next request, or replace_model, after that.
   std::chrono::nanoseconds replaced_model_grace = std::chrono::seconds(60);
   /// Endpoints of the next tier that requests may name (StageRequest::next), letter by letter; none: nothing is
   /// forwarded. They are reached through `registry` with `connect`, whose token is this worker's own.
@@ -154,7 +154,8 @@ class Worker {
   [[nodiscard]] std::vector<std::string> model_names() const;
 
   /// Starts to accept on one more endpoint and returns the address that reaches it, with the port that was
-  /// chosen. Errors as TransportRegistry::listen; unavailable after drain or close.
+  /// chosen. Its log is the worker's, unless `options` has one. Errors as TransportRegistry::listen; unavailable after
+  /// drain or close.
   std::string serve(const TransportRegistry& registry, const std::string& endpoint, const ListenOptions& options = {});
 
   /// Why requests had better go elsewhere: "loading" as long as no endpoint is served, "draining", "closed". Nothing:

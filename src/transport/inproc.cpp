@@ -38,10 +38,7 @@ std::string parse_name(const std::string& endpoint) {
 
 // What the tensors would take on a wire. Metadata is not written here, so it is not measured either.
 void check_size(const Message& message, const MessageLimits& limits) {
-  std::size_t bytes = message_header_bytes;
-  for (const auto& value : message.values) {
-    for_each_tensor(value, [&bytes](const Tensor& tensor) { bytes += tensor.packed_bytes(); });
-  }
+  const std::size_t bytes = message_header_bytes + packed_bytes(message.values);
   if (bytes > limits.max_message_bytes) {
     throw Error(ErrorCode::too_large, "message: " + std::to_string(bytes) + " bytes, over the limit of " +
                                           std::to_string(limits.max_message_bytes));

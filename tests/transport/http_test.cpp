@@ -589,6 +589,9 @@ TEST(HttpConnection, ShowsTheTraceToProxies) {
   EXPECT_NE(whole.find("\r\ntraceparent: " + parent + "\r\ntracestate: a=1\r\n"), std::string::npos) << whole;
   EXPECT_EQ(head_with({parent, "a=1\r\nEvil: 1"}).find("Evil"), std::string::npos);
   EXPECT_EQ(head_with({parent + "\r\nEvil: 1", "a=1"}).find("\r\ntrace"), std::string::npos);
+  const std::string later = "cc" + parent.substr(2) + "-and-more";
+  EXPECT_NE(head_with({later, ""}).find("\r\ntraceparent: " + later + "\r\n"), std::string::npos);
+  EXPECT_EQ(head_with({later + "\r\nEvil: 1", "a=1"}).find("\r\ntrace"), std::string::npos);
 }
 
 TEST(HttpConnection, IsNotUsedAnyMoreAfterARefusedToken) {
