@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "clock.hpp"
+#include "elapsed.hpp"
 #include "own_bytes.hpp"
 
 namespace splitnet::detail {
@@ -49,11 +49,7 @@ void Progress::encode_boundary(const Placement& placement, const InferenceTrace&
     hop_times.encode_s = seconds_between(start, end);
     trace.step("encode", start, end);
   }
-  for (const Value& value : sent.values) {
-    for_each_tensor(value, [&](const Tensor& tensor) {
-      hop_times.request_bytes += static_cast<std::int64_t>(tensor.packed_bytes());
-    });
-  }
+  hop_times.request_bytes = static_cast<std::int64_t>(packed_bytes(sent.values));
   times.hops.push_back(hop_times);
 }
 

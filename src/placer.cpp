@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "byte_tensor.hpp"
+#include "elapsed.hpp"
 #include "inference.hpp"
 #include "planning.hpp"
 #include "splitnet/error.hpp"
@@ -27,7 +28,7 @@ template <class Step>
 double timed_s(Step&& step) {
   const auto start = Clock::now();
   step();
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  return seconds_since(start);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "clock.hpp"
+#include "elapsed.hpp"
 #include "picture_inputs.hpp"
 #include "session_impl.hpp"
 

@@ -5,7 +5,7 @@
 #include <random>
 #include <utility>
 
-#include "clock.hpp"
+#include "elapsed.hpp"
 #include "session_impl.hpp"
 
 namespace splitnet {
@@ -27,7 +27,7 @@ constexpr auto probe_patience = std::chrono::seconds(10);
 /// So that those who were refused together do not come back together.
 std::chrono::steady_clock::duration jittered(std::chrono::steady_clock::duration pause) {
   thread_local std::minstd_rand random{std::random_device()()};
-  return as_duration(std::chrono::duration<double>(pause).count() * std::uniform_real_distribution(1.0, 1.5)(random));
+  return as_duration(detail::in_seconds(pause) * std::uniform_real_distribution(1.0, 1.5)(random));
 }
 
 double hint_s(const Error& error) {
@@ -65,10 +65,7 @@ HopTimes times_of(const Message& reply, std::size_t forwarded, double round_trip
     times.queue_s += take_s(at + "queue") + take_s(at + "slice");
   }
   times.transport_s = left_s;
-  for (const Value& value : reply.values) {
-    for_each_tensor(
-        value, [&](const Tensor& tensor) { times.reply_bytes += static_cast<std::int64_t>(tensor.packed_bytes()); });
-  }
+  times.reply_bytes = static_cast<std::int64_t>(packed_bytes(reply.values));
   return times;
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "clock.hpp"
+#include "elapsed.hpp"
 
 namespace splitnet::detail {
 namespace {
