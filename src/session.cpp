@@ -726,8 +726,9 @@ void Session::Impl::plan_hedge(const InferencePtr& inference) {
     const Placement& placement = *inference->placement;
     if (inference->deadline) {
       const double rest_s = placement.hops[progress.hop].rest_s;
-      // A head that has begun can't be interrupted.
-      const double busy_s = places_taken_ > 1 ? placement.head_s : 0;
+      // A head that has begun by then can't be interrupted; with a policy it may be that of any plan.
+      const Placement& longest = placer_->policy() ? *placer_->device_only() : placement;
+      const double busy_s = options_.max_in_flight > 1 ? longest.head_s : 0;
       const auto left = *inference->deadline - Clock::now();
       const auto slack = std::max<Clock::duration>(least_hedge_slack, left / hedge_slack_share);
       at = *inference->deadline -
