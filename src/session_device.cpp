@@ -131,7 +131,9 @@ Session::Impl::Clock::time_point Session::Impl::last_moment(const InferencePtr& 
   if (rest_s == 0) return *inference->deadline - left / 2;
   const auto known = unfinished_.find(inference);
   if (known != unfinished_.end()) known->second = rest_s;
-  double due_s = places_taken_ > 1 ? placement.head_s : 0;  // A head that has begun can't be interrupted.
+  // A head that has begun by then can't be interrupted; with a policy it may be that of any plan.
+  const Placement& longest = placer_->device_only() ? *placer_->device_only() : placement;
+  double due_s = options_.max_in_flight > 1 ? longest.head_s : 0;
   for (const auto& [other, other_rest_s] : unfinished_) {
     if (other->deadline && *other->deadline <= *inference->deadline) due_s += other_rest_s;
   }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -238,6 +239,31 @@ TEST_F(SessionPolicyTest, AFixedPlanIsNotHedged) {
     EXPECT_FALSE(answer.hedged);
   }
   EXPECT_EQ(session->stats().finishing_s, 0);
+}
+
+TEST_F(SessionPolicyTest, TheDeviceBeginsInTimeThoughItIsAtAWholeModel) {
+  testing::ArithmeticOptions slow;
+  slow.in_place = true;
+  for (std::size_t layer = 0; layer < layers_; ++layer) slow.sleep[layer] = 40ms;
+  std::atomic<bool> holds = false;
+  auto slow_options =
+      options(serve(std::make_shared<testing::HookedModel>(model_, Hooks{.on_run = [&](const StageInfo&) {
+                                                             if (holds) gate_.pass();
+                                                           }})));
+  slow_options.planning.device.profile = profile().scaled(40);
+  policy_->set(decision(0));
+  const auto session = Session::open(testing::ArithmeticModel::make(slow), slow_options);
+  (void)run_when_ready(*session, 1);
+  holds = true;
+  for (int round = 0; round < 2; ++round) {
+    policy_->set(decision(0));
+    auto answer = session->submit(testing::inputs_of(1), {.deadline = 3s});
+    std::this_thread::sleep_for(200ms);
+    // From now on it is at passes of 320 ms, one after the other; that of the answer takes as long.
+    policy_->set(decision(layers_));
+    while (answer.wait_for(0s) != std::future_status::ready) expect_right(2, session->run(testing::inputs_of(2)));
+    expect_right(1, answer.get());
+  }
 }
 
 TEST_F(SessionPolicyTest, SaysWhenNoWorkerAnswers) {

@@ -3,19 +3,15 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
 #include "another_user.hpp"
+#include "peer_process.hpp"
 #include "shm_peer.hpp"
 
 extern char** environ;
@@ -25,8 +21,11 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::as_another_user;
+using testing::be_peer_process;
 using testing::echo;
+using testing::endpoint_of_peer_process;
 using testing::iota_u8;
+using testing::PeerProcess;
 using testing::reply_with;
 using testing::request_with;
 using testing::shm_name;
@@ -322,24 +321,18 @@ TEST_F(ShmTest, LeavesNoDescriptorsAndNoMemory) {
 
 // ---- other processes ---------------------------------------------------------------------------
 
-// Not tests but processes that tests start: a fork of a process with threads can't start threads under TSan.
+// Not tests but processes that tests start.
 TEST(ShmPeerProcess, DISABLED_ServesAndNeverAnswers) {
   testing::Held held;
   const auto listener = make_shm_transport()->listen(shm_name("process"), held.handler(), {});
-  std::printf("\n%s\n", listener->address().c_str());
-  std::fflush(stdout);
-  std::this_thread::sleep_for(60s);  // Ends even when the test that started it does not kill it.
+  be_peer_process(listener->address());
 }
 TEST(ShmPeerProcess, DISABLED_Echoes) {
   const auto listener = make_shm_transport()->listen(shm_name("process"), echo, {});
-  std::printf("\n%s\n", listener->address().c_str());
-  std::fflush(stdout);
-  std::this_thread::sleep_for(60s);
+  be_peer_process(listener->address());
 }
 TEST(ShmPeerProcess, DISABLED_CallsWithoutEnd) {
-  const char* const address = std::getenv("SPLITNET_TEST_ADDRESS");  // NOLINT(concurrency-mt-unsafe)
-  ASSERT_NE(address, nullptr);
-  const auto connection = make_shm_transport()->connect(address, {});
+  const auto connection = make_shm_transport()->connect(endpoint_of_peer_process(), {});
   std::printf("\nshm://connected\n");
   std::fflush(stdout);
   const auto tensor = tensor_in(connection->allocate(300'000));
@@ -350,60 +343,13 @@ TEST(ShmPeerProcess, DISABLED_CallsWithoutEnd) {
   }
 }
 
-class Process {
- public:
-  explicit Process(const std::string& test, const std::string& address = {}) {
-    int answer[2];
-    EXPECT_EQ(::pipe2(answer, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, answer[1], 1);
-    std::string program = "/proc/self/exe";
-    std::string filter = "--gtest_filter=ShmPeerProcess.DISABLED_" + test;
-    std::string disabled = "--gtest_also_run_disabled_tests";
-    char* arguments[] = {program.data(), filter.data(), disabled.data(), nullptr};
-    std::string variable = "SPLITNET_TEST_ADDRESS=" + address;
-    std::vector<char*> environment;
-    for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
-    environment.push_back(variable.data());
-    environment.push_back(nullptr);
-    EXPECT_EQ(::posix_spawn(&child_, program.c_str(), &actions, nullptr, arguments, environment.data()), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(answer[1]);
-    for (char c = 0; ::read(answer[0], &c, 1) == 1;) {
-      if (c != '\n') {
-        address_ += c;
-      } else if (address_.starts_with("shm://")) {
-        break;
-      } else {
-        address_.clear();  // GoogleTest's own words.
-      }
-    }
-    ::close(answer[0]);
-  }
-  ~Process() { kill(); }
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-  void kill() {
-    if (child_ <= 0) return;
-    EXPECT_EQ(::kill(child_, SIGKILL), 0);
-    EXPECT_GT(::waitpid(std::exchange(child_, 0), nullptr, 0), 0);
-  }
-  /// Returns when it has stopped.
-  void stop() const {
-    EXPECT_EQ(::kill(child_, SIGSTOP), 0);
-    EXPECT_EQ(::waitpid(child_, nullptr, WUNTRACED), child_);
-  }
-  void go_on() const { EXPECT_EQ(::kill(child_, SIGCONT), 0); }
-  const std::string& address() const { return address_; }
-
- private:
-  pid_t child_ = 0;
-  std::string address_;
-};
+/// Of one of them.
+PeerProcess start_process(const std::string& test, const std::string& address = {}) {
+  return PeerProcess("ShmPeerProcess.DISABLED_" + test, address);
+}
 
 TEST(ShmProcesses, CarryTensorsBothWays) {
-  const Process process("Echoes");
+  const PeerProcess process = start_process("Echoes");
   ASSERT_TRUE(process.address().starts_with("shm://"));
   const auto connection = make_shm_transport()->connect(process.address(), {});
   for (unsigned round = 0; round < 20; ++round) {
@@ -416,7 +362,7 @@ TEST(ShmProcesses, CarryTensorsBothWays) {
 }
 
 TEST(ShmProcesses, EndCallsWhenTheListenerIsKilled) {
-  Process process("ServesAndNeverAnswers");
+  PeerProcess process = start_process("ServesAndNeverAnswers");
   ASSERT_TRUE(process.address().starts_with("shm://"));
   const auto connection = make_shm_transport()->connect(process.address(), {});
   const auto outcome = start_call(*connection, request_with({iota_u8(1'000'000)}));
@@ -429,7 +375,7 @@ TEST(ShmProcesses, EndCallsWhenTheListenerIsKilled) {
 }
 
 TEST(ShmProcesses, KeepDeadlinesWhenTheListenerIsStopped) {
-  const Process process("Echoes");
+  const PeerProcess process = start_process("Echoes");
   const auto connection = make_shm_transport()->connect(process.address(), {});
   (void)call_and_wait(*connection, request_with({}));
   process.stop();
@@ -444,7 +390,7 @@ TEST(ShmProcesses, KilledCallersLeaveTheListenerServing) {
   const auto transport = make_shm_transport();
   const auto listener = transport->listen(shm_name("killed"), echo, {});
   for (int i = 0; i < 5; ++i) {
-    Process process("CallsWithoutEnd", listener->address());
+    PeerProcess process = start_process("CallsWithoutEnd", listener->address());
     ASSERT_TRUE(process.address().starts_with("shm://"));
     std::this_thread::sleep_for(std::chrono::milliseconds(3 * i));
     process.kill();

@@ -2,16 +2,13 @@
 // What is done to the transports over stream sockets, and what their peers answer: docs/faults.md.
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
 
 #include "descriptors.hpp"
 #include "hand_written_message.hpp"
+#include "peer_process.hpp"
 #include "roads.hpp"
 #include "splitnet/testing/transport_tools.hpp"
 
@@ -616,76 +613,25 @@ TEST_P(StreamCaller, BoundsWhatWaitsForAPeerThatDoesNotRead) {
 
 // ---- a peer process that is killed, or stopped ---------------------------------------------------
 
-constexpr const char* endpoint_variable = "SPLITNET_TEST_ENDPOINT";
-
-// Not a test but the process of the next tests: a fork of a process with threads can't start threads under TSan.
+// Not a test but the process of the next tests.
 TEST(StreamPeerProcess, DISABLED_AnswersWhatHasValues) {
   std::vector<Responder> never;
-  const auto listener = testing::all_transports().listen(
-      std::getenv(endpoint_variable), [&never](Message request, const CallContext& context, const Responder& respond) {
-        if (!request.values.empty()) return echo(std::move(request), context, respond);
-        never.push_back(respond);
-      });
-  std::printf("\n%s\n", listener->address().c_str());
-  std::fflush(stdout);
-  std::this_thread::sleep_for(60s);  // Ends even when the test that started it does not kill it.
+  const auto listener =
+      testing::all_transports().listen(testing::endpoint_of_peer_process(),
+                                       [&never](Message request, const CallContext& context, const Responder& respond) {
+                                         if (!request.values.empty()) return echo(std::move(request), context, respond);
+                                         never.push_back(respond);
+                                       });
+  testing::be_peer_process(listener->address());
 }
-
-class PeerProcess {
- public:
-  explicit PeerProcess(const std::string& endpoint) {
-    int answer[2];
-    EXPECT_EQ(::pipe2(answer, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, answer[1], 1);
-    char program[] = "/proc/self/exe";
-    char filter[] = "--gtest_filter=StreamPeerProcess.*";
-    char disabled[] = "--gtest_also_run_disabled_tests";
-    char* arguments[] = {program, filter, disabled, nullptr};
-    EXPECT_EQ(::setenv(endpoint_variable, endpoint.c_str(), 1), 0);
-    EXPECT_EQ(::posix_spawn(&child_, program, &actions, nullptr, arguments, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(answer[1]);
-    for (char c = 0; ::read(answer[0], &c, 1) == 1;) {
-      if (c != '\n') {
-        address_ += c;
-      } else if (address_.find("://") != std::string::npos) {
-        break;
-      } else {
-        address_.clear();  // GoogleTest's own words.
-      }
-    }
-    ::close(answer[0]);
-  }
-  ~PeerProcess() {
-    signal(SIGKILL);
-    ::waitpid(child_, nullptr, 0);
-  }
-  PeerProcess(const PeerProcess&) = delete;
-  PeerProcess& operator=(const PeerProcess&) = delete;
-
-  const std::string& address() const { return address_; }
-  void signal(int number) const { EXPECT_EQ(::kill(child_, number), 0); }
-  /// Returns when it has: a signal alone leaves its threads some time.
-  void stop() const {
-    signal(SIGSTOP);
-    int status = 0;
-    EXPECT_EQ(::waitpid(child_, &status, WUNTRACED), child_);
-    EXPECT_TRUE(WIFSTOPPED(status));
-  }
-
- private:
-  pid_t child_ = 0;
-  std::string address_;
-};
+constexpr const char* peer_process = "StreamPeerProcess.DISABLED_AnswersWhatHasValues";
 
 TEST_P(StreamCaller, EndsCallsWhenThePeerProcessIsKilled) {
   std::string address;
   std::unique_ptr<Connection> connection;
   std::optional<testing::Outcome> outcome;
   {
-    const PeerProcess peer(GetParam());
+    const testing::PeerProcess peer(peer_process, GetParam());
     address = peer.address();
     connection = transports.connect(address);
     outcome = testing::start_call(*connection, request_with({}));
@@ -698,14 +644,14 @@ TEST_P(StreamCaller, EndsCallsWhenThePeerProcessIsKilled) {
 
 /// FAULTS 29: its kernel still takes what is sent.
 TEST_P(StreamCaller, DropsLateAnswersOfAPeerProcessThatWasStopped) {
-  const PeerProcess peer(GetParam());
+  const testing::PeerProcess peer(peer_process, GetParam());
   const auto connection = transports.connect(peer.address());
   (void)call_and_wait(*connection, request_with({Value(0)}));
   peer.stop();
   const auto late =
       testing::start_call(*connection, request_with({Value(1)}), std::chrono::steady_clock::now() + 100ms);
   EXPECT_EQ(late.error(), ErrorCode::deadline_exceeded);
-  peer.signal(SIGCONT);
+  peer.go_on();
   EXPECT_EQ(call_and_wait(*connection, request_with({Value(2)})).values.at(0).integer(), 2);
   EXPECT_EQ(late.count(), 1);
 }
