@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan over three tiers, run: a device that can hold little of a network, an edge server that can't hold the rest, and
-// a cloud that only the edge server reaches. Real networks, two worker processes, shaped links; the boundary goes from
-// worker to worker. Every answer is compared with the uncut model's, bit by bit, and the latency with the plan's.
+// A plan over three tiers, run: a device that can hold little of a network, an edge server that can't hold the rest,
+// and a cloud that only the edge server reaches. Real networks, two worker processes, shaped links; the boundary goes
+// from worker to worker. Every answer is compared with the uncut model's, bit by bit, and the latency with the plan's.
 // Written to build/bench/three_tiers.json.
 //
 //   bench_three_tiers [--requests N]

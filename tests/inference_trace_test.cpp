@@ -54,6 +54,7 @@ class InferenceTraceTest : public ::testing::TestWithParam<std::string> {
     options.codec = std::move(codec);
     options.registry = registry_;
     options.trace_recorder = std::move(recorder);
+    options.finish_on_device = false;
     return Session::open(model_, options);
   }
   std::set<std::string> logged() {

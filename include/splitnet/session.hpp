@@ -90,9 +90,9 @@ struct SessionOptions {
   CodecRegistry codec_registry = CodecRegistry::with_defaults();
   ConnectOptions connect = {};
   /// Gets the steps of every inference, but for those whose RunOptions::trace is not sampled: on the device "wait",
-  /// "input decode", "head", "encode", "send", "receive" and around them "inference", and on each worker "queue",
-  /// "slice", "decode", "run" and, when it forwards, "encode" and "forward", all on the clock of the device. Workers of
-  /// wire format 4 (docs/wire_format.md) only.
+  /// "input decode", "head", "encode", "send", "receive", "rest" and around them "inference", and on each worker
+  /// "queue", "slice", "decode", "run" and, when it forwards, "encode" and "forward", all on the clock of the device.
+  /// Workers of wire format 4 (docs/wire_format.md) only.
   std::shared_ptr<TraceRecorder> trace_recorder = {};
 };
 
