@@ -41,8 +41,8 @@ TEST(SessionPeerProcess, DISABLED_Serves) {
   serve(testing::chain_model());
 }
 TEST(SessionPeerProcess, DISABLED_DiesInTheMiddleOfAPass) {
-  serve(std::make_shared<testing::HookedModel>(
-      testing::chain_model(), testing::Hooks{.on_run = [](const StageInfo&) { ::raise(SIGKILL); }}));
+  serve(std::make_shared<testing::HookedModel>(testing::chain_model(),
+                                               testing::Hooks{.on_run = [](const StageInfo&) { ::raise(SIGKILL); }}));
 }
 constexpr const char* serves = "SessionPeerProcess.DISABLED_Serves";
 constexpr const char* dies = "SessionPeerProcess.DISABLED_DiesInTheMiddleOfAPass";
