@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan over three tiers, run: a device that can hold little of a network, an edge server that can't hold the rest,
-// and a cloud that only the edge server reaches. Real networks, two worker processes, shaped links; the boundary goes
-// from worker to worker. Every answer is compared with the uncut model's, bit by bit, and the latency with the plan's.
-// Written to build/bench/three_tiers.json.
+// A plan over three tiers, run: a device that can hold little of a network, an edge server and a cloud that can't hold
+// the rest, of which only the edge server reaches the cloud. Real networks, two worker processes, shaped links; the
+// boundary goes from worker to worker. Every answer is compared with the uncut model's, bit by bit, and the latency
+// with the plan's. Written to build/bench/three_tiers.json.
 //
 //   bench_three_tiers [--requests N]
 #include <splitnet/splitnet.hpp>
@@ -54,12 +54,16 @@ int serve(const std::vector<std::string>& next) {
 /// All three machines are this one; what makes them differ is what they can hold, as much as makes the best plan need
 /// all of them.
 Plan plan_for_three(PlanningProblem& problem, const IsLegal& is_legal) {
-  const Plan unbounded = plan_tiers(problem, Objective::latency, {}, is_legal);
+  Constraints constraints;
+  constraints.min_head_layers = 1;  // The picture stays on the device.
+  const Plan unbounded = plan_tiers(problem, Objective::latency, constraints, is_legal);
   const auto whole_bytes = static_cast<double>(unbounded.device_only->cost.stages.front().memory_bytes);
   for (double share = 0.95; share > 0; share -= 0.05) {
     problem.tiers[0].memory_bytes = static_cast<std::int64_t>(share * share * whole_bytes);
-    problem.tiers[1].memory_bytes = static_cast<std::int64_t>(share * whole_bytes);
-    Plan plan = plan_tiers(problem, Objective::latency, {}, is_legal);
+    for (const std::size_t tier : {1, 2}) {
+      problem.tiers[tier].memory_bytes = static_cast<std::int64_t>(share * whole_bytes);
+    }
+    Plan plan = plan_tiers(problem, Objective::latency, constraints, is_legal);
     if (plan.chosen && plan.chosen->assignment.tiers.size() == 3) return plan;
   }
   throw std::runtime_error("no plan over three tiers");
@@ -89,7 +93,7 @@ nlohmann::json measure(const std::string& name, const std::string& edge, const s
   options.threads = 1;
   options.finish_on_device = false;  // It could not hold the rest.
   const auto session = Session::open(model, options);
-  const Value expected = run_stages(*model, model->split({}), inputs);
+  const Value expected = run_stages(*model, model->split({}, {.threads = 1}), inputs);
   std::vector<double> latencies_s;
   std::size_t wrong = 0;
   for (std::size_t i = 0; i < requests; ++i) {
