@@ -79,7 +79,9 @@ class AdaptivePolicy::Impl {
     return planner_.choose(objective_, constraints_, conditions);
   }
   std::optional<SequentialPlanner::Choice> best(double now_s) const { return choose(conditions_at(now_s)); }
-  bool may_compute_twice() const { return objective_ == Objective::latency && !constraints_.max_energy_joule; }
+  bool may_compute_twice(const Situation& situation) const {
+    return situation.device_may_finish && objective_ == Objective::latency && !constraints_.max_energy_joule;
+  }
   bool is_device_only(const SequentialPlanner::Choice& choice) const { return choice.head_layers == layers_; }
   bool has_been_quiet(double now_s) const { return now_s - quiet_since_s_ >= probe_after_s_; }
   void note_question(double now_s);
@@ -139,7 +141,7 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
   if (is_device_only(decision.choice)) {
     ask_beside_device(decision, situation, conditions);
   } else {
-    decision.hedge_after_s = hedge_after_s(decision.choice, conditions, now_s);
+    if (may_compute_twice(situation)) decision.hedge_after_s = hedge_after_s(decision.choice, conditions, now_s);
   }
   return decision;
 }
@@ -148,7 +150,6 @@ Decision AdaptivePolicy::Impl::decide(const Situation& situation) {
 std::optional<double> AdaptivePolicy::Impl::hedge_after_s(const SequentialPlanner::Choice& choice,
                                                           const SequentialPlanner::Conditions& conditions,
                                                           double now_s) const {
-  if (!may_compute_twice()) return std::nullopt;
   const double head_s = planner_.computing_s(choice.head_layers).head_s;
   if (hedges_paid_ * whole_s_ < whole_s_ - head_s) return std::nullopt;
   const double answer_s = choice.value - conditions.device_load_factor * head_s;
@@ -161,24 +162,22 @@ void AdaptivePolicy::Impl::ask_beside_device(Decision& decision, const Situation
                                              const SequentialPlanner::Conditions& conditions) {
   if (situation.bytes_under_way > 0) return;  // It will tell.
   const double now_s = situation.now_s;
-  auto asked = situation.in_flight == 0 ? rival(decision.choice.value, now_s) : std::nullopt;
+  const bool may_both_begin = may_compute_twice(situation);
+  auto asked = may_both_begin && situation.in_flight == 0 ? rival(decision.choice.value, now_s) : std::nullopt;
   auto reason = Reason::raced;
   if (!asked && has_been_quiet(now_s)) {
     decision.probe_bytes = probe_bytes(now_s);
-    if (decision.probe_bytes == 0) asked = worker_to_try(conditions, now_s);
+    if (may_both_begin && decision.probe_bytes == 0) asked = worker_to_try(conditions, now_s);
     reason = Reason::worker_tried;
   }
   if (!asked) return;
   decision.choice = *asked;
   decision.reason = reason;
-  if (!may_compute_twice()) return;
   decision.hedge_after_s = 0;
-  hedges_paid_ += 1 - planner_.computing_s(asked->head_layers).head_s / whole_s_;  // It would compute that anyway.
 }
 
 /// The plan with a worker that may be faster than the device, if asking it too is worth it.
 std::optional<SequentialPlanner::Choice> AdaptivePolicy::Impl::rival(double device_s, double now_s) const {
-  if (!may_compute_twice()) return std::nullopt;
   auto conditions = conditions_at(now_s);
   conditions.link = link_.profile(now_s);
   const double doubt = link_.doubt(now_s).bandwidth;

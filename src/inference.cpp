@@ -102,7 +102,7 @@ Answer Inference::answer(const Model& model, Progress from) const {
   result.kept_exact = from.kept_exact;
   result.refined = from.refined;
   result.decision = decision;
-  result.hedged = is_finished_here;
+  result.hedged = has_begun_here;
   result.requests = requests;
   StepTimes& times = result.times;
   for (const HopTimes& hop : times.hops) {

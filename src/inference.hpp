@@ -70,6 +70,7 @@ struct Inference {
   Progress progress;
   std::uint64_t attempt = 0;  ///< The latest request; answers to others are late. 0: none yet.
   std::size_t requests = 0;
+  std::size_t retries = 0;               ///< Of those: after one that failed.
   std::size_t waits = 0;                 ///< Times that no worker could be asked.
   int prepared_again = 0;                ///< Times that a worker had no tables.
   std::shared_ptr<RemoteWorker> worker;  ///< Who was asked last.
@@ -78,6 +79,7 @@ struct Inference {
   bool is_complete = false;              ///< Its answer is on the way to the caller, and `progress` is no more.
   bool is_asked = false;                 ///< It has not answered.
   bool is_finished_here = false;         ///< The device has the rest, in its queue or under way.
+  bool has_begun_here = false;           ///< The device has begun with it.
   bool is_hedge_for_deadline = false;    ///< It began, or will, since it can wait no longer.
   bool is_silence_noted = false;         ///< The worker is known not to have answered in time.
 

@@ -43,9 +43,10 @@ void Session::Impl::decide(Inference& inference) {
   Situation situation;
   if (inference.deadline) situation.time_left_s = seconds_between(Clock::now(), *inference.deadline);
   situation.worker_answers = a_worker_may_be_asked();
+  situation.device_may_finish = options_.finish_on_device;
   {
     const std::lock_guard lock(mutex_);
-    situation.in_flight = places_taken_ - 1;
+    situation.in_flight = places_taken_ > 0 ? places_taken_ - 1 : 0;  // It may have been ended just now.
   }
   auto course = steering_->decide(situation);
   inference.placement = std::move(course.placement);
@@ -105,6 +106,7 @@ void Session::Impl::plan_hedge(const InferencePtr& inference) {
   {
     const std::scoped_lock lock(inference->mutex, mutex_);
     const Progress& progress = inference->progress;
+    if (inference->is_finished_here) return;
     if (inference->deadline) at = last_moment(inference);
     inference->is_hedge_for_deadline = true;
     if (inference->decision.hedge_after_s && progress.hop == 0 && !progress.refined) {
@@ -127,7 +129,9 @@ void Session::Impl::plan_hedge(const InferencePtr& inference) {
 Session::Impl::Clock::time_point Session::Impl::last_moment(const InferencePtr& inference) {
   const Placement& placement = *inference->placement;
   const auto left = *inference->deadline - Clock::now();
-  const double rest_s = placement.hops[inference->progress.hop].rest_s;
+  const Progress& progress = inference->progress;
+  const int passes = progress.again.empty() ? 1 : 2;  // The answer may be too close.
+  const double rest_s = passes * placement.hops[progress.hop].rest_s;
   if (rest_s == 0) return *inference->deadline - left / 2;
   const auto known = unfinished_.find(inference);
   if (known != unfinished_.end()) known->second = rest_s;
@@ -153,18 +157,20 @@ void Session::Impl::cancel_hedge(Inference& inference) {
 /// Once. A worker may still be first.
 void Session::Impl::finish_here(const InferencePtr& inference) {
   auto progress = std::make_shared<Progress>();
+  bool is_beside_worker = false;
   {
     const std::lock_guard lock(inference->mutex);
     if (inference->finished || inference->is_complete || std::exchange(inference->is_finished_here, true)) return;
     *progress = inference->progress;
-    if (inference->requests > 0) progress->times.device_wait_s = seconds_between(inference->asked_at, Clock::now());
+    is_beside_worker = inference->is_asked;
   }
-  agenda_->add(Agenda::Order::first, [this, inference, progress] {
-    guarded([&] { run_rest(inference, *progress); }, [&](const Error& error) { give_up_here(inference, error); });
+  agenda_->add(Agenda::Order::first, [this, inference, progress, is_beside_worker] {
+    guarded([&] { run_rest(inference, *progress, is_beside_worker); },
+            [&](const Error& error) { give_up_here(inference, error); });
   });
 }
 
-void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) {
+void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress, bool is_beside_worker) {
   if (inference->finished) return;
   const Placement& placement = *inference->placement;
   const double expected_s = placement.hops[progress.hop].rest_s;
@@ -173,11 +179,17 @@ void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) 
     const DeviceTurns::Turn turn(device_, DeviceTurns::For::rest);
     inference->throw_if_expired();
     const auto begun = Clock::now();
+    {
+      const std::lock_guard lock(inference->mutex);
+      inference->has_begun_here = true;
+      if (inference->requests > 0) progress.times.device_wait_s = seconds_between(inference->asked_at, begun);
+    }
     progress.run_rest(placement, options_.codec_registry);
     rest_s = seconds_between(begun, Clock::now());
     pass_times_.note(expected_s, rest_s);
     if (progress.begins_again(placement)) {
       progress.encode_boundary(placement, inference->trace);
+      progress.times.hops.pop_back();  // Nothing is sent.
       progress.run_rest(placement, options_.codec_registry);
     }
     const auto end = Clock::now();
@@ -186,7 +198,7 @@ void Session::Impl::run_rest(const InferencePtr& inference, Progress& progress) 
   }
   progress.times.rest_s = rest_s;
   count([&](SessionStats& stats) { stats.finishing_s += rest_s; });
-  steering_->finished_here(inference->decision, rest_s);
+  if (is_beside_worker) steering_->ran_beside(inference->decision, rest_s);
   inference->throw_if_expired();
   std::shared_ptr<RemoteWorker> silent;
   bool is_asked = false;

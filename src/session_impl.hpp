@@ -83,7 +83,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   Clock::time_point last_moment(const InferencePtr& inference);  // Under both locks.
   void cancel_hedge(Inference& inference);
   void finish_here(const InferencePtr& inference);
-  void run_rest(const InferencePtr& inference, Progress& progress);
+  void run_rest(const InferencePtr& inference, Progress& progress, bool is_beside_worker);
   void give_up_here(const InferencePtr& inference, const Error& error);
 
   // On workers.
@@ -95,7 +95,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   void prepare_again(const InferencePtr& inference, const Attempt& attempt);
   void receive_preparation(const InferencePtr& inference, const Attempt& attempt, CallResult result);
   void receive(const InferencePtr& inference, const Attempt& attempt, CallResult result);
-  void receive_late(RemoteWorker& worker, const std::optional<Error>& error, bool is_silence);
+  void receive_late(RemoteWorker& worker, const std::optional<Error>& error, bool is_beaten, bool is_news);
   void note_failure(RemoteWorker& worker, const Error& error);
   void recover(const InferencePtr& inference, const Error& error);
   void probe(std::size_t bytes);

@@ -2,6 +2,7 @@
 // What a session has workers do.
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <utility>
 
@@ -113,15 +114,18 @@ bool Session::Impl::a_worker_may_be_asked() const {
 /// The first worker that may be asked; else the device, or later.
 void Session::Impl::ask(const InferencePtr& inference, bool is_retry) {
   if (!is_retry) retries_.note_request();
-  const RemoteWorkers* workers = nullptr;
+  RemoteWorkers workers;
   bool may_wait = false;
   {
     const std::lock_guard lock(inference->mutex);
-    workers = &workers_of(*inference);
+    workers = workers_of(*inference);
     may_wait = inference->deadline || inference->waits++ < options_.max_retries;
+    // The one who could not do it is asked again if there is nobody else.
+    if (is_retry)
+      std::stable_partition(workers.begin(), workers.end(), std::bind_front(std::not_equal_to<>(), inference->worker));
   }
   auto next_try = Clock::time_point::max();
-  for (const auto& worker : *workers) {
+  for (const auto& worker : workers) {
     if (worker->breaker().allows()) return ask_worker(inference, worker);
     next_try = std::min(next_try, worker->breaker().next_try());
   }
@@ -129,7 +133,7 @@ void Session::Impl::ask(const InferencePtr& inference, bool is_retry) {
   next_try = std::max(next_try, Clock::now() + jittered(retry_pause));
   if (!may_wait || (inference->deadline && next_try >= *inference->deadline)) {
     throw Error(ErrorCode::unavailable,
-                "worker " + workers->front()->endpoint() + " failed a moment ago, and is not asked again yet");
+                "worker " + workers.front()->endpoint() + " failed a moment ago, and is not asked again yet");
   }
   ask_later(inference, next_try);
 }
@@ -144,7 +148,6 @@ void Session::Impl::ask_later(const InferencePtr& inference, Clock::time_point a
   });
 }
 
-/// The breaker has allowed it.
 void Session::Impl::ask_worker(const InferencePtr& inference, const WorkerPtr& worker) {
   Message request;
   Attempt attempt{0, worker, Clock::now()};
@@ -172,7 +175,7 @@ void Session::Impl::ask_worker(const InferencePtr& inference, const WorkerPtr& w
                                                [&] { self->receive(inference, attempt, std::move(result)); });
                                });
   } catch (...) {
-    (void)steering_->lost(attempt.number);
+    steering_->lost(attempt.number);
     worker->breaker().gave_up();
     throw;
   }
@@ -232,14 +235,14 @@ void Session::Impl::probe(std::size_t bytes) {
                                   const auto received = Clock::now();
                                   const auto* const reply = std::get_if<Message>(&result);
                                   if (reply == nullptr || reply->kind != MessageKind::reply) {
-                                    (void)self->steering_->lost(number);
+                                    self->steering_->lost(number);
                                     return;
                                   }
                                   const HopTimes all = times_of(*reply, 0, seconds_between(sent.at, received));
                                   HopTimes wire;  // What the worker did was none of its stages.
                                   wire.transport_s = all.transport_s;
                                   wire.reply_bytes = all.reply_bytes;
-                                  (void)self->steering_->answered(number, received, wire);
+                                  self->steering_->answered(number, received, wire);
                                 });
 }
 
@@ -260,15 +263,16 @@ void Session::Impl::receive(const InferencePtr& inference, const Attempt& attemp
     times = times_of(*reply, forwarded, seconds_between(attempt.at, received));
     inference->trace.hop(attempt.worker->endpoint(), attempt.at, received, *reply);
     attempt.worker->note_reply();
-    (void)steering_->answered(attempt.number, received, times);
+    steering_->answered(attempt.number, received, times);
   } else {
-    (void)steering_->lost(attempt.number);
+    steering_->lost(attempt.number);
   }
   std::unique_lock lock(inference->mutex);
   if (inference->finished || inference->is_complete || attempt.number != inference->attempt) {
-    const bool is_silence = inference->is_complete && !inference->is_silence_noted;
+    const bool is_beaten = inference->is_complete;
+    const bool is_news = !inference->is_silence_noted;
     lock.unlock();
-    return receive_late(*attempt.worker, error, is_silence);
+    return receive_late(*attempt.worker, error, is_beaten, is_news);
   }
   inference->is_asked = false;
   Progress& progress = inference->progress;
@@ -298,14 +302,18 @@ void Session::Impl::receive(const InferencePtr& inference, const Attempt& attemp
   go_on(inference, std::move(complete));
 }
 
-/// Somebody else was first. `is_silence`: no answer would say that the worker is gone.
-void Session::Impl::receive_late(RemoteWorker& worker, const std::optional<Error>& error, bool is_silence) {
-  if (!error) return count([](SessionStats& stats) { ++stats.late_replies; });
+/// `is_beaten`: the device was first, and so it is the worker who is late; `is_news`: that was not noted yet.
+void Session::Impl::receive_late(RemoteWorker& worker, const std::optional<Error>& error, bool is_beaten,
+                                 bool is_news) {
+  if (!error) {
+    if (is_beaten) count([](SessionStats& stats) { ++stats.late_replies; });
+    return;
+  }
   if (error->code() != ErrorCode::cancelled && error->code() != ErrorCode::deadline_exceeded) {
     return note_failure(worker, *error);
   }
   count([](SessionStats& stats) { ++stats.failed_requests; });
-  is_silence ? worker.note_silence() : worker.breaker().gave_up();
+  is_beaten&& is_news ? worker.note_silence() : worker.breaker().gave_up();
 }
 
 void Session::Impl::note_failure(RemoteWorker& worker, const Error& error) {
@@ -333,13 +341,17 @@ void Session::Impl::recover(const InferencePtr& inference, const Error& error) {
     if (!is_over && inference->is_finished_here) return;  // The device gives the answer.
     workers = &workers_of(*inference);
     may_retry = !detail::is_final(error.code()) &&
-                (inference->requests <= options_.max_retries || (inference->deadline && !options_.finish_on_device));
+                (inference->retries < options_.max_retries || (inference->deadline && !options_.finish_on_device));
   }
   if (is_over) return finish(inference, error);
   const bool other_may =
       std::any_of(workers->begin(), workers->end(), [](const auto& worker) { return worker->breaker().would_allow(); });
   if (may_retry && (other_may || !options_.finish_on_device) && retries_.take()) {
     count([](SessionStats& stats) { ++stats.retries; });
+    {
+      const std::lock_guard lock(inference->mutex);
+      ++inference->retries;
+    }
     if (other_may) return ask(inference, true);
     return ask_later(inference,
                      Clock::now() + jittered(std::max<Clock::duration>(as_duration(hint_s(error)), retry_pause)));

@@ -12,6 +12,10 @@ namespace {
 /// As many as may matter for what is sent behind them.
 constexpr std::size_t kept_arrivals = 64;
 
+bool both_begin(const Decision& decision) {
+  return decision.hedge_after_s && *decision.hedge_after_s <= 0;
+}
+
 }  // namespace
 
 Steering::Steering(Placer& placer, std::size_t kept_decisions)
@@ -36,11 +40,12 @@ Steering::Course Steering::decide(Situation situation) {
   course.decision = policy->decide(situation);
   course.placement = placer_.find(course.decision.choice);
   const std::lock_guard lock(mutex_);
+  const bool is_device_enough = both_begin(course.decision) || !situation.worker_answers;
   if (!course.placement) {
-    course = situation.worker_answers ? latest_ : Course{placer_.device_only(), {placer_.device_only_choice()}};
+    course = is_device_enough ? Course{placer_.device_only(), {placer_.device_only_choice()}} : latest_;
     course.decision = {course.decision.choice, Reason::not_ready};
   }
-  latest_ = course;
+  if (!both_begin(course.decision)) latest_ = course;  // Else no plan to go by without the device.
   const Decision& decision = course.decision;
   const std::string& codec = placer_.problem().codecs.at(decision.choice.codec).name;
   decisions_.push_back({++decided_, situation.now_s, decision, codec});
@@ -85,12 +90,12 @@ std::uint64_t Steering::went_out(Sent sent) {
   return sent_;
 }
 
-Steering::Sent Steering::lost(std::uint64_t number) {
+void Steering::lost(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
-  return under_way_.extract(number).mapped();
+  under_way_.erase(number);
 }
 
-Steering::Sent Steering::answered(std::uint64_t number, Clock::time_point received, const HopTimes& times) {
+void Steering::answered(std::uint64_t number, Clock::time_point received, const HopTimes& times) {
   Sent sent;
   Outcome outcome;
   {
@@ -101,14 +106,13 @@ Steering::Sent Steering::answered(std::uint64_t number, Clock::time_point receiv
     arrivals_.push_back({sent.at, received - as_duration(times.queue_s + times.decode_s + times.run_s), sent.bytes});
     if (arrivals_.size() > kept_arrivals) arrivals_.pop_front();
   }
-  if (!placer_.policy()) return sent;
+  if (!placer_.policy()) return;
   outcome.head_s = sent.head_s;
   outcome.tail_s = times.run_s;
   outcome.queue_s = times.queue_s;
   outcome.transport_s = times.transport_s;
   outcome.bytes_down = static_cast<double>(times.reply_bytes);
   placer_.policy()->learn(outcome);
-  return sent;
 }
 
 void Steering::ran_here(const Decision& decision, double head_s) {
@@ -118,8 +122,8 @@ void Steering::ran_here(const Decision& decision, double head_s) {
   placer_.policy()->learn(outcome);
 }
 
-void Steering::finished_here(const Decision& decision, double rest_s) {
-  if (!placer_.policy()) return;
+void Steering::ran_beside(const Decision& decision, double rest_s) {
+  if (!placer_.policy() || both_begin(decision)) return;
   Outcome outcome = outcome_of(decision.choice);
   outcome.hedge_s = rest_s;
   placer_.policy()->learn(outcome);

@@ -43,18 +43,17 @@ class Steering {
   /// It goes out; gives its number.
   std::uint64_t went_out(Sent sent);
   /// It ended without an answer, or with an error.
-  Sent lost(std::uint64_t number);
-  /// It was answered.
-  Sent answered(std::uint64_t number, Clock::time_point received, const HopTimes& times);
+  void lost(std::uint64_t number);
+  void answered(std::uint64_t number, Clock::time_point received, const HopTimes& times);
   /// The device ran the whole model, as decided.
   void ran_here(const Decision& decision, double head_s);
-  /// The device ran the rest beside a worker, or after one.
-  void finished_here(const Decision& decision, double rest_s);
+  /// The device ran the rest beside a worker.
+  void ran_beside(const Decision& decision, double rest_s);
 
   [[nodiscard]] std::vector<DecisionRecord> decisions() const;
-  [[nodiscard]] double now_s() const;
 
  private:
+  [[nodiscard]] double now_s() const;
   void tell_what_is_under_way();
   double bytes_in_front_of(std::uint64_t number, Clock::time_point at) const;  // Under the lock.
   [[nodiscard]] Outcome outcome_of(const SequentialPlanner::Choice& choice) const;

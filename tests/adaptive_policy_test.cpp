@@ -247,6 +247,9 @@ TEST(AdaptivePolicy, RacesWhereTheWorkerMayBeFaster) {
   situation = {};
   situation.bytes_under_way = 1;
   EXPECT_EQ(policy.decide(situation).choice.head_layers, device_only) << "it would stand behind what is under way";
+  situation = {};
+  situation.device_may_finish = false;
+  EXPECT_EQ(policy.decide(situation).choice.head_layers, device_only) << "there would be no race";
   Constraints frugal;
   frugal.max_energy_joule = 1000;
   EXPECT_EQ(AdaptivePolicy(problem(close), Objective::latency, frugal).decide({}).choice.head_layers, device_only);

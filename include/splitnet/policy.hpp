@@ -22,6 +22,7 @@ struct Situation {
   std::size_t in_flight = 0;               ///< Inferences under way, this one not counted.
   double bytes_under_way = 0;              ///< Of requests that have not been answered.
   bool worker_answers = true;              ///< False after a failure, until it may be tried again.
+  bool device_may_finish = true;           ///< SessionOptions::finish_on_device; without, nothing is hedged.
 };
 
 /// Why a decision fell as it did.
@@ -42,7 +43,7 @@ struct Decision {
   SequentialPlanner::Choice choice;
   Reason reason = Reason::fixed;
   double best_value = 0;  ///< What is expected of the best plan.
-  /// So long after the request has gone out the device begins with the rest as well; whoever is first gives the answer.
+  /// So long after the request goes out the device begins with the rest as well; whoever is first gives the answer.
   /// Absent: only for a deadline.
   std::optional<double> hedge_after_s = {};
   /// Above 0: nothing has been heard of the link for long. The session sends a probe of so many bytes, beside the
@@ -62,7 +63,8 @@ struct Outcome {
   double transport_s = 0;  ///< Both ways; 0: nothing was sent.
   double bytes_up = 0;     ///< With what was still under way before it.
   double bytes_down = 0;
-  double hedge_s = 0;  ///< What the device computed of the rest beside the worker.
+  /// What the device computed of the rest beside the worker; 0 where both were to begin at once.
+  double hedge_s = 0;
   /// The reply had not come when this was told; transport_s is the time so far.
   bool is_under_way = false;
 };

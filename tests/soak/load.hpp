@@ -31,6 +31,8 @@ class Load {
   }
   /// Once the ledger is closed. What is in flight goes on.
   void join() { clients_.clear(); }
+  /// What is in flight ends; behind it nothing is told any more.
+  void close() { session_->close(); }
   [[nodiscard]] const Session& session() const { return *session_; }
 
  private:

@@ -136,6 +136,7 @@ class Soak {
     supervisor_.end();
     // All have a deadline; whatever has not ended long after it is lost.
     (void)ledger_.wait(30s + 10 * deadline());
+    for (soak::Load* load : {&adaptive_, &fixed_}) load->close();
     return report(std::chrono::duration<double>(Clock::now() - begun).count(), warm.value_or(end), end);
   }
 
