@@ -16,8 +16,10 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "splitnet/access.hpp"
@@ -168,7 +170,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
   app.footer(
       "Prints 'listening on ENDPOINT' when it is ready, and before it loads models 'status at ADDRESS', when it has\n"
-      "--status. SIGTERM and SIGINT let it finish what it has and end with 0.\n"
+      "--status. SIGTERM and SIGINT let it finish what it has and end with 0; while it loads models, at once.\n"
       "SIGHUP has it read the models' files again; requests for the version before are still answered until nobody has "
       "asked for it for a minute, and a file that can't be loaded changes nothing.\n"
       "Exit status: 0 after a signal, 1 when a model can't be loaded or an endpoint can't be opened, 2 for wrong "
@@ -336,6 +338,29 @@ sigset_t set_of(std::initializer_list<int> numbers) {
   return signals;
 }
 
+/// Ends the process when it is told to while there is nothing to finish: loading may take minutes, and can't be
+/// interrupted. A signal behind it waits for whoever takes it next.
+class EndsAtOnce {
+ public:
+  explicit EndsAtOnce(const Arguments& arguments)
+      : thread_([&arguments](const std::stop_token& stop) { watch(arguments, stop); }) {}
+
+ private:
+  static void watch(const Arguments& arguments, const std::stop_token& stop) {
+    const sigset_t signals = set_of({SIGTERM, SIGINT});
+    const timespec a_moment{.tv_sec = 0, .tv_nsec = 20'000'000};
+    while (!stop.stop_requested()) {
+      const int received = sigtimedwait(&signals, nullptr, &a_moment);
+      if (received < 0) continue;
+      log(arguments, LogLevel::info,
+          std::string(received == SIGTERM ? "SIGTERM" : "SIGINT") + " while models are loading: ending at once");
+      std::_Exit(0);
+    }
+  }
+
+  const std::jthread thread_;
+};
+
 /// Before the first thread, so that none takes a signal away from sigwait.
 void block(const sigset_t& signals) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -406,7 +431,10 @@ int serve(const Arguments& arguments) {
   const auto status = start_status(arguments, *worker);
 #endif
   const auto files = model_files(arguments);
-  load_models(*worker, files, arguments);
+  {
+    const EndsAtOnce while_loading(arguments);
+    load_models(*worker, files, arguments);
+  }
   const auto registry = TransportRegistry::with_defaults(arguments.tls);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);
