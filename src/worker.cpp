@@ -86,8 +86,8 @@ void Worker::Impl::forget_old_models() {
   for (const auto& old : models_.take_forgotten()) cache_.drop(old->model->fingerprint());
 }
 
-std::string Worker::Impl::serve(const TransportRegistry& registry, const std::string& endpoint,
-                                const ListenOptions& options) {
+std::string Worker::Impl::serve(const TransportRegistry& registry, const std::string& endpoint, ListenOptions options) {
+  if (!options.log) options.log = options_.log;
   auto listener = registry.listen(
       endpoint,
       [this](Message request, CallContext context, Responder respond) {
@@ -124,6 +124,7 @@ void Worker::Impl::admit(const JobPtr& job) {
   const StageRequest& asked = job->request.request;
   if (asked.operation != Operation::probe) {
     forget_old_models();
+    auto found = models_.find(asked);
     job->model_name = std::move(found.name);
     job->served = std::move(found.served);
     check_form(asked.stage);

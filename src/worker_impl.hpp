@@ -42,7 +42,7 @@ class Worker::Impl {
   }
   bool replace_model(const std::string& name, std::shared_ptr<const Model> model);
   std::vector<std::string> model_names() const { return models_.names(); }
-  std::string serve(const TransportRegistry& registry, const std::string& endpoint, const ListenOptions& options);
+  std::string serve(const TransportRegistry& registry, const std::string& endpoint, ListenOptions options);
   bool drain(std::chrono::nanoseconds timeout) { return queue_.drain(timeout); }
   void close() noexcept;
   WorkerStats stats() const;

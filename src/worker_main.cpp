@@ -165,8 +165,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
   app.add_flag("--verbose", arguments.verbose,
-               "Log every request, answered or not, other than those that listeners turn away (token, certificate, "
-               "limits)");
+               "Log every request, answered or not; whom listeners turn away (token, certificate, limits) is logged "
+               "anyway, once a second at most");
   app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
   app.footer(
       "Prints 'listening on ENDPOINT' when it is ready, and before it loads models 'status at ADDRESS', when it has\n"

@@ -13,6 +13,7 @@
 #include <variant>
 
 #include "splitnet/error.hpp"
+#include "splitnet/log.hpp"
 #include "splitnet/message.hpp"
 
 namespace splitnet {
@@ -82,6 +83,10 @@ struct ListenOptions {
   std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
   /// Allows addresses that other machines can reach, where neither a token nor TLS protects them.
   bool allow_remote = false;
+  /// Gets a `warning` for who is turned away, over a limit of these or for want of a token or a handshake, and for
+  /// requests that come too often: with `peer` and `code`, at most one a second, which says in `left_out` how many
+  /// there were besides since the last. Within one process (`inproc:`) only who connects is told.
+  LogSink log = {};
 };
 
 /// What a handler knows about one request.

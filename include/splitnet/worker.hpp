@@ -154,7 +154,8 @@ class Worker {
   [[nodiscard]] std::vector<std::string> model_names() const;
 
   /// Starts to accept on one more endpoint and returns the address that reaches it, with the port that was
-  /// chosen. Errors as TransportRegistry::listen; unavailable after drain or close.
+  /// chosen. Its log is the worker's, unless `options` has one. Errors as TransportRegistry::listen; unavailable after
+  /// drain or close.
   std::string serve(const TransportRegistry& registry, const std::string& endpoint, const ListenOptions& options = {});
 
   /// Why requests had better go elsewhere: "loading" as long as no endpoint is served, "draining", "closed". Nothing:

@@ -60,10 +60,17 @@ void HttpPeer::open() {
   set_timer(refusal_ ? kTurnAwayTime : service_->by->options.handshake_timeout);
   stream_->async_handshake([self = shared_from_this()](const boost::system::error_code& error) {
     if (self->closed_) return;
-    if (error) return self->end();
+    if (error) return self->on_bad_handshake(error);
     self->state_ = State::head;
     self->read();
   });
+}
+
+/// Not worth a word when the peer just went away.
+void HttpPeer::on_bad_handshake(const boost::system::error_code& error) {
+  const Error reason = stream_->explain(error, address_.text);
+  if (reason.code() != ErrorCode::unavailable && !refusal_) service_->by->refusals.note(address_.text, reason);
+  end();
 }
 
 // ---- reading -----------------------------------------------------------------------------------
@@ -149,7 +156,10 @@ void HttpPeer::on_head(const HttpHead& head) {
   trace_ = head.trace;
   if (refusal_) return fail(status_of(refusal_->code()), *refusal_);
   if (head.method != "POST") return say_usage(head.method == "HEAD");
-  if (const auto refused = refuse_token(head)) return fail(401, *refused);
+  if (const auto refused = refuse_token(head)) {
+    service_->by->refusals.note(address_.text, *refused);
+    return fail(401, *refused);
+  }
   if (path_of(head.target) != service_->path) {
     return fail(404, Error(ErrorCode::invalid_argument, "http: nobody is at '" + std::string(path_of(head.target)) +
                                                             "'; requests go to '" + service_->path + "'"));
@@ -219,9 +229,11 @@ void HttpPeer::on_message(HttpReader::Frame frame) {
     return answer(400, Error(ErrorCode::corrupt, "listener: got something else than a request"));
   }
   if (!host_->take_request()) {
-    return answer(
-        429, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
-                                              std::to_string(service_->by->options.max_requests_per_s) + " are taken"));
+    const Error error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
+                                                 std::to_string(service_->by->options.max_requests_per_s) +
+                                                 " are taken");
+    service_->by->refusals.note(address_.text, error);
+    return answer(429, error);
   }
   // Something on the way began the trace.
   if (message->trace.traceparent.empty()) message->trace = std::move(trace_);

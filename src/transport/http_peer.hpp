@@ -50,6 +50,7 @@ class HttpPeer : public AcceptedPeer, public std::enable_shared_from_this<HttpPe
   };
 
   void open();
+  void on_bad_handshake(const boost::system::error_code& error);
   void read();
   void on_read(const boost::system::error_code& error, std::size_t bytes, bool is_aside);
   void process();

@@ -43,6 +43,7 @@ void ServedPeer::start() {
 }
 
 void ServedPeer::on_open() {
+  is_open_ = true;
   if (by_->admission.needs_token()) return;
   is_established_ = true;
   channel_->established(by_->options.limits);
@@ -52,6 +53,7 @@ void ServedPeer::on_bad_stream(const Error& error) {
   // A stranger's request may be larger than a token is: that is not what is wrong with it.
   const bool is_stranger = !is_established_ && error.code() == ErrorCode::too_large;
   const Error& said = is_stranger ? no_token() : error;
+  if (!is_established_) by_->refusals.note(address_.text, said);
   channel_->close_after(encode_error(0, said), said);
 }
 
@@ -78,21 +80,25 @@ void ServedPeer::on_hello(const Message& message) {
 
 void ServedPeer::on_request(Message message) {
   if (requests_.take()) return calls_->serve(std::move(message), by_->handler, address_.text);
-  channel_->send(encode_error(
-      message.id, Error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
-                                                   std::to_string(by_->options.max_requests_per_s) + " are taken")));
+  const Error error(ErrorCode::overloaded, "listener: too many requests a second; at most " +
+                                               std::to_string(by_->options.max_requests_per_s) + " are taken");
+  by_->refusals.note(address_.text, error);
+  channel_->send(encode_error(message.id, error));
 }
 
 void ServedPeer::on_bad_message(const MessageHeader& header, const Error& error) {
   // Damaged bytes say that nothing else of this peer can be trusted, and strangers are not argued with; other errors
   // are about one message.
   if (error.code() == ErrorCode::corrupt || !is_established_) {
+    if (!is_established_) by_->refusals.note(address_.text, error);
     return channel_->close_after(encode_error(header.id, error), error);
   }
   if (header.kind == MessageKind::request) channel_->send(encode_error(header.id, error));
 }
 
-void ServedPeer::on_closed(const Error&) {
+void ServedPeer::on_closed(const Error& reason) {
+  // A handshake that failed, unless one of both just went away.
+  if (!is_open_ && reason.code() != ErrorCode::unavailable) by_->refusals.note(address_.text, reason);
   calls_->close();
   gone_(shared_from_this());
 }

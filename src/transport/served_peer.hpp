@@ -9,6 +9,7 @@
 #include "accepted_peer.hpp"
 #include "admission.hpp"
 #include "channel.hpp"
+#include "refusal_log.hpp"
 #include "served_calls.hpp"
 
 namespace splitnet::detail {
@@ -18,12 +19,14 @@ struct ServedBy {
   ListenOptions options;
   Handler handler;
   Admission admission;
+  RefusalLog refusals;
   std::shared_ptr<ByteBudget> budget;
 
   ServedBy(Handler its_handler, const ListenOptions& its_options)
       : options(its_options),
         handler(std::move(its_handler)),
         admission(its_options),
+        refusals(its_options.log),
         budget(std::make_shared<ByteBudget>(its_options.max_received_bytes)) {}
   /// Of the channels of new peers: as long as they have to show a token, little is read of them.
   [[nodiscard]] ChannelOptions channel_options() const;
@@ -69,6 +72,7 @@ class ServedPeer : public ChannelOwner, public AcceptedPeer, public std::enable_
   const Gone gone_;
   std::shared_ptr<ServedCalls> calls_;
   RateLimit requests_;           // The context's thread only.
+  bool is_open_ = false;         // Likewise.
   bool is_established_ = false;  // Likewise.
 };
 

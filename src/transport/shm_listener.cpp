@@ -56,7 +56,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   void on_offer(const std::shared_ptr<Visitor>& visitor);
   [[nodiscard]] ShmPeer meet(Visitor& visitor, const ucred& who) const;
   void serve(const std::shared_ptr<Visitor>& visitor, ShmPeer peer, const ucred& who);
-  static void turn_away(StreamSocket& socket, const Error& why) noexcept;
+  void turn_away(StreamSocket& socket, const std::string& peer, const Error& why) noexcept;
   void forget(const std::shared_ptr<Visitor>& visitor);
   void forget(const std::shared_ptr<ServedPeer>& peer);
 
@@ -100,9 +100,15 @@ std::string host_of(const ucred& who) {
   return "user " + std::to_string(who.uid);
 }
 
+std::string process_of(const ucred& who) {
+  return "shm:process " + std::to_string(who.pid);
+}
+
 void Acceptor::welcome(StreamSocket socket, std::size_t index) {
+  std::string peer;
   try {
     const ucred who = credentials_of(socket);
+    peer = process_of(who);
     if (!is_trusted(who) && !by_->admission.needs_token()) {
       throw Error(ErrorCode::unauthenticated, "listener: another user's process may not connect without a token");
     }
@@ -117,7 +123,7 @@ void Acceptor::welcome(StreamSocket socket, std::size_t index) {
     visitors_.insert(visitor);
     asio::post(*visitor->context, [self = shared_from_this(), visitor] { self->await_offer(visitor); });
   } catch (const Error& error) {
-    turn_away(socket, error);
+    turn_away(socket, peer, error);
   }
 }
 
@@ -136,13 +142,15 @@ void Acceptor::await_offer(const std::shared_ptr<Visitor>& visitor) {
 }
 
 void Acceptor::on_offer(const std::shared_ptr<Visitor>& visitor) {
+  std::string peer;
   try {
     const ucred who = credentials_of(visitor->socket);
+    peer = process_of(who);
     return serve(visitor, meet(*visitor, who), who);
   } catch (const Error& error) {
-    turn_away(visitor->socket, error);
+    turn_away(visitor->socket, peer, error);
   } catch (const std::exception& error) {
-    turn_away(visitor->socket, Error(ErrorCode::overloaded, std::string("listener: ") + error.what()));
+    turn_away(visitor->socket, peer, Error(ErrorCode::overloaded, std::string("listener: ") + error.what()));
   }
   forget(visitor);
 }
@@ -159,7 +167,7 @@ ShmPeer Acceptor::meet(Visitor& visitor, const ucred& who) const {
 
 /// In the visitor's place.
 void Acceptor::serve(const std::shared_ptr<Visitor>& visitor, ShmPeer peer, const ucred& who) {
-  const ServedPeer::Address address{host_of(who), "shm:process " + std::to_string(who.pid)};
+  const ServedPeer::Address address{host_of(who), process_of(who)};
   auto channel = std::make_shared<ShmChannel>(visitor->context, std::move(peer), pool_, by_->channel_options(), shm_,
                                               address.text);
   const std::lock_guard lock(mutex_);
@@ -171,8 +179,9 @@ void Acceptor::serve(const std::shared_ptr<Visitor>& visitor, ShmPeer peer, cons
   served->start();
 }
 
-void Acceptor::turn_away(StreamSocket& socket, const Error& why) noexcept {
+void Acceptor::turn_away(StreamSocket& socket, const std::string& peer, const Error& why) noexcept {
   try {
+    by_->refusals.note(peer, why);
     send_offer(socket.native_handle(), {{}, why}, Descriptor());
   } catch (const std::exception&) {  // Then the peer sees the socket close.
   }

@@ -41,7 +41,7 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   void accept();
   void on_accept(const boost::system::error_code& error, StreamSocket socket, std::size_t index);
   void admit(StreamSocket socket, std::size_t index);
-  void turn_away(StreamSocket socket, std::size_t index, const Error& reason);
+  void turn_away(StreamSocket socket, std::size_t index, const std::string& whom, const Error& reason);
   void forget(const AcceptedPeer* peer);
 
   using Peers = std::unordered_map<const AcceptedPeer*, std::shared_ptr<AcceptedPeer>>;
@@ -98,11 +98,12 @@ void Acceptor::admit(StreamSocket socket, std::size_t index) {
     peers_.emplace(peer.get(), peer);
     peer->start();
   } catch (const Error& error) {
-    turn_away(std::move(socket), index, error);
+    turn_away(std::move(socket), index, address.text, error);
   }
 }
 
-void Acceptor::turn_away(StreamSocket socket, std::size_t index, const Error& reason) {
+void Acceptor::turn_away(StreamSocket socket, std::size_t index, const std::string& whom, const Error& reason) {
+  by_->refusals.note(whom, reason);
   const std::lock_guard lock(mutex_);
   if (closed_ || turned_away_.size() >= kMostTurnedAway) return;
   auto peer = protocol_->turn_away({contexts_[index], road_->wrap(std::move(socket)), {}}, reason,
