@@ -233,8 +233,8 @@ TEST_F(WorkerProgram, ReadsItsModelsAgainWhenItIsTold) {
   worker.signal(SIGHUP);
   EXPECT_EQ(worker.end(SIGTERM), 0);  // Taken behind the other signal, whose number is smaller.
   const auto said = worker.said();
-  EXPECT_NE(said.find("net: serving another version from"), std::string::npos) << said;
-  EXPECT_NE(said.find("net: going on with the version before: can't load"), std::string::npos) << said;
+  EXPECT_NE(said.find("serving another version from"), std::string::npos) << said;
+  EXPECT_NE(said.find("going on with the version before: can't load"), std::string::npos) << said;
 }
 
 TEST_F(WorkerProgram, ForwardsToTheNextTier) {
