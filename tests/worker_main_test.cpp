@@ -356,9 +356,12 @@ TEST_F(WorkerProgram, ShowsHowItIs) {
 
 TEST_F(WorkerProgram, EndsAtOnceWhileItsModelsLoad) {
   // Each of them is run once when it is loaded: minutes altogether.
-  std::vector<std::string> arguments{"--listen", "tcp://127.0.0.1:0", "--status", "127.0.0.1:0", "--input", "1"};
+  std::vector<std::string> arguments;
   const auto slow = slow_model();
   for (int i = 0; i < 500; ++i) arguments.push_back("net" + std::to_string(i) + "=" + slow);
+  for (const char* word : {"--listen", "tcp://127.0.0.1:0", "--status", "127.0.0.1:0", "--input", "1"}) {
+    arguments.emplace_back(word);
+  }
   Program worker(arguments);
   EXPECT_NE(worker.status(), "");
   EXPECT_EQ(worker.end(SIGTERM), 0);
