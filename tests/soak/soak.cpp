@@ -51,7 +51,7 @@ constexpr std::size_t most_requests = 16 << 20;
 struct Arguments {
   double seconds = 60;
   std::size_t requests = most_requests;
-  double deadline_s = 2;
+  double deadline_s = 5;
   std::uint64_t seed = 1;
   std::string worker;
   std::string model;
