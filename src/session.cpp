@@ -731,8 +731,7 @@ void Session::Impl::plan_hedge(const InferencePtr& inference) {
       const double busy_s = options_.max_in_flight > 1 ? longest.head_s : 0;
       const auto left = *inference->deadline - Clock::now();
       const auto slack = std::max<Clock::duration>(least_hedge_slack, left / hedge_slack_share);
-      at = *inference->deadline -
-           (rest_s > 0 ? as_duration((rest_s + busy_s) * pass_times_.p99()) + slack : left / 2);
+      at = *inference->deadline - (rest_s > 0 ? as_duration((rest_s + busy_s) * pass_times_.p99()) + slack : left / 2);
     }
     if (inference->decision.hedge_after_s && progress.hop == 0 && !progress.refined) {
       at = std::min(at, Clock::now() + as_duration(*inference->decision.hedge_after_s));
