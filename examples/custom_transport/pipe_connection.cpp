@@ -166,9 +166,12 @@ bool Caller::end(std::uint64_t id, CallResult result) {
 }
 
 void Caller::end_all(const Error& reason) {
+  // Goes without the lock, which a stop callback that runs now may be waiting for.
+  std::map<std::uint64_t, Call> calls;
   const std::lock_guard lock(mutex_);
   if (!ended_) ended_ = reason;
-  for (auto& [id, call] : std::exchange(calls_, {})) {
+  calls.swap(calls_);
+  for (auto& [id, call] : calls) {
     post([call, reason]() mutable {
       call.stop.reset();
       call.done(reason);
