@@ -83,9 +83,7 @@ std::shared_ptr<const Model> model_of(const Served& one) {
   if (*one.network == 0) {
     return std::make_shared<bench::TimedModel>(bench::Chain{"asleep", {0, 8e-3}, {50'000, 50'000, 4096}, 0}, 1);
   }
-  return bench::load_model(
-      *std::find_if(std::begin(bench::sweep_networks), std::end(bench::sweep_networks),
-                    [&](const auto& network) { return std::strcmp(one.network, network.name) == 0; }));
+  return bench::load_model(bench::network_named(one.network));
 }
 
 /// The second process. Each line that it is told is answered with what it has done so far.

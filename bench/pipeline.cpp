@@ -19,7 +19,6 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -211,11 +210,6 @@ Run measure_asleep(const TimedCase& timed, std::size_t requests) {
 
 // ---- Real networks.
 
-const bench::SweepNetwork& network_named(const std::string& name) {
-  return *std::find_if(std::begin(bench::sweep_networks), std::end(bench::sweep_networks),
-                       [&](const auto& network) { return name == network.name; });
-}
-
 /// Both machines are this one.
 Cut cut_for_throughput(const Model& model, const LinkProfile& link) {
   ProfileOptions options{.stage = {.threads = 1}};
@@ -236,7 +230,7 @@ int serve() {
   WorkerOptions options;
   options.stage.threads = 1;
   const auto worker = Worker::create(options);
-  for (const char* name : networks) worker->add_model(name, bench::load_model(network_named(name)));
+  for (const char* name : networks) worker->add_model(name, bench::load_model(bench::network_named(name)));
   std::printf("%s\n", worker->serve(TransportRegistry::with_defaults(), "tcp://127.0.0.1:0").c_str());
   std::fflush(stdout);
   while (std::getchar() != EOF) {
@@ -246,7 +240,7 @@ int serve() {
 
 Run measure_network(const std::string& name, const std::string& endpoint, const std::string& link_name,
                     std::size_t requests) {
-  const auto model = bench::load_model(network_named(name));
+  const auto model = bench::load_model(bench::network_named(name));
   const LinkProfile link = probe_link(*TransportRegistry::with_defaults().connect(endpoint));
   SessionOptions options;
   options.worker = endpoint;

@@ -4,7 +4,9 @@
 
 #include <splitnet/splitnet.hpp>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,6 +31,12 @@ inline constexpr SweepNetwork sweep_networks[] = {
     {"minilm", "minilm", ""},
     {"resnet50", "resnet50", imagenet_pixels},
 };
+
+/// It must be one of them.
+inline const SweepNetwork& network_named(const std::string& name) {
+  return *std::find_if(std::begin(sweep_networks), std::end(sweep_networks),
+                       [&](const SweepNetwork& network) { return name == network.name; });
+}
 
 /// With its full-size inputs.
 inline std::shared_ptr<const Model> load_model(const SweepNetwork& network) {

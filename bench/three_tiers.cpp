@@ -32,18 +32,13 @@ constexpr const char* networks[] = {"mobilenet_v2", "yolov3_tiny", "resnet50"};
 constexpr const char* device_to_edge = "shaped://up=200Mbit,down=200Mbit,delay=2ms@";
 constexpr const char* edge_to_cloud = "shaped://up=100Mbit,down=100Mbit,delay=5ms@";
 
-const bench::SweepNetwork& network_named(const std::string& name) {
-  return *std::find_if(std::begin(bench::sweep_networks), std::end(bench::sweep_networks),
-                       [&](const auto& network) { return name == network.name; });
-}
-
 /// A worker process; `next`: the endpoint that it may forward to.
 int serve(const std::vector<std::string>& next) {
   WorkerOptions options;
   options.stage.threads = 1;
   options.forward_to = next;
   const auto worker = Worker::create(options);
-  for (const char* name : networks) worker->add_model(name, bench::load_model(network_named(name)));
+  for (const char* name : networks) worker->add_model(name, bench::load_model(bench::network_named(name)));
   std::printf("%s\n", worker->serve(TransportRegistry::with_defaults(), "tcp://127.0.0.1:0").c_str());
   std::fflush(stdout);
   while (std::getchar() != EOF) {
@@ -71,7 +66,7 @@ Plan plan_for_three(PlanningProblem& problem, const IsLegal& is_legal) {
 
 nlohmann::json measure(const std::string& name, const std::string& edge, const std::string& cloud,
                        std::size_t requests) {
-  const auto model = bench::load_model(network_named(name));
+  const auto model = bench::load_model(bench::network_named(name));
   const auto registry = TransportRegistry::with_defaults();
   const std::vector<Value> inputs = model->example_inputs();
   const DeviceProfile profile = profile_device(*model, inputs, {.stage = {.threads = 1}});

@@ -6,14 +6,12 @@
 #include <optional>
 #include <utility>
 
+#include "elapsed.hpp"
+
 namespace splitnet::detail {
 namespace {
 
 const std::string on_device = "device";
-
-double seconds(InferenceTrace::TimePoint time) {
-  return std::chrono::duration<double>(time.time_since_epoch()).count();
-}
 
 std::optional<double> time_in(const Message& reply, const char* name) {
   const auto found = reply.times_s.find(name);
@@ -45,15 +43,15 @@ void InferenceTrace::add(const char* name, const std::string& process, double st
 }
 
 void InferenceTrace::step(const char* name, TimePoint start, TimePoint end) const {
-  if (session_) add(name, on_device, seconds(start), seconds(end));
+  if (session_) add(name, on_device, reading_s(start), reading_s(end));
 }
 
 void InferenceTrace::hop(const std::string& endpoint, TimePoint sent, TimePoint received, const Message& reply) const {
   if (!session_) return;
   const auto there_received = time_in(reply, clock_received);
   const auto there_sent = time_in(reply, clock_sent);
-  const double sent_s = seconds(sent);
-  const double received_s = seconds(received);
+  const double sent_s = reading_s(sent);
+  const double received_s = reading_s(received);
   if (!there_received || !there_sent || !(*there_sent >= *there_received) ||
       !(*there_sent - *there_received <= received_s - sent_s)) {
     return add("round trip", on_device, sent_s, received_s);  // Whoever answers does not tell the time, or tells tales.
@@ -75,8 +73,8 @@ void InferenceTrace::hop(const std::string& endpoint, TimePoint sent, TimePoint 
 
 void InferenceTrace::end(TimePoint start, std::string_view outcome) const {
   if (!session_) return;
-  const double start_s = seconds(start);
-  const double took_s = seconds(std::chrono::steady_clock::now()) - start_s;
+  const double start_s = reading_s(start);
+  const double took_s = reading_s(std::chrono::steady_clock::now()) - start_s;
   session_->add({"inference",
                  parent_.trace_id,
                  parent_.span_id,

@@ -96,18 +96,17 @@ void Steering::lost(std::uint64_t number) {
 }
 
 void Steering::answered(std::uint64_t number, Clock::time_point received, const HopTimes& times) {
-  Sent sent;
   Outcome outcome;
   {
     const std::lock_guard lock(mutex_);
-    sent = under_way_.extract(number).mapped();
+    const Sent sent = under_way_.extract(number).mapped();
+    if (!placer_.policy()) return;
     outcome = outcome_of(sent.choice);
+    outcome.head_s = sent.head_s;
     outcome.bytes_up = sent.bytes + bytes_in_front_of(number, sent.at);
     arrivals_.push_back({sent.at, received - as_duration(times.queue_s + times.decode_s + times.run_s), sent.bytes});
     if (arrivals_.size() > kept_arrivals) arrivals_.pop_front();
   }
-  if (!placer_.policy()) return;
-  outcome.head_s = sent.head_s;
   outcome.tail_s = times.run_s;
   outcome.queue_s = times.queue_s;
   outcome.transport_s = times.transport_s;

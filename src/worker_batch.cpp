@@ -21,8 +21,7 @@ using Clock = std::chrono::steady_clock;
 Clock::time_point waits_until(const Job& job, Clock::time_point latest) {
   if (!job.context.deadline) return latest;
   const auto now = Clock::now();
-  const auto pass = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(job.expected_s));
-  return std::min(latest, now + (*job.context.deadline - now - pass) / 2);
+  return std::min(latest, now + (*job.context.deadline - now - detail::as_duration(job.expected_s)) / 2);
 }
 
 }  // namespace
