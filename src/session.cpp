@@ -112,7 +112,21 @@ Answer Session::Impl::run(std::vector<Value> inputs, const RunOptions& options) 
   wait_for_place(*inference);
   start(inference, std::move(inputs));
   guarded(inference, [&] { run_head(inference); });
+  if (options.while_waiting) call_while_waiting(inference, options.while_waiting, future);
   return future.get();
+}
+
+void Session::Impl::call_while_waiting(const InferencePtr& inference, const std::function<void()>& call,
+                                       const std::future<Answer>& answer) {
+  constexpr auto pause = std::chrono::milliseconds(50);
+  while (answer.wait_for(pause) != std::future_status::ready) {
+    try {
+      call();
+    } catch (...) {
+      finish(inference, Error(ErrorCode::cancelled, "the caller has given up"));
+      throw;
+    }
+  }
 }
 
 void Session::Impl::submit(std::vector<Value> inputs, Done done, const RunOptions& options) {

@@ -71,6 +71,8 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
   void wait_for_place(Inference& inference);
   bool take_place();  // Under the lock.
   void start(const InferencePtr& inference, std::vector<Value> inputs);
+  void call_while_waiting(const InferencePtr& inference, const std::function<void()>& call,
+                          const std::future<Answer>& answer);
   void end_when_stopped(const InferencePtr& inference);
   void enqueue(const InferencePtr& inference);
 

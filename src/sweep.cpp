@@ -92,11 +92,14 @@ class LinkMeasurement {
                   const std::vector<bool>& legal)
       : model_(model), options_(options), legal_(legal) {}
 
-  LinkSweep measure(const std::string& worker, PlanningProblem problem) {
+  /// Nothing when it was stopped before a plan was measured.
+  std::optional<LinkSweep> measure(const std::string& worker, PlanningProblem problem) {
     result_.worker = worker;
     result_.link = *problem.link(0, 1);
     sample_rows(problem);
     measure_rows();
+    if (options_.stop.stop_requested()) note_unmeasured();
+    if (second_.empty() && options_.stop.stop_requested()) return std::nullopt;
     note_load(problem);
     predict(problem);
     for (const auto& [row, times] : second_) result_.rows[row].measured = medians(times);
@@ -206,17 +209,24 @@ class LinkMeasurement {
     for (std::size_t i = 0; i < result_.rows.size(); ++i) {
       if (result_.rows[i].not_measured.empty()) rows.push_back(i);
     }
+    inferences_to_measure_ = 2 * options_.repetitions * rows.size();
     for (std::size_t begin = 0; begin < rows.size(); begin += kSessionsAtOnce) {
       const std::size_t end = std::min(rows.size(), begin + kSessionsAtOnce);
       measure_together(
           {rows.begin() + static_cast<std::ptrdiff_t>(begin), rows.begin() + static_cast<std::ptrdiff_t>(end)});
-      if (options_.progress) options_.progress(result_.worker, end, rows.size());
+    }
+  }
+
+  void note_unmeasured() {
+    for (SweepRow& row : result_.rows) {
+      if (row.not_measured.empty() && row.second_s.empty()) row.not_measured = "the sweep was stopped before";
     }
   }
 
   void measure_together(const std::vector<std::size_t>& rows) {
     std::map<std::size_t, std::unique_ptr<Session>> sessions;
     for (const std::size_t row : rows) {
+      if (options_.stop.stop_requested()) return;
       attempt(row, [&] {
         auto session = open(result_.rows[row]);
         (void)session->run(model_->example_inputs());  // Warms up.
@@ -227,7 +237,10 @@ class LinkMeasurement {
     for (std::size_t repetition = 0; repetition < options_.repetitions; ++repetition) {
       std::shuffle(turn.begin(), turn.end(), random_);
       for (const std::size_t row : turn) {
+        if (options_.stop.stop_requested()) return;
         if (result_.rows[row].not_measured.empty()) attempt(row, [&] { measure_pair(row, *sessions[row]); });
+        inferences_measured_ += 2;
+        if (options_.progress) options_.progress(result_.worker, inferences_measured_, inferences_to_measure_);
       }
     }
   }
@@ -306,6 +319,8 @@ class LinkMeasurement {
   std::mt19937 random_;                                   // The same order in every sweep.
   std::map<std::size_t, std::vector<SweepTimes>> first_;  // By row.
   std::map<std::size_t, std::vector<SweepTimes>> second_;
+  std::size_t inferences_measured_ = 0;  // Those of plans that failed count too.
+  std::size_t inferences_to_measure_ = 0;
 };
 
 }  // namespace
@@ -352,13 +367,14 @@ Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& o
   tiers.device_options.stage.threads = options.threads;
   tiers.device_options.pause = options.pause;
   tiers.link_options.pause = options.pause;
-  for (std::size_t i = 0; i < options.workers.size(); ++i) {
+  for (std::size_t i = 0; i < options.workers.size() && !options.stop.stop_requested(); ++i) {
     const std::string& worker = options.workers[i];
     if (!options.links.empty()) tiers.link = options.links[i];
     auto problem = profile_two_tiers(*model, *options.registry.connect(worker), tiers);
     tiers.device.profile = sweep.device = problem.tiers[0].profile;
     tiers.worker.profile = sweep.worker = problem.tiers[1].profile;
-    sweep.links.push_back(LinkMeasurement(model, options, legal).measure(worker, std::move(problem)));
+    auto link = LinkMeasurement(model, options, legal).measure(worker, std::move(problem));
+    if (link) sweep.links.push_back(*std::move(link));
   }
   return sweep;
 }

@@ -779,6 +779,20 @@ TEST_P(SessionTest, CanBeCancelled) {
   expect_right(*model, 2, *session);
 }
 
+TEST_P(SessionTest, CallsWhileRunWaitsAndCanBeLeft) {
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
+  const ModelPtr model = testing::chain_model();
+  const auto session = Session::open(model, options(serve(there), Cut::after_index(0)));
+  int calls = 0;
+  const auto give_up = [&] {
+    if (++calls == 2) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(session->run(testing::inputs_of(1), {.while_waiting = give_up}), std::runtime_error);
+  EXPECT_EQ(session->stats().failed, 1U);
+  gate_.open();
+  expect_right(*model, 2, session->run(testing::inputs_of(2), {.while_waiting = [] {}}));
+}
+
 TEST_P(SessionTest, LearnsAtOnceThatAWorkerIsGone) {
   const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr model = testing::chain_model();

@@ -199,6 +199,35 @@ TEST_F(SweepTest, SweepsAGridOfLinksAndTellsHowFarItIs) {
   EXPECT_GT(sweep.links[1].rows.front().measured.transport_s, 10e-3);
 }
 
+TEST_F(SweepTest, KeepsWhatWasMeasuredWhenItIsStopped) {
+  options_.workers.push_back(options_.workers.front());
+  options_.links = {};
+  options_.repetitions = 3;
+  std::stop_source stop;
+  options_.stop = stop.get_token();
+  options_.progress = [&](const std::string&, std::size_t done, std::size_t) {
+    if (done == 4) stop.request_stop();
+  };
+  const auto sweep = run();
+  ASSERT_EQ(sweep.links.size(), 1U);
+  const LinkSweep& link = sweep.links.front();
+  std::size_t measured = 0;
+  for (const SweepRow& row : link.rows) {
+    if (row.not_measured.empty()) ++measured;
+    EXPECT_EQ(row.not_measured.empty(), !row.second_s.empty()) << row.cut;
+  }
+  EXPECT_EQ(measured, 2U);
+  EXPECT_TRUE(link.rows[link.chosen].not_measured.empty());
+  EXPECT_EQ(sweep_from_json(to_json(sweep)), sweep);
+}
+
+TEST_F(SweepTest, StoppedBeforeItBeginsItHasNoLinks) {
+  std::stop_source stop;
+  stop.request_stop();
+  options_.stop = stop.get_token();
+  EXPECT_TRUE(run().links.empty());
+}
+
 TEST_F(SweepTest, ComesBackFromJson) {
   options_.max_cuts = 2;
   const auto sweep = run();

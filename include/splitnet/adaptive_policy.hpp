@@ -10,6 +10,7 @@
 
 namespace splitnet {
 
+/// How eagerly a policy follows, and what it may spend on that.
 struct AdaptiveOptions {
   LinkDynamics link = {};
   /// Another plan is taken once the gains that it promised, one inference after the other, add up to this share of

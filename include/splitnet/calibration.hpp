@@ -21,6 +21,7 @@
 
 namespace splitnet {
 
+/// What to try on which cuts, and how effects are measured.
 struct CalibrationOptions {
   OutputKind output = OutputKind::logits;
   /// Which of the results, in the order of ResultShape's slots; numbers are measured over all of them together.

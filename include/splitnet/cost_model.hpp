@@ -123,6 +123,7 @@ struct PlanningProblem {
   void validate() const;
 };
 
+/// What a stage takes; see the formulas above.
 struct StageCost {
   std::size_t tier = 0;
   double compute_s = 0;
@@ -132,6 +133,7 @@ struct StageCost {
   friend bool operator==(const StageCost&, const StageCost&) = default;
 };
 
+/// What a hop takes; see the formulas above.
 struct HopCost {
   double encode_s = 0;
   double overhead_s = 0;

@@ -11,6 +11,7 @@
 
 namespace splitnet {
 
+/// What one layer takes.
 struct LayerTime {
   std::string name;             ///< Layer::name.
   double time_s = 0;            ///< In a pass of the whole model; the layers add up to pass_s − stage_overhead_s.

@@ -47,6 +47,7 @@ struct AttackSettings {
   friend bool operator==(const AttackSettings&, const AttackSettings&) = default;
 };
 
+/// Which cuts and codecs are measured, and how hard the attack tries.
 struct LeakageOptions {
   /// None: the first that can be cut, and those nearest to 10, 25, 50 and 75 % of the FLOPs.
   std::vector<Cut> cuts = {};

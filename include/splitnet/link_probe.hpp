@@ -11,6 +11,7 @@
 
 namespace splitnet {
 
+/// How much is sent to measure a link. The defaults take one to three seconds.
 struct LinkProbeOptions {
   std::size_t small_messages = 15;  ///< Round trips for rtt_s and jitter_s. At least 3.
   std::size_t large_messages = 5;   ///< Of the largest size, for each direction. At least 1.

@@ -25,6 +25,7 @@ enum class RefusalReason : unsigned char {
 };
 std::string_view to_string(RefusalReason reason) noexcept;
 
+/// Why a cut is refused.
 struct Refusal {
   RefusalReason reason = RefusalReason::value_cannot_travel;
   std::string detail;  ///< Names the layer and the value.

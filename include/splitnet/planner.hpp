@@ -89,6 +89,7 @@ class SequentialPlanner {
     double device_load_factor = 1;
     double worker_load_factor = 1;
   };
+  /// Cut and codec.
   struct Choice {
     std::size_t head_layers = 0;  ///< All of them: device only.
     std::size_t codec = 0;        ///< Index into PlanningProblem::codecs; 0 for device only.

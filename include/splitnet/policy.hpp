@@ -38,6 +38,7 @@ enum class Reason : std::uint8_t {
 };
 std::string_view to_string(Reason reason) noexcept;
 
+/// What runs where.
 struct Decision {
   /// Of the policy's planner; head_layers of all layers: device only. `value` is what is expected.
   SequentialPlanner::Choice choice;

@@ -105,6 +105,10 @@ struct RunOptions {
   /// What this inference is a part of. Travels to the workers, as it is, or with a span id of the inference's own where
   /// a trace_recorder writes that span down. One that is not well-formed counts as none.
   TraceContext trace = {};
+  /// Called every now and then (some 50 ms) on the thread of `run` while it waits for the answer: for hosts that have
+  /// signals to look after. What it throws cancels the inference and leaves `run`. `submit` does not wait, and ignores
+  /// it.
+  std::function<void()> while_waiting = {};
 };
 
 /// How long one request to a worker took.
@@ -139,6 +143,7 @@ struct StepTimes {
   friend bool operator==(const StepTimes&, const StepTimes&) = default;
 };
 
+/// What one inference gave.
 struct Answer {
   Value output;  ///< What the uncut model gives, up to what the codec changes.
   StepTimes times;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ struct Sweep {
   friend bool operator==(const Sweep&, const Sweep&) = default;
 };
 
+/// What is swept, and how thoroughly.
 struct SweepOptions {
   std::vector<std::string> workers;  ///< Endpoints, one for each link, of the same worker. At least one.
   /// As a session would have them; `link` stays empty, and threads and pauses are those below.
@@ -91,8 +93,10 @@ struct SweepOptions {
   std::chrono::nanoseconds pause = ProfileOptions{}.pause;
   double max_plan_s = 1e9;  ///< Plans predicted to take longer are listed but not measured; above 0.
   TransportRegistry registry = TransportRegistry::with_defaults();
-  /// Called with plans measured and plans to measure on this link, on the calling thread. Empty: silence.
+  /// Called with inferences measured and inferences to measure on this link, on the calling thread. Empty: silence.
   std::function<void(const std::string& worker, std::size_t done, std::size_t total)> progress = {};
+  /// Stop it to end early: what has been measured until then is the result.
+  std::stop_token stop = {};
 
   /// Throws invalid_argument naming the field.
   void validate() const;
@@ -105,7 +109,8 @@ struct SweepOptions {
 /// all heads, and of all tails); with them predictions and the choice (the measured plan with the lowest predicted
 /// latency) are made; on the second half they are scored. Device only and worker only are always among the plans, and
 /// so are the three best by the profiles. A plan that fails, or takes more than 10 s and ten times what was predicted,
-/// is listed with its error. Throws as SweepOptions::validate and profile_two_tiers; what device only fails with;
+/// is listed with its error. When it is stopped, plans that were not measured say so, and links of which none was are left
+/// out. Throws as SweepOptions::validate and profile_two_tiers; what device only fails with;
 /// invalid_argument when max_plan_s leaves no plan.
 Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& options);
 

@@ -40,6 +40,7 @@ struct WorkerProfileRequest {
 WorkerProfile request_worker_profile(Connection& connection, const Model& model,
                                      const WorkerProfileRequest& request = {});
 
+/// What is known of device, worker and link, and how the rest is measured.
 struct TwoTierOptions {
   /// All but the profiles, which are measured when they have no layers: memory, prices, cold starts.
   Tier device = {.name = "device"};

@@ -37,6 +37,7 @@ struct Reconnect {
   std::chrono::nanoseconds longest_pause = std::chrono::seconds(5);
 };
 
+/// How a connection is made, and its limits.
 struct ConnectOptions {
   /// How long establishing the connection may take.
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
@@ -55,6 +56,7 @@ struct ConnectOptions {
   std::size_t max_queued_bytes = std::size_t{1} << 30;
 };
 
+/// Who may connect to a listener, and its limits.
 struct ListenOptions {
   MessageLimits limits;
   /// As ConnectOptions::payload_checksum, of replies.

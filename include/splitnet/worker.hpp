@@ -39,6 +39,7 @@ struct BatchingOptions {
   double tolerance = 1e-5;
 };
 
+/// How a worker computes, and its limits.
 struct WorkerOptions {
   /// How stages run; see StageOptions.
   StageOptions stage = {};

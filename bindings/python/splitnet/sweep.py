@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures plans instead of predicting them: every cut, on every link, beside what the cost model said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from splitnet import _core
+from splitnet.planning import planning_options
+from splitnet.registry import default_registry
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C in a sweep; `sweep` has what was measured until then."""
+
+    def __init__(self, sweep: _core.Sweep) -> None:
+        super().__init__("the sweep was interrupted")
+        self.sweep = sweep
+
+
+def sweep(
+    model: _core.Model,
+    workers: str | Sequence[str],
+    *,
+    max_cuts: int = 0,
+    repetitions: int = 4,
+    max_plan_s: float | None = None,
+    codecs: Sequence[_core.CodecProfile] = (),
+    calibration: _core.Calibration | None = None,
+    planning: _core.TwoTierOptions | None = None,
+    threads: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+    registry: _core.TransportRegistry | None = None,
+    options: _core.SweepOptions | None = None,
+) -> _core.Sweep:
+    """Runs every plan over every link, and says how right the predictions were.
+
+    `workers` are endpoints, one for each link, of the same worker (`shaped://` gives links). `max_cuts` takes an even
+    sample of so many cuts, and the best few by prediction; 0: every legal cut. Each plan is measured twice
+    `repetitions` times. Plans predicted to take longer than `max_plan_s` are listed, not measured. `progress` is called
+    with the link's endpoint, inferences measured and to measure, on a thread of the sweep.
+
+    Ctrl-C raises SweepInterrupted, which has what was measured until then; a second one ends at once. Raises as `plan`.
+    """
+    changes = {
+        "workers": [workers] if isinstance(workers, str) else list(workers),
+        "planning": planning_options(planning, codecs, calibration, threads),
+        "threads": threads,
+        "max_cuts": max_cuts,
+        "repetitions": repetitions,
+        "registry": registry or default_registry(),
+    }
+    if max_plan_s is not None:
+        changes["max_plan_s"] = max_plan_s
+    if progress is not None:
+        changes["progress"] = progress
+    run = _core.SweepRun(model, (options or _core.SweepOptions()).replace(**changes))
+    try:
+        while not run.wait(0.1):
+            pass
+    except KeyboardInterrupt:
+        run.stop()
+        raise SweepInterrupted(run.result()) from None
+    return run.result()

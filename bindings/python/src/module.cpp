@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  using namespace splitnet::python;
+  module.doc() = "The C++ library splitnet, class by class. The package splitnet is what to import.";
+  register_errors(module);
+  register_graph(module);
+  register_profiles(module);
+  register_codecs(module);
+  register_cost_model(module);
+  register_planners(module);
+  register_model(module);
+  register_observing(module);
+  register_transports(module);
+  register_profilers(module);
+  register_calibration(module);
+  register_leakage(module);
+  register_policies(module);
+  register_session(module);
+  register_worker(module);
+  register_sweep(module);
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// Plain values of the library as classes in Python: made with keywords, read-only, compared by what they hold.
+#pragma once
+
+#include <pybind11/functional.h>
+#include <pybind11/native_enum.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <chrono>
+#include <concepts>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "docs.hpp"
+#include "seconds.hpp"
+#include "value_caster.hpp"
+
+namespace splitnet::python {
+
+namespace py = pybind11;
+
+/// An attribute: its name in Python, and the member behind it.
+template <class T, class Member>
+struct Field {
+  const char* name;
+  Member T::*member;
+};
+
+template <class T, class Member>
+Field<T, Member> field(const char* name, Member T::*member) {
+  return {name, member};
+}
+
+/// What a member is in Python: durations are seconds, everything else is itself.
+template <class Member>
+struct Seen {
+  using Type = Member;
+  static const Member& to_python(const Member& member) { return member; }
+  static Member from_python(Member&& value) { return std::move(value); }
+};
+template <>
+struct Seen<std::chrono::nanoseconds> {
+  using Type = double;
+  static double to_python(std::chrono::nanoseconds member) { return to_seconds(member); }
+  static std::chrono::nanoseconds from_python(double value) { return from_seconds(value); }
+};
+template <>
+struct Seen<std::optional<std::chrono::nanoseconds>> {
+  using Type = std::optional<double>;
+  static Type to_python(const std::optional<std::chrono::nanoseconds>& member) {
+    return member ? Type(to_seconds(*member)) : std::nullopt;
+  }
+  static std::optional<std::chrono::nanoseconds> from_python(Type value) { return from_seconds(value); }
+};
+
+/// What the header says of the member: `pause_s` of Python is `pause` of C++. Nothing where the name says it all.
+const char* doc_of_field(std::string_view class_name, std::string_view field_name);
+
+/// `__repr__` (a call that makes an equal one, in one line), `replace` and `__reduce__` (for copies and pickles), all by
+/// the names of its attributes.
+void add_methods_of_values(py::handle type, std::vector<std::string> field_names);
+
+/// What a class is called: in C++ it may stand inside another one.
+struct ClassName {
+  const char* in_python;
+  const char* in_cpp;
+  ClassName(const char* name) : in_python(name), in_cpp(name) {}  // NOLINT(google-explicit-constructor)
+  ClassName(const char* python, const char* cpp) : in_python(python), in_cpp(cpp) {}
+};
+
+/// Binds T, whose default value is what its constructor in Python gives without arguments. The attributes are
+/// read-only, because those that hold lists are copies: `replace` makes a changed value.
+template <class T, class... Members>
+py::class_<T> value_class(py::module_& module, const ClassName& name, Field<T, Members>... fields) {
+  py::class_<T> type(module, name.in_python, doc(name.in_cpp));
+  const T defaults{};
+  type.def(py::init([fields...](typename Seen<Members>::Type... values) {
+             T result{};
+             ((result.*(fields.member) = Seen<Members>::from_python(std::move(values))), ...);
+             return result;
+           }),
+           py::kw_only(), (py::arg(fields.name) = Seen<Members>::to_python(defaults.*(fields.member)))...);
+  (type.def_property_readonly(
+       fields.name, [member = fields.member](const T& value) -> typename Seen<Members>::Type {
+         return Seen<Members>::to_python(value.*member);
+       },
+       doc_of_field(name.in_cpp, fields.name)),
+   ...);
+  if constexpr (std::equality_comparable<T>) {
+    type.def("__eq__", [](const T& a, const T& b) { return a == b; }, py::is_operator());
+  }
+  add_methods_of_values(type, {fields.name...});
+  return type;
+}
+
+}  // namespace splitnet::python
