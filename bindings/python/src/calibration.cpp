@@ -25,20 +25,23 @@ void register_effects(py::module_& module) {
   value_class<C>(module, "CalibratedCodec", field("profile", &C::profile), field("effect", &C::effect),
                  field("speed", &C::speed), field("kept_exact", &C::kept_exact));
   using All = Calibration;
-  value_class<All>(module, "Calibration", field("fingerprint", &All::fingerprint), field("codecs", &All::codecs))
-      .def("profiles", &All::profiles, py::arg("max_accuracy_loss") = 1.0, doc("Calibration::profiles"))
+  auto calibration =
+      value_class<All>(module, "Calibration", field("fingerprint", &All::fingerprint), field("codecs", &All::codecs));
+  calibration.def("profiles", &All::profiles, py::arg("max_accuracy_loss") = 1.0, doc("Calibration::profiles"))
       .def("validate", &All::validate, doc("Calibration::validate"))
       .def("check_fits", &All::check_fits, py::arg("graph"), doc("Calibration::check_fits"))
-      .def("to_json", [](const All& self) { return to_json(self); },
-           "Readable JSON with its schema version. Raises as validate.")
+      .def(
+          "to_json", [](const All& self) { return to_json(self); },
+          "Readable JSON with its schema version. Raises as validate.")
       .def_static("from_json", &calibration_from_json, py::arg("json"), doc("calibration_from_json"))
-      .def("save", [](const All& self, const std::string& path) { save(self, path); }, py::arg("path"),
-           "As to_json, to a file. Raises Unavailable when it can't be written.")
-      .def_static("load", &load_calibration, py::arg("path"), doc("load_calibration"))
-      .def("__repr__", [](const All& self) {
-        return "<Calibration of " + std::to_string(self.codecs.size()) + " codecs and cuts, fingerprint " +
-               self.fingerprint + ">";
-      });
+      .def(
+          "save", [](const All& self, const std::string& path) { save(self, path); }, py::arg("path"),
+          "As to_json, to a file. Raises Unavailable when it can't be written.")
+      .def_static("from_file", &load_calibration, py::arg("path"), doc("load_calibration"));
+  show_as(calibration, [](const All& self) {
+    return "<Calibration of " + std::to_string(self.codecs.size()) + " codecs and cuts, fingerprint " +
+           self.fingerprint + ">";
+  });
 }
 
 }  // namespace

@@ -27,8 +27,8 @@ void register_pictures(py::module_& module) {
       .def_readonly("width", &EncodedPicture::width, "In pixels, as the file's header has it.")
       .def_readonly("height", &EncodedPicture::height, "In pixels, as the file's header has it.")
       .def_readonly("channels", &EncodedPicture::channels, doc("EncodedPicture::channels"))
-      .def_property_readonly("file_bytes", [](const EncodedPicture& self) { return self.file.packed_bytes(); },
-                             "Of the file.")
+      .def_property_readonly(
+          "file_bytes", [](const EncodedPicture& self) { return self.file.packed_bytes(); }, "Of the file.")
       .def("decode", &EncodedPicture::decode, py::arg("wanted_channels"), doc("EncodedPicture::decode"));
 }
 

@@ -33,16 +33,17 @@ void register_problem(py::module_& module) {
   value_class<LeakageProfile>(module, "LeakageProfile", field("head", &LeakageProfile::head),
                               field("codec", &LeakageProfile::codec), field("psnr_db", &LeakageProfile::psnr_db));
   using P = PlanningProblem;
-  value_class<P>(module, "PlanningProblem", field("graph", &P::graph), field("tiers", &P::tiers),
-                 field("links", &P::links), field("codecs", &P::codecs), field("power", &P::power),
-                 field("leakages", &P::leakages))
+  auto problem = value_class<P>(module, "PlanningProblem", field("graph", &P::graph), field("tiers", &P::tiers),
+                                field("links", &P::links), field("codecs", &P::codecs), field("power", &P::power),
+                                field("leakages", &P::leakages));
+  problem
       .def_static("two_tier", &P::two_tier, py::arg("graph"), py::arg("device"), py::arg("worker"), py::arg("link"),
                   doc("PlanningProblem::two_tier"))
-      .def("validate", &P::validate, doc("PlanningProblem::validate"))
-      .def("__repr__", [](const P& self) {
-        return "<PlanningProblem of " + std::to_string(self.graph.layers.size()) + " layers, " +
-               std::to_string(self.tiers.size()) + " tiers and " + std::to_string(self.codecs.size()) + " codecs>";
-      });
+      .def("validate", &P::validate, doc("PlanningProblem::validate"));
+  show_as(problem, [](const P& self) {
+    return "<PlanningProblem of " + std::to_string(self.graph.layers.size()) + " layers, " +
+           std::to_string(self.tiers.size()) + " tiers and " + std::to_string(self.codecs.size()) + " codecs>";
+  });
 }
 
 void register_cost(py::module_& module) {
@@ -59,8 +60,8 @@ void register_cost(py::module_& module) {
                     field("start_s", &Cost::start_s), field("latency_s", &Cost::latency_s),
                     field("period_s", &Cost::period_s), field("energy_joule", &Cost::energy_joule),
                     field("dollars", &Cost::dollars), field("accuracy_loss", &Cost::accuracy_loss));
-  value_class<Assignment>(module, "Assignment", field("tiers", &Assignment::tiers),
-                          field("heads", &Assignment::heads), field("codecs", &Assignment::codecs));
+  value_class<Assignment>(module, "Assignment", field("tiers", &Assignment::tiers), field("heads", &Assignment::heads),
+                          field("codecs", &Assignment::codecs));
   module.def("cost_of", &cost_of, py::arg("problem"), py::arg("assignment"), doc("cost_of"));
 }
 

@@ -23,13 +23,15 @@ struct CutFrom {
 void register_cut(py::module_& module) {
   py::class_<Cut> cut(module, "Cut", doc("Cut"));
   cut.def(py::init([](const CutSource& source) { return std::visit(CutFrom{}, source); }), py::arg("after"),
-          "After the layers of a module path or a layer's name (`str`), after the layer of this number (`int`), or after "
+          "After the layers of a module path or a layer's name (`str`), after the layer of this number (`int`), or "
+          "after "
           "exactly these layers (`list[int]`). Where a cut is expected, these can stand without `Cut`.")
       .def_static("after", &Cut::after, py::arg("name"), doc("Cut::after"))
       .def_static("after_index", &Cut::after_index, py::arg("index"), doc("Cut::after_index"))
       .def_static("of", &Cut::of, py::arg("layers"), doc("Cut::of"))
       .def_static("at_input", &Cut::at_input, doc("Cut::at_input"))
-      .def("__eq__", [](const Cut& a, const Cut& b) { return a == b; }, py::is_operator())
+      .def(
+          "__eq__", [](const Cut& a, const Cut& b) { return a == b; }, py::is_operator())
       .def("__str__", [](const Cut& self) { return to_string(self); })
       .def("__repr__", [](const Cut& self) { return "<Cut " + to_string(self) + ">"; });
   py::implicitly_convertible<py::int_, Cut>();
@@ -49,14 +51,14 @@ void register_graph(py::module_& module) {
                           field("type", &GraphValue::type), field("dtype", &GraphValue::dtype),
                           field("sizes", &GraphValue::sizes), field("bytes", &GraphValue::bytes));
   value_class<OrderEdge>(module, "OrderEdge", field("from_layer", &OrderEdge::from), field("to_layer", &OrderEdge::to));
-  auto graph = value_class<LayerGraph>(
-      module, "LayerGraph", field("fingerprint", &LayerGraph::fingerprint), field("layers", &LayerGraph::layers),
-      field("values", &LayerGraph::values), field("order_edges", &LayerGraph::order_edges));
+  auto graph = value_class<LayerGraph>(module, "LayerGraph", field("fingerprint", &LayerGraph::fingerprint),
+                                       field("layers", &LayerGraph::layers), field("values", &LayerGraph::values),
+                                       field("order_edges", &LayerGraph::order_edges));
   graph.def("resolve", &LayerGraph::resolve, py::arg("cut"), doc("LayerGraph::resolve"))
-      .def("predecessors", &LayerGraph::predecessors, py::arg("layer"), doc("LayerGraph::predecessors"))
-      .def("__repr__", [](const LayerGraph& self) {
-        return "<LayerGraph of " + std::to_string(self.layers.size()) + " layers, fingerprint " + self.fingerprint + ">";
-      });
+      .def("predecessors", &LayerGraph::predecessors, py::arg("layer"), doc("LayerGraph::predecessors"));
+  show_as(graph, [](const LayerGraph& self) {
+    return "<LayerGraph of " + std::to_string(self.layers.size()) + " layers, fingerprint " + self.fingerprint + ">";
+  });
 }
 
 }  // namespace splitnet::python

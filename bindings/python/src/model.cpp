@@ -62,7 +62,9 @@ void register_stage(py::module_& module) {
       });
   module.def(
       "load_stage",
-      [](const std::string& path, const StageOptions& options) { return std::shared_ptr<Stage>(load_stage(path, options)); },
+      [](const std::string& path, const StageOptions& options) {
+        return std::shared_ptr<Stage>(load_stage(path, options));
+      },
       py::arg("path"), py::arg("options") = StageOptions{}, Released(), doc("load_stage"));
 }
 

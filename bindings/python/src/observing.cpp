@@ -24,8 +24,8 @@ void register_logs(py::module_& module) {
       .finalize();
   py::class_<LogRecord>(module, "LogRecord", doc("LogRecord"))
       .def_readonly("level", &LogRecord::level)
-      .def_property_readonly("message", [](const LogRecord& self) { return std::string(self.message); },
-                             doc("LogRecord::message"))
+      .def_property_readonly(
+          "message", [](const LogRecord& self) { return std::string(self.message); }, doc("LogRecord::message"))
       .def_property_readonly(
           "fields",
           [](const LogRecord& self) {
@@ -35,8 +35,10 @@ void register_logs(py::module_& module) {
           },
           "Facts by name: seconds and bytes have their unit in it.")
       .def_readonly("time", &LogRecord::time, "When it was (local time).")
-      .def("to_text", [](const LogRecord& self) { return to_text(self); }, "One line for people.")
-      .def("to_json", [](const LogRecord& self) { return to_json(self); }, "One line, an object.");
+      .def(
+          "to_text", [](const LogRecord& self) { return to_text(self); }, "One line for people.")
+      .def(
+          "to_json", [](const LogRecord& self) { return to_json(self); }, "One line, an object.");
 }
 
 void register_traces(py::module_& module) {

@@ -30,27 +30,28 @@ void register_plan(py::module_& module) {
       .def("validate", &C::validate, doc("Constraints::validate"));
   value_class<Candidate>(module, "Candidate", field("assignment", &Candidate::assignment),
                          field("cost", &Candidate::cost), field("violates", &Candidate::violates));
-  value_class<Plan>(module, "Plan", field("objective", &Plan::objective), field("chosen", &Plan::chosen),
-                    field("infeasible", &Plan::infeasible), field("candidates", &Plan::candidates),
-                    field("gap", &Plan::gap), field("device_only", &Plan::device_only),
-                    field("worker_only", &Plan::worker_only),
-                    field("worker_only_compressed", &Plan::worker_only_compressed))
-      .def("explain", &Plan::explain, py::arg("problem"), py::arg("rows") = 20, doc("Plan::explain"))
-      .def("__repr__", [](const Plan& self) {
-        return "<Plan for " + std::string(to_string(self.objective)) + ", chosen of " +
-               std::to_string(self.candidates.size()) + " candidates>";
-      });
+  auto plan = value_class<Plan>(module, "Plan", field("objective", &Plan::objective), field("chosen", &Plan::chosen),
+                                field("infeasible", &Plan::infeasible), field("candidates", &Plan::candidates),
+                                field("gap", &Plan::gap), field("device_only", &Plan::device_only),
+                                field("worker_only", &Plan::worker_only),
+                                field("worker_only_compressed", &Plan::worker_only_compressed));
+  plan.def("explain", &Plan::explain, py::arg("problem"), py::arg("rows") = 20, doc("Plan::explain"));
+  show_as(plan, [](const Plan& self) {
+    return "<Plan for " + std::string(to_string(self.objective)) + ", chosen of " +
+           std::to_string(self.candidates.size()) + " candidates>";
+  });
 }
 
 void register_sequential_planner(py::module_& module) {
   using P = SequentialPlanner;
-  value_class<P::Conditions>(module, {"Conditions", "SequentialPlanner::Conditions"}, field("link", &P::Conditions::link),
+  value_class<P::Conditions>(module, {"Conditions", "SequentialPlanner::Conditions"},
+                             field("link", &P::Conditions::link),
                              field("device_load_factor", &P::Conditions::device_load_factor),
                              field("worker_load_factor", &P::Conditions::worker_load_factor));
   value_class<P::Choice>(module, {"Choice", "SequentialPlanner::Choice"}, field("head_layers", &P::Choice::head_layers),
                          field("codec", &P::Choice::codec), field("value", &P::Choice::value));
-  value_class<P::Computing>(module, {"Computing", "SequentialPlanner::Computing"}, field("head_s", &P::Computing::head_s),
-                            field("tail_s", &P::Computing::tail_s));
+  value_class<P::Computing>(module, {"Computing", "SequentialPlanner::Computing"},
+                            field("head_s", &P::Computing::head_s), field("tail_s", &P::Computing::tail_s));
   py::class_<P>(module, "SequentialPlanner", doc("SequentialPlanner"))
       .def(py::init<PlanningProblem, const IsLegal&>(), py::arg("problem"), py::arg("is_legal") = IsLegal{},
            doc("SequentialPlanner::SequentialPlanner"))

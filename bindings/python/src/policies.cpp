@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policies.hpp"
 
-
 #include <memory>
 #include <utility>
 
@@ -77,8 +76,8 @@ void register_decisions(py::module_& module) {
   using O = Outcome;
   value_class<O>(module, "Outcome", field("ended_s", &O::ended_s), field("head_layers", &O::head_layers),
                  field("codec", &O::codec), field("head_s", &O::head_s), field("tail_s", &O::tail_s),
-                 field("queue_s", &O::queue_s), field("transport_s", &O::transport_s),
-                 field("bytes_up", &O::bytes_up), field("bytes_down", &O::bytes_down), field("hedge_s", &O::hedge_s),
+                 field("queue_s", &O::queue_s), field("transport_s", &O::transport_s), field("bytes_up", &O::bytes_up),
+                 field("bytes_down", &O::bytes_down), field("hedge_s", &O::hedge_s),
                  field("is_under_way", &O::is_under_way));
 }
 

@@ -51,8 +51,7 @@ void register_link_probe(py::module_& module) {
   using L = LinkProbeOptions;
   value_class<L>(module, "LinkProbeOptions", field("small_messages", &L::small_messages),
                  field("large_messages", &L::large_messages), field("pause_s", &L::pause),
-                 field("message_s", &L::message_s), field("max_bytes", &L::max_bytes),
-                 field("timeout_s", &L::timeout))
+                 field("message_s", &L::message_s), field("max_bytes", &L::max_bytes), field("timeout_s", &L::timeout))
       .def("validate", &L::validate, doc("LinkProbeOptions::validate"));
   module.def(
       "probe_link",

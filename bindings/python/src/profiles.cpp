@@ -19,23 +19,26 @@ void register_device_profile(py::module_& module) {
                           field("encode_bytes_per_s", &CodecSpeed::encode_bytes_per_s),
                           field("decode_bytes_per_s", &CodecSpeed::decode_bytes_per_s));
   using P = DeviceProfile;
-  value_class<P>(module, "DeviceProfile", field("fingerprint", &P::fingerprint), field("machine", &P::machine),
-                 field("framework", &P::framework), field("inputs", &P::inputs), field("threads", &P::threads),
-                 field("load", &P::load), field("pass_s", &P::pass_s), field("pass_spread_s", &P::pass_spread_s),
-                 field("stage_overhead_s", &P::stage_overhead_s), field("calibration", &P::calibration),
-                 field("relative_error", &P::relative_error), field("layers", &P::layers), field("codecs", &P::codecs))
-      .def("validate", &P::validate, doc("DeviceProfile::validate"))
+  auto profile = value_class<P>(
+      module, "DeviceProfile", field("fingerprint", &P::fingerprint), field("machine", &P::machine),
+      field("framework", &P::framework), field("inputs", &P::inputs), field("threads", &P::threads),
+      field("load", &P::load), field("pass_s", &P::pass_s), field("pass_spread_s", &P::pass_spread_s),
+      field("stage_overhead_s", &P::stage_overhead_s), field("calibration", &P::calibration),
+      field("relative_error", &P::relative_error), field("layers", &P::layers), field("codecs", &P::codecs));
+  profile.def("validate", &P::validate, doc("DeviceProfile::validate"))
       .def("check_fits", &P::check_fits, py::arg("graph"), doc("DeviceProfile::check_fits"))
       .def("scaled", &P::scaled, py::arg("factor"), doc("DeviceProfile::scaled"))
-      .def("to_json", [](const P& self) { return to_json(self); }, "Readable JSON with its schema version.")
+      .def(
+          "to_json", [](const P& self) { return to_json(self); }, "Readable JSON with its schema version.")
       .def_static("from_json", &device_profile_from_json, py::arg("json"), doc("device_profile_from_json"))
-      .def("save", [](const P& self, const std::string& path) { save(self, path); }, py::arg("path"),
-           "As to_json, to a file. Raises Unavailable when it can't be written.")
-      .def_static("load", &load_device_profile, py::arg("path"), doc("load_device_profile"))
-      .def("__repr__", [](const P& self) {
-        return "<DeviceProfile of " + std::to_string(self.layers.size()) + " layers on " + self.machine + ", a pass in " +
-               std::to_string(self.pass_s * 1e3) + " ms>";
-      });
+      .def(
+          "save", [](const P& self, const std::string& path) { save(self, path); }, py::arg("path"),
+          "As to_json, to a file. Raises Unavailable when it can't be written.")
+      .def_static("from_file", &load_device_profile, py::arg("path"), doc("load_device_profile"));
+  show_as(profile, [](const P& self) {
+    return "<DeviceProfile of " + std::to_string(self.layers.size()) + " layers on " + self.machine + ", a pass in " +
+           std::to_string(self.pass_s * 1e3) + " ms>";
+  });
 }
 
 void register_link_profile(py::module_& module) {
@@ -45,13 +48,14 @@ void register_link_profile(py::module_& module) {
       .def_property_readonly("length_s", &LinkTrace::length_s)
       .def_property_readonly("mean_bytes_per_s", &LinkTrace::mean_bytes_per_s)
       .def("finish_s", &LinkTrace::finish_s, py::arg("start_s"), py::arg("bytes"), doc("LinkTrace::finish_s"))
-      .def_static("read", &read_link_trace, py::arg("path"), doc("read_link_trace"));
+      .def_static("from_file", &read_link_trace, py::arg("path"), doc("read_link_trace"));
   using L = LinkProfile;
   value_class<L>(module, "LinkProfile", field("rtt_s", &L::rtt_s), field("jitter_s", &L::jitter_s),
                  field("overhead_s", &L::overhead_s), field("up_bytes_per_s", &L::up_bytes_per_s),
                  field("down_bytes_per_s", &L::down_bytes_per_s))
       .def("validate", &L::validate, doc("LinkProfile::validate"))
-      .def("to_json", [](const L& self) { return to_json(self); }, "Readable JSON with its schema version.")
+      .def(
+          "to_json", [](const L& self) { return to_json(self); }, "Readable JSON with its schema version.")
       .def_static("from_json", &link_profile_from_json, py::arg("json"), doc("link_profile_from_json"));
 }
 

@@ -21,7 +21,8 @@ inline double to_seconds(std::chrono::nanoseconds duration) {
 inline std::chrono::nanoseconds from_seconds(double seconds) {
   constexpr double longest_s = 9.2e9;
   if (!(std::abs(seconds) < longest_s)) {
-    throw Error(ErrorCode::invalid_argument, "found a duration of " + std::to_string(seconds) + " s, expected less than 292 years");
+    throw Error(ErrorCode::invalid_argument,
+                "found a duration of " + std::to_string(seconds) + " s, expected less than 292 years");
   }
   return std::chrono::nanoseconds(static_cast<std::int64_t>(std::llround(seconds * 1e9)));
 }

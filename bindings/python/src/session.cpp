@@ -54,8 +54,7 @@ Session::Done told_to(const py::function& done) {
 std::stop_source submit(Session& session, std::vector<Value> inputs, const py::function& done,
                         std::optional<double> deadline_s, TraceContext trace) {
   std::stop_source stop;
-  const RunOptions options{
-      .deadline = from_seconds(deadline_s), .stop = stop.get_token(), .trace = std::move(trace)};
+  const RunOptions options{.deadline = from_seconds(deadline_s), .stop = stop.get_token(), .trace = std::move(trace)};
   auto told = told_to(done);
   const py::gil_scoped_release released;
   session.submit(std::move(inputs), std::move(told), options);
@@ -86,8 +85,8 @@ void register_answer(py::module_& module) {
   value_class<S>(module, "StepTimes", field("wait_s", &S::wait_s), field("input_decode_s", &S::input_decode_s),
                  field("head_s", &S::head_s), field("encode_s", &S::encode_s), field("transport_s", &S::transport_s),
                  field("queue_s", &S::queue_s), field("decode_s", &S::decode_s), field("tail_s", &S::tail_s),
-                 field("device_wait_s", &S::device_wait_s), field("rest_s", &S::rest_s),
-                 field("total_s", &S::total_s), field("boundary_bytes", &S::boundary_bytes), field("hops", &S::hops));
+                 field("device_wait_s", &S::device_wait_s), field("rest_s", &S::rest_s), field("total_s", &S::total_s),
+                 field("boundary_bytes", &S::boundary_bytes), field("hops", &S::hops));
   using A = Answer;
   value_class<A>(module, "Answer", field("output", &A::output), field("times", &A::times),
                  field("kept_exact", &A::kept_exact), field("refined", &A::refined), field("decision", &A::decision),
@@ -111,7 +110,8 @@ void register_bookkeeping(py::module_& module) {
 void register_session(py::module_& module) {
   py::class_<std::stop_source>(module, "StopSource", "Cancels one inference.")
       .def("request_stop", &std::stop_source::request_stop, Released(),
-           "The inference ends with Cancelled; a pass that has begun runs to its end unseen. False: it was asked before.");
+           "The inference ends with Cancelled; a pass that has begun runs to its end unseen. False: it was asked "
+           "before.");
   register_options(module);
   register_answer(module);
   register_bookkeeping(module);

@@ -19,9 +19,8 @@ class SweepRun {
  public:
   SweepRun(std::shared_ptr<Model> model, SweepOptions options) {
     options.stop = stop_.get_token();
-    std::packaged_task<Sweep()> task([model = std::move(model), options = std::move(options)] {
-      return run_sweep(model, options);
-    });
+    std::packaged_task<Sweep()> task(
+        [model = std::move(model), options = std::move(options)] { return run_sweep(model, options); });
     result_ = task.get_future();
     std::thread(std::move(task)).detach();
   }
@@ -55,13 +54,16 @@ void register_results(py::module_& module) {
                  field("worker_load_factor", &L::worker_load_factor), field("rows", &L::rows),
                  field("chosen", &L::chosen), field("best", &L::best), field("regret", &L::regret),
                  field("split_wins", &L::split_wins));
-  value_class<Sweep>(module, "Sweep", field("fingerprint", &Sweep::fingerprint), field("device", &Sweep::device),
-                     field("worker", &Sweep::worker), field("links", &Sweep::links))
-      .def("to_json", [](const Sweep& self) { return to_json(self); }, "Readable JSON with its schema version.")
-      .def_static("from_json", &sweep_from_json, py::arg("json"), doc("sweep_from_json"))
-      .def("__repr__", [](const Sweep& self) {
-        return "<Sweep over " + std::to_string(self.links.size()) + " links, fingerprint " + self.fingerprint + ">";
-      });
+  auto sweep =
+      value_class<Sweep>(module, "Sweep", field("fingerprint", &Sweep::fingerprint), field("device", &Sweep::device),
+                         field("worker", &Sweep::worker), field("links", &Sweep::links));
+  sweep
+      .def(
+          "to_json", [](const Sweep& self) { return to_json(self); }, "Readable JSON with its schema version.")
+      .def_static("from_json", &sweep_from_json, py::arg("json"), doc("sweep_from_json"));
+  show_as(sweep, [](const Sweep& self) {
+    return "<Sweep over " + std::to_string(self.links.size()) + " links, fingerprint " + self.fingerprint + ">";
+  });
 }
 
 }  // namespace
@@ -76,7 +78,8 @@ void register_sweep(py::module_& module) {
       .def("validate", &O::validate, doc("SweepOptions::validate"));
   py::class_<SweepRun>(module, "SweepRun", doc("run_sweep"))
       .def(py::init<std::shared_ptr<Model>, SweepOptions>(), py::arg("model"), py::arg("options"))
-      .def("stop", &SweepRun::stop, "Ends it after the inference under way; the result is what was measured until then.")
+      .def("stop", &SweepRun::stop,
+           "Ends it after the inference under way; the result is what was measured until then.")
       .def("wait", &SweepRun::wait, py::arg("timeout_s"), py::call_guard<py::gil_scoped_release>(),
            "Whether it is done, at the latest after so many seconds.")
       .def("result", &SweepRun::result, py::call_guard<py::gil_scoped_release>(),

@@ -28,16 +28,15 @@ void register_options(py::module_& module) {
                  field("max_calls_in_flight", &C::max_calls_in_flight),
                  field("max_queued_bytes", &C::max_queued_bytes));
   using L = ListenOptions;
-  value_class<L>(module, "ListenOptions", field("limits", &L::limits), field("payload_checksum", &L::payload_checksum),
-                 field("token", &L::token), field("max_connections", &L::max_connections),
-                 field("max_calls_in_flight", &L::max_calls_in_flight), field("max_queued_bytes", &L::max_queued_bytes),
-                 field("max_received_bytes", &L::max_received_bytes), field("message_timeout_s", &L::message_timeout),
-                 field("handshake_timeout_s", &L::handshake_timeout),
-                 field("max_connects_per_s", &L::max_connects_per_s),
-                 field("max_requests_per_s", &L::max_requests_per_s),
-                 field("max_wrong_tokens_per_s", &L::max_wrong_tokens_per_s),
-                 field("dead_peer_timeout_s", &L::dead_peer_timeout), field("allow_remote", &L::allow_remote),
-                 field("log", &L::log));
+  value_class<L>(
+      module, "ListenOptions", field("limits", &L::limits), field("payload_checksum", &L::payload_checksum),
+      field("token", &L::token), field("max_connections", &L::max_connections),
+      field("max_calls_in_flight", &L::max_calls_in_flight), field("max_queued_bytes", &L::max_queued_bytes),
+      field("max_received_bytes", &L::max_received_bytes), field("message_timeout_s", &L::message_timeout),
+      field("handshake_timeout_s", &L::handshake_timeout), field("max_connects_per_s", &L::max_connects_per_s),
+      field("max_requests_per_s", &L::max_requests_per_s), field("max_wrong_tokens_per_s", &L::max_wrong_tokens_per_s),
+      field("dead_peer_timeout_s", &L::dead_peer_timeout), field("allow_remote", &L::allow_remote),
+      field("log", &L::log));
   value_class<TlsOptions>(module, "TlsOptions", field("certificate_file", &TlsOptions::certificate_file),
                           field("private_key_file", &TlsOptions::private_key_file),
                           field("ca_file", &TlsOptions::ca_file), field("client_ca_file", &TlsOptions::client_ca_file),
@@ -66,9 +65,8 @@ void register_registry(py::module_& module) {
       .def(
           "connect",
           [](const TransportRegistry& self, const std::string& endpoint, const ConnectOptions& options) {
-            return wait_interruptibly([self, endpoint, options] {
-              return std::shared_ptr<Connection>(self.connect(endpoint, options));
-            });
+            return wait_interruptibly(
+                [self, endpoint, options] { return std::shared_ptr<Connection>(self.connect(endpoint, options)); });
           },
           py::arg("endpoint"), py::arg("options") = ConnectOptions{}, doc("TransportRegistry::connect"))
       .def("__repr__", [](const TransportRegistry&) { return "TransportRegistry()"; });

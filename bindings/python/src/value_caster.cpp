@@ -42,8 +42,12 @@ Dict dict_from(py::handle object) {
   return dict;
 }
 
-py::object to_python(None) { return py::none(); }
-py::object to_python(Uninitialized) { return py::none(); }
+py::object to_python(None) {
+  return py::none();
+}
+py::object to_python(Uninitialized) {
+  return py::none();
+}
 py::object to_python(const Tensor& tensor) {
   return py::reinterpret_steal<py::object>(THPVariable_Wrap(to_torch(tensor)));
 }
@@ -62,13 +66,21 @@ py::object to_python(const Dict& dict) {
   for (const auto& [key, item] : dict.items) result[value_to_python(key)] = value_to_python(item);
   return result;
 }
-py::object to_python(bool value) { return py::bool_(value); }
-py::object to_python(std::int64_t value) { return py::int_(value); }
-py::object to_python(double value) { return py::float_(value); }
+py::object to_python(bool value) {
+  return py::bool_(value);
+}
+py::object to_python(std::int64_t value) {
+  return py::int_(value);
+}
+py::object to_python(double value) {
+  return py::float_(value);
+}
 py::object to_python(const std::complex<double>& value) {
   return py::reinterpret_steal<py::object>(PyComplex_FromDoubles(value.real(), value.imag()));
 }
-py::object to_python(const std::string& value) { return py::str(value); }
+py::object to_python(const std::string& value) {
+  return py::str(value);
+}
 
 }  // namespace
 
@@ -85,9 +97,10 @@ Value value_from_python(py::handle object) {
   if (PyTuple_Check(raw)) return items_from<Tuple>(object);
   if (PyDict_Check(raw)) return dict_from(object);
   if (py::isinstance<EncodedPicture>(object)) return object.cast<const EncodedPicture&>();
-  throw Error(ErrorCode::invalid_argument, "found a value of type " + std::string(py::str(py::type::of(object).attr("__name__"))) +
-                                               ", expected torch.Tensor, EncodedPicture, None, bool, int, float, complex, "
-                                               "str, or a list, tuple or dict of them");
+  throw Error(ErrorCode::invalid_argument,
+              "found a value of type " + std::string(py::str(py::type::of(object).attr("__name__"))) +
+                  ", expected torch.Tensor, EncodedPicture, None, bool, int, float, complex, "
+                  "str, or a list, tuple or dict of them");
 }
 
 py::object value_to_python(const Value& value) {

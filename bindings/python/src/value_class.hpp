@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <concepts>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,11 +59,18 @@ struct Seen<std::optional<std::chrono::nanoseconds>> {
   static std::optional<std::chrono::nanoseconds> from_python(Type value) { return from_seconds(value); }
 };
 
+template <class Signature>
+struct Seen<std::function<Signature>> {
+  using Type = std::optional<std::function<Signature>>;
+  static Type to_python(const std::function<Signature>& member) { return member ? Type(member) : std::nullopt; }
+  static std::function<Signature> from_python(Type value) { return value ? *std::move(value) : nullptr; }
+};
+
 /// What the header says of the member: `pause_s` of Python is `pause` of C++. Nothing where the name says it all.
 const char* doc_of_field(std::string_view class_name, std::string_view field_name);
 
-/// `__repr__` (a call that makes an equal one, in one line), `replace` and `__reduce__` (for copies and pickles), all by
-/// the names of its attributes.
+/// `__repr__` (a call that makes an equal one, in one line), `replace` and `__reduce__` (for copies and pickles), all
+/// by the names of its attributes.
 void add_methods_of_values(py::handle type, std::vector<std::string> field_names);
 
 /// What a class is called: in C++ it may stand inside another one.
@@ -86,16 +94,23 @@ py::class_<T> value_class(py::module_& module, const ClassName& name, Field<T, M
            }),
            py::kw_only(), (py::arg(fields.name) = Seen<Members>::to_python(defaults.*(fields.member)))...);
   (type.def_property_readonly(
-       fields.name, [member = fields.member](const T& value) -> typename Seen<Members>::Type {
-         return Seen<Members>::to_python(value.*member);
-       },
+       fields.name,
+       [member = fields.member](const T& value) ->
+       typename Seen<Members>::Type { return Seen<Members>::to_python(value.*member); },
        doc_of_field(name.in_cpp, fields.name)),
    ...);
   if constexpr (std::equality_comparable<T>) {
-    type.def("__eq__", [](const T& a, const T& b) { return a == b; }, py::is_operator());
+    type.def(
+        "__eq__", [](const T& a, const T& b) { return a == b; }, py::is_operator());
   }
   add_methods_of_values(type, {fields.name...});
   return type;
+}
+
+/// Another `__repr__`, for values too large to be shown whole: a function that gives a string.
+template <class T, class Text>
+void show_as(py::class_<T>& type, Text text) {
+  type.attr("__repr__") = py::cpp_function(std::move(text), py::name("__repr__"), py::is_method(type));
 }
 
 }  // namespace splitnet::python

@@ -24,13 +24,12 @@ void register_options(py::module_& module) {
   value_class<L>(module, "StageCacheLimits", field("max_stages", &L::max_stages),
                  field("max_parameter_bytes", &L::max_parameter_bytes));
   using O = WorkerOptions;
-  value_class<O>(module, "WorkerOptions", field("stage", &O::stage), field("executor_threads", &O::executor_threads),
-                 field("cache", &O::cache), field("codecs", &O::codecs),
-                 field("max_codec_table_bytes", &O::max_codec_table_bytes),
-                 field("max_queued_requests", &O::max_queued_requests),
-                 field("max_queued_bytes", &O::max_queued_bytes), field("log", &O::log),
-                 field("batching", &O::batching), field("replaced_model_grace_s", &O::replaced_model_grace),
-                 field("forward_to", &O::forward_to), field("registry", &O::registry), field("connect", &O::connect))
+  value_class<O>(
+      module, "WorkerOptions", field("stage", &O::stage), field("executor_threads", &O::executor_threads),
+      field("cache", &O::cache), field("codecs", &O::codecs), field("max_codec_table_bytes", &O::max_codec_table_bytes),
+      field("max_queued_requests", &O::max_queued_requests), field("max_queued_bytes", &O::max_queued_bytes),
+      field("log", &O::log), field("batching", &O::batching), field("replaced_model_grace_s", &O::replaced_model_grace),
+      field("forward_to", &O::forward_to), field("registry", &O::registry), field("connect", &O::connect))
       .def("validate", &O::validate, doc("WorkerOptions::validate"));
 }
 
@@ -50,7 +49,8 @@ void register_stats(py::module_& module) {
                  field("batched_requests", &S::batched_requests), field("forwarded", &S::forwarded),
                  field("queued", &S::queued), field("running", &S::running), field("forwarding", &S::forwarding),
                  field("held_bytes", &S::held_bytes), field("cache", &S::cache), field("models", &S::models))
-      .def("to_prometheus", [](const S& self) { return to_prometheus(self); }, doc("to_prometheus"));
+      .def(
+          "to_prometheus", [](const S& self) { return to_prometheus(self); }, doc("to_prometheus"));
 }
 
 std::shared_ptr<StatusServer> serve_status(const std::shared_ptr<Worker>& worker, const std::string& endpoint,
@@ -70,7 +70,9 @@ void register_worker_itself(py::module_& module) {
            py::arg("options") = WorkerOptions{}, doc("Worker::create"))
       .def(
           "add_model",
-          [](Worker& self, const std::string& name, const std::shared_ptr<Model>& model) { self.add_model(name, model); },
+          [](Worker& self, const std::string& name, const std::shared_ptr<Model>& model) {
+            self.add_model(name, model);
+          },
           py::arg("name"), py::arg("model"), Released(), doc("Worker::add_model"))
       .def(
           "replace_model",
@@ -88,7 +90,8 @@ void register_worker_itself(py::module_& module) {
           "drain", [](Worker& self, double timeout_s) { return self.drain(from_seconds(timeout_s)); },
           py::arg("timeout_s"), Released(), doc("Worker::drain"))
       .def("close", &Worker::close, Released(), doc("Worker::close"))
-      .def_property_readonly("stats", read_without_gil(&Worker::stats), "Counters since the worker was made, and what it does now.");
+      .def_property_readonly("stats", read_without_gil(&Worker::stats),
+                             "Counters since the worker was made, and what it does now.");
 }
 
 }  // namespace
