@@ -32,6 +32,7 @@ struct AdaptiveOptions {
 
   /// Throws invalid_argument naming the field.
   void validate() const;
+  friend bool operator==(const AdaptiveOptions&, const AdaptiveOptions&) = default;
 };
 
 /// Takes what SequentialPlanner::choose finds best under the conditions that it estimates: the link by LinkEstimator,

@@ -23,6 +23,7 @@ struct Situation {
   double bytes_under_way = 0;              ///< Of requests that have not been answered.
   bool worker_answers = true;              ///< False after a failure, until it may be tried again.
   bool device_may_finish = true;           ///< SessionOptions::finish_on_device; without, nothing is hedged.
+  friend bool operator==(const Situation&, const Situation&) = default;
 };
 
 /// Why a decision fell as it did.
@@ -68,6 +69,7 @@ struct Outcome {
   double hedge_s = 0;
   /// The reply had not come when this was told; transport_s is the time so far.
   bool is_under_way = false;
+  friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
 /// Thread-safe: decisions and outcomes come from different threads. Must not throw.

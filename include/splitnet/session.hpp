@@ -163,6 +163,7 @@ struct DecisionRecord {
   double at_s = 0;              ///< Since the session was opened.
   Decision decision;
   std::string codec;  ///< Of the decision, by name.
+  friend bool operator==(const DecisionRecord&, const DecisionRecord&) = default;
 };
 
 /// Counters since the session was opened. A plain value.
@@ -176,6 +177,7 @@ struct SessionStats {
   std::uint64_t finished_here = 0;    ///< Inferences meant for a worker that the device finished.
   double finishing_s = 0;             ///< What it computed for them, also where the worker was first after all.
   std::uint64_t probes = 0;
+  friend bool operator==(const SessionStats&, const SessionStats&) = default;
 };
 
 /// One model on this device and workers. Thread-safe. The destructor closes.

@@ -27,7 +27,7 @@ def _outputs(graph: _core.LayerGraph) -> dict[int, str]:
 
 def _rows(graph: _core.LayerGraph, cuts: Sequence[SequentialCut]) -> list[tuple[str, ...]]:
     shapes = _outputs(graph)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for index, layer in enumerate(graph.layers):
         cut = cuts[index] if index < len(cuts) else None
         behind = "" if cut is None else f"refused: {cut.refusal}" if cut.refusal else format_bytes(cut.boundary_bytes)

@@ -66,10 +66,11 @@ def _traced(
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         try:
-            traced = torch.jit.trace(module, example_inputs, check_trace=False)
-        except Exception as error:  # noqa: BLE001: the module's code may raise anything
+            traced = torch.jit.trace(module, example_inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        except Exception as error:  # The module's code may raise anything.
             return None, _first_line(error)
-    doubts = [str(one.message) for one in caught if issubclass(one.category, torch.jit.TracerWarning)]
+    tracer_warning: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
+    doubts = [str(one.message) for one in caught if issubclass(one.category, tracer_warning)]
     return traced, _shortened(doubts[0]) if doubts else ""
 
 
@@ -78,7 +79,7 @@ def _scripted(module: torch.nn.Module) -> tuple[torch.jit.ScriptModule | None, s
         warnings.simplefilter("ignore")
         try:
             return torch.jit.script(module), ""
-        except Exception as error:  # noqa: BLE001: the compiler raises RuntimeError and others
+        except Exception as error:
             return None, _first_line(error)
 
 

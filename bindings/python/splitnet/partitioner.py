@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -15,7 +15,7 @@ from splitnet.layer_table import html_of_layers, text_of_layers
 from splitnet.module_source import to_script_module
 
 #: What can stand where a cut is expected: the name of a layer or module path, the number of a layer, a list of layers.
-CutLike = _core.Cut | str | int | list[int]
+CutLike: TypeAlias = _core.Cut | str | int | list[int]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Partitioner(_core.Model):
         sizes = boundary_sizes(self.layers)
         refusals = [self.refusal([list(range(index + 1))]) for index in range(len(layers) - 1)]
         return [
-            SequentialCut(index, layers[index].name, sizes[index], "" if refusal is None else refusal.detail)
+            SequentialCut(index, layers[index].name, sizes[index], words_of(refusal))
             for index, refusal in enumerate(refusals)
         ]
 
@@ -92,6 +92,11 @@ class Partitioner(_core.Model):
 
     def _repr_html_(self) -> str:
         return html_of_layers(self._name, self.layers, self.cuts())
+
+
+def words_of(refusal: _core.Refusal | None) -> str:
+    """The reason and its detail; empty without a refusal."""
+    return "" if refusal is None else f"{refusal.reason.name.replace('_', ' ')}: {refusal.detail}"
 
 
 def as_cut(cut: CutLike) -> _core.Cut:

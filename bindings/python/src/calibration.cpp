@@ -62,7 +62,7 @@ void register_calibration(py::module_& module) {
         options.progress = interruptible(std::move(options.progress));
         return calibrate(model, examples, options);
       },
-      py::arg("model"), py::arg("examples"), py::arg("options") = CalibrationOptions{},
+      py::arg("model"), py::arg("examples"), shown_default("options", CalibrationOptions{}),
       py::call_guard<py::gil_scoped_release>(), doc("calibrate"));
   module.def("smallest_picture", &smallest_picture, py::arg("calibrated"), py::arg("max_accuracy_loss"),
              doc("smallest_picture"));

@@ -45,7 +45,7 @@ void register_registry(py::module_& module) {
           [](const CodecRegistry& self, const std::string& name, const CodecTables& tables) {
             return std::const_pointer_cast<Codec>(self.make(name, tables));
           },
-          py::arg("name"), py::arg("tables") = CodecTables{}, doc("CodecRegistry::make"))
+          py::arg("name"), py::arg("tables") = py::none(), doc("CodecRegistry::make"))
       .def("__repr__", [](const CodecRegistry&) { return "CodecRegistry()"; });
   value_class<EncodedValues>(module, "EncodedValues", field("values", &EncodedValues::values),
                              field("kept_exact", &EncodedValues::kept_exact));

@@ -30,8 +30,7 @@ void register_cut(py::module_& module) {
       .def_static("after_index", &Cut::after_index, py::arg("index"), doc("Cut::after_index"))
       .def_static("of", &Cut::of, py::arg("layers"), doc("Cut::of"))
       .def_static("at_input", &Cut::at_input, doc("Cut::at_input"))
-      .def(
-          "__eq__", [](const Cut& a, const Cut& b) { return a == b; }, py::is_operator())
+      .def("__eq__", &is_equal<Cut>, py::arg("other"))
       .def("__str__", [](const Cut& self) { return to_string(self); })
       .def("__repr__", [](const Cut& self) { return "<Cut " + to_string(self) + ">"; });
   py::implicitly_convertible<py::int_, Cut>();

@@ -33,7 +33,7 @@ void register_leakage(py::module_& module) {
         options.progress = interruptible(std::move(options.progress));
         return measure_leakage(model, examples, options);
       },
-      py::arg("model"), py::arg("examples"), py::arg("options") = LeakageOptions{},
+      py::arg("model"), py::arg("examples"), shown_default("options", LeakageOptions{}),
       py::call_guard<py::gil_scoped_release>(), doc("measure_leakage"));
   module.def("leakage_profiles", &profiles_of, py::arg("measured"), doc("profiles_of"));
 }

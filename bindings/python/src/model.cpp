@@ -65,7 +65,7 @@ void register_stage(py::module_& module) {
       [](const std::string& path, const StageOptions& options) {
         return std::shared_ptr<Stage>(load_stage(path, options));
       },
-      py::arg("path"), py::arg("options") = StageOptions{}, Released(), doc("load_stage"));
+      py::arg("path"), shown_default("options", StageOptions{}), Released(), doc("load_stage"));
 }
 
 void register_refusal(py::module_& module) {
@@ -81,10 +81,10 @@ void register_refusal(py::module_& module) {
 
 void register_model_itself(py::module_& module) {
   py::class_<Model, std::shared_ptr<Model>>(module, "Model", doc("Model"))
-      .def(py::init(&load), py::arg("path"), py::arg("example_inputs") = std::vector<Value>{},
-           py::arg("bind_inputs") = std::vector<std::size_t>{}, Released(), doc("Partitioner::load"))
-      .def(py::init(&from_module), py::arg("script_module"), py::arg("example_inputs") = std::vector<Value>{},
-           py::arg("bind_inputs") = std::vector<std::size_t>{}, doc("Partitioner::from_module"))
+      .def(py::init(&load), py::arg("path"), shown_default("example_inputs", std::vector<Value>{}),
+           shown_default("bind_inputs", std::vector<std::size_t>{}), Released(), doc("Partitioner::load"))
+      .def(py::init(&from_module), py::arg("script_module"), shown_default("example_inputs", std::vector<Value>{}),
+           shown_default("bind_inputs", std::vector<std::size_t>{}), doc("Partitioner::from_module"))
       .def_property_readonly("layers", &Model::layers, "Layers, the values between them, and the order they need.")
       .def_property_readonly("fingerprint", &Model::fingerprint, doc("Model::fingerprint"))
       .def_property_readonly("framework", &Model::framework, doc("Model::framework"))
@@ -95,28 +95,28 @@ void register_model_itself(py::module_& module) {
           [](const Model& self, const StageKey& key, const StageOptions& options) {
             return std::shared_ptr<Stage>(self.make_stage(key, options));
           },
-          py::arg("key"), py::arg("options") = StageOptions{}, Released(), doc("Model::make_stage"))
+          py::arg("key"), shown_default("options", StageOptions{}), Released(), doc("Model::make_stage"))
       .def(
           "stages",
           [](const Model& self, const std::vector<Cut>& cuts, const StageOptions& options) {
             return held(self.split(cuts, options));
           },
-          py::arg("cuts"), py::arg("options") = StageOptions{}, Released(), doc("Model::split"))
+          py::arg("cuts"), shown_default("options", StageOptions{}), Released(), doc("Model::split"))
       .def(
           "run_stages",
           [](const Model& self, const std::vector<Cut>& cuts, std::vector<Value> inputs, const StageOptions& options) {
             return run_stages(self, self.split(cuts, options), std::move(inputs));
           },
-          py::arg("cuts"), py::arg("inputs"), py::arg("options") = StageOptions{}, Released(),
+          py::arg("cuts"), py::arg("inputs"), shown_default("options", StageOptions{}), Released(),
           "Cuts, and runs the stages one after the other in this process: what the uncut model gives.")
       .def("time_layers", &Model::time_layers, py::arg("inputs"), py::arg("passes"),
-           py::arg("options") = StageOptions{}, Released(), doc("Model::time_layers"))
+           shown_default("options", StageOptions{}), Released(), doc("Model::time_layers"))
       .def(
           "example_boundary",
           [](const Model& self, const StageKey& key, const StageOptions& options) {
             return example_boundary(self, key, options);
           },
-          py::arg("key"), py::arg("options") = StageOptions{}, Released(), doc("example_boundary"));
+          py::arg("key"), shown_default("options", StageOptions{}), Released(), doc("example_boundary"));
 }
 
 }  // namespace

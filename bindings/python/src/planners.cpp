@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings.hpp"
+#include "optional_is_legal.hpp"
 #include "splitnet/planner.hpp"
 #include "value_class.hpp"
 
@@ -53,8 +54,10 @@ void register_sequential_planner(py::module_& module) {
   value_class<P::Computing>(module, {"Computing", "SequentialPlanner::Computing"},
                             field("head_s", &P::Computing::head_s), field("tail_s", &P::Computing::tail_s));
   py::class_<P>(module, "SequentialPlanner", doc("SequentialPlanner"))
-      .def(py::init<PlanningProblem, const IsLegal&>(), py::arg("problem"), py::arg("is_legal") = IsLegal{},
-           doc("SequentialPlanner::SequentialPlanner"))
+      .def(py::init([](PlanningProblem problem, OptionalIsLegal is_legal) {
+             return P(std::move(problem), or_all(std::move(is_legal)));
+           }),
+           py::arg("problem"), py::arg("is_legal") = py::none(), doc("SequentialPlanner::SequentialPlanner"))
       .def("choose", &P::choose, py::arg("objective"), py::arg("constraints"), py::arg("conditions"),
            doc("SequentialPlanner::choose"))
       .def("value", &P::value, py::arg("head_layers"), py::arg("codec"), py::arg("objective"), py::arg("conditions"),
@@ -62,7 +65,7 @@ void register_sequential_planner(py::module_& module) {
       .def("keeps_to", &P::keeps_to, py::arg("head_layers"), py::arg("codec"), py::arg("constraints"),
            py::arg("conditions"), doc("SequentialPlanner::keeps_to"))
       .def("computing_s", &P::computing_s, py::arg("head_layers"), doc("SequentialPlanner::Computing"))
-      .def("plan", &P::plan, py::arg("objective"), py::arg("constraints") = Constraints{}, Released(),
+      .def("plan", &P::plan, py::arg("objective"), shown_default("constraints", Constraints{}), Released(),
            doc("SequentialPlanner::plan"));
 }
 
@@ -73,12 +76,28 @@ void register_planners(py::module_& module) {
   register_sequential_planner(module);
   value_class<DagOptions>(module, "DagOptions", field("exact_layers", &DagOptions::exact_layers),
                           field("relaxation_steps", &DagOptions::relaxation_steps));
-  module.def("plan_dag", &plan_dag, py::arg("problem"), py::arg("objective"), py::arg("constraints") = Constraints{},
-             py::arg("is_legal") = IsLegal{}, py::arg("options") = DagOptions{}, Released(), doc("plan_dag"));
-  module.def("plan_tiers", &plan_tiers, py::arg("problem"), py::arg("objective"),
-             py::arg("constraints") = Constraints{}, py::arg("is_legal") = IsLegal{}, Released(), doc("plan_tiers"));
-  module.def("pareto_front", &pareto_front, py::arg("problem"), py::arg("objectives"),
-             py::arg("constraints") = Constraints{}, py::arg("is_legal") = IsLegal{}, Released(), doc("pareto_front"));
+  const auto constraints = [] { return shown_default("constraints", Constraints{}); };
+  module.def(
+      "plan_dag",
+      [](const PlanningProblem& problem, Objective objective, const Constraints& bounds, OptionalIsLegal is_legal,
+         const DagOptions& options) {
+        return plan_dag(problem, objective, bounds, or_all(std::move(is_legal)), options);
+      },
+      py::arg("problem"), py::arg("objective"), constraints(), py::arg("is_legal") = py::none(),
+      shown_default("options", DagOptions{}), Released(), doc("plan_dag"));
+  module.def(
+      "plan_tiers",
+      [](const PlanningProblem& problem, Objective objective, const Constraints& bounds, OptionalIsLegal is_legal) {
+        return plan_tiers(problem, objective, bounds, or_all(std::move(is_legal)));
+      },
+      py::arg("problem"), py::arg("objective"), constraints(), py::arg("is_legal") = py::none(), Released(),
+      doc("plan_tiers"));
+  module.def(
+      "pareto_front",
+      [](const PlanningProblem& problem, const std::vector<Objective>& objectives, const Constraints& bounds,
+         OptionalIsLegal is_legal) { return pareto_front(problem, objectives, bounds, or_all(std::move(is_legal))); },
+      py::arg("problem"), py::arg("objectives"), constraints(), py::arg("is_legal") = py::none(), Released(),
+      doc("pareto_front"));
 }
 
 }  // namespace splitnet::python

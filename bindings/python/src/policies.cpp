@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bindings.hpp"
+#include "optional_is_legal.hpp"
 #include "released.hpp"
 #include "splitnet/adaptive_policy.hpp"
 #include "value_class.hpp"
@@ -105,9 +106,13 @@ void register_policies(py::module_& module) {
       .def("validate", &O::validate, doc("AdaptiveOptions::validate"));
   using A = AdaptivePolicy;
   py::class_<A>(module, "AdaptivePolicy", doc("AdaptivePolicy"))
-      .def(py::init<PlanningProblem, Objective, const Constraints&, const IsLegal&, const AdaptiveOptions&>(),
-           py::arg("problem"), py::arg("objective"), py::arg("constraints") = Constraints{},
-           py::arg("is_legal") = IsLegal{}, py::arg("options") = AdaptiveOptions{},
+      .def(py::init([](PlanningProblem problem, Objective objective, const Constraints& constraints,
+                       OptionalIsLegal is_legal, const AdaptiveOptions& options) {
+             return std::make_unique<A>(std::move(problem), objective, constraints, or_all(std::move(is_legal)),
+                                        options);
+           }),
+           py::arg("problem"), py::arg("objective"), shown_default("constraints", Constraints{}),
+           py::arg("is_legal") = py::none(), shown_default("options", AdaptiveOptions{}),
            doc("AdaptivePolicy::AdaptivePolicy"))
       .def("decide", &A::decide, py::arg("situation"), doc("Policy::decide"))
       .def("learn", &A::learn, py::arg("outcome"), "Takes in how an inference, or a probe, ended.")

@@ -25,7 +25,7 @@ void register_device_profiler(py::module_& module) {
         options.progress = interruptible(std::move(options.progress));
         return profile_device(model, inputs, options);
       },
-      py::arg("model"), py::arg("inputs"), py::arg("options") = ProfileOptions{},
+      py::arg("model"), py::arg("inputs"), shown_default("options", ProfileOptions{}),
       py::call_guard<py::gil_scoped_release>(), doc("profile_device"));
   module.def(
       "measure_codec_speed",
@@ -41,7 +41,7 @@ void register_device_profiler(py::module_& module) {
         return measure_load_factor(model, inputs, profile, passes, options, from_seconds(pause_s));
       },
       py::arg("model"), py::arg("inputs"), py::arg("profile"), py::arg("passes") = 3,
-      py::arg("options") = StageOptions{}, py::arg("pause_s") = to_seconds(ProfileOptions{}.pause),
+      shown_default("options", StageOptions{}), py::arg("pause_s") = to_seconds(ProfileOptions{}.pause),
       py::call_guard<py::gil_scoped_release>(), doc("measure_load_factor"));
   module.def("stage_memory_bytes", &stage_memory_bytes, py::arg("profile"), py::arg("info"), py::arg("key"),
              doc("stage_memory_bytes"));
@@ -58,7 +58,7 @@ void register_link_probe(py::module_& module) {
       [](const std::shared_ptr<Connection>& connection, const LinkProbeOptions& options) {
         return wait_interruptibly([connection, options] { return probe_link(*connection, options); });
       },
-      py::arg("connection"), py::arg("options") = LinkProbeOptions{}, doc("probe_link"));
+      py::arg("connection"), shown_default("options", LinkProbeOptions{}), doc("probe_link"));
 }
 
 void register_tier_profiler(py::module_& module) {
@@ -74,7 +74,7 @@ void register_tier_profiler(py::module_& module) {
         return wait_interruptibly(
             [connection, model, request] { return request_worker_profile(*connection, *model, request); });
       },
-      py::arg("connection"), py::arg("model"), py::arg("request") = WorkerProfileRequest{},
+      py::arg("connection"), py::arg("model"), shown_default("request", WorkerProfileRequest{}),
       doc("request_worker_profile"));
   using T = TwoTierOptions;
   value_class<T>(module, "TwoTierOptions", field("device", &T::device), field("worker", &T::worker),
@@ -89,7 +89,7 @@ void register_tier_profiler(py::module_& module) {
         return wait_interruptibly(
             [model, connection, options] { return profile_two_tiers(*model, *connection, options); });
       },
-      py::arg("model"), py::arg("connection"), py::arg("options") = TwoTierOptions{}, doc("profile_two_tiers"));
+      py::arg("model"), py::arg("connection"), shown_default("options", TwoTierOptions{}), doc("profile_two_tiers"));
 }
 
 }  // namespace

@@ -74,8 +74,8 @@ void register_link_estimator(py::module_& module) {
   value_class<Doubt>(module, {"Doubt", "LinkEstimator::Doubt"}, field("rtt", &Doubt::rtt),
                      field("bandwidth", &Doubt::bandwidth));
   py::class_<LinkEstimator>(module, "LinkEstimator", doc("LinkEstimator"))
-      .def(py::init<const LinkProfile&, const LinkDynamics&>(), py::arg("first"), py::arg("dynamics") = LinkDynamics{},
-           doc("LinkEstimator::LinkEstimator"))
+      .def(py::init<const LinkProfile&, const LinkDynamics&>(), py::arg("first"),
+           shown_default("dynamics", LinkDynamics{}), doc("LinkEstimator::LinkEstimator"))
       .def("observe", &LinkEstimator::observe, py::arg("transfer"), doc("LinkEstimator::observe"))
       .def("observe_at_least", &LinkEstimator::observe_at_least, py::arg("so_far"),
            doc("LinkEstimator::observe_at_least"))

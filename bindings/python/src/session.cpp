@@ -116,12 +116,12 @@ void register_session(py::module_& module) {
   register_answer(module);
   register_bookkeeping(module);
   py::class_<Session, std::shared_ptr<Session>>(module, "Session", doc("Session"))
-      .def_static("open", &open, py::arg("model"), py::arg("options") = SessionOptions{},
+      .def_static("open", &open, py::arg("model"), shown_default("options", SessionOptions{}),
                   py::arg("policy") = py::none(), doc("Session::open"))
-      .def("run", &run, py::arg("inputs"), py::arg("deadline_s") = py::none(), py::arg("trace") = TraceContext{},
+      .def("run", &run, py::arg("inputs"), py::arg("deadline_s") = py::none(), shown_default("trace", TraceContext{}),
            doc("Session::run"))
       .def("submit", &submit, py::arg("inputs"), py::arg("done"), py::arg("deadline_s") = py::none(),
-           py::arg("trace") = TraceContext{}, doc("Session::submit"))
+           shown_default("trace", TraceContext{}), doc("Session::submit"))
       .def_property_readonly("plan", &Session::plan, py::return_value_policy::reference_internal, doc("Session::plan"))
       .def("explain", &Session::explain, py::arg("rows") = 20, doc("Session::explain"))
       .def_property_readonly("decisions", read_without_gil(&Session::decisions), doc("Session::decisions"))

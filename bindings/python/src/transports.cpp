@@ -59,7 +59,7 @@ void register_registry(py::module_& module) {
         self.close();
       });
   py::class_<TransportRegistry>(module, "TransportRegistry", doc("TransportRegistry"))
-      .def(py::init(&TransportRegistry::with_defaults), py::arg("tls") = TlsOptions{},
+      .def(py::init(&TransportRegistry::with_defaults), shown_default("tls", TlsOptions{}),
            doc("TransportRegistry::with_defaults"))
       .def_property_readonly("schemes", &TransportRegistry::schemes, "Known ones: \"tcp\", \"shm\" ….")
       .def(
@@ -68,7 +68,7 @@ void register_registry(py::module_& module) {
             return wait_interruptibly(
                 [self, endpoint, options] { return std::shared_ptr<Connection>(self.connect(endpoint, options)); });
           },
-          py::arg("endpoint"), py::arg("options") = ConnectOptions{}, doc("TransportRegistry::connect"))
+          py::arg("endpoint"), shown_default("options", ConnectOptions{}), doc("TransportRegistry::connect"))
       .def("__repr__", [](const TransportRegistry&) { return "TransportRegistry()"; });
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "value_class.hpp"
 
+#include <set>
+
 namespace splitnet::python {
 namespace {
 
@@ -21,6 +23,23 @@ py::dict attributes_of(const py::handle& self, const std::vector<std::string>& n
 }
 
 }  // namespace
+
+py::arg_v shown_default(const char* name, py::object value) {
+  const py::object type = py::type::of(value);
+  const std::string type_name = py::str(type.attr("__name__"));
+  const std::string module = py::str(type.attr("__module__"));
+  std::string text = py::repr(value);
+  if (py::isinstance(value, py::module_::import("enum").attr("Enum"))) {
+    text = type_name + "." + py::str(value.attr("name")).cast<std::string>();
+  } else if (module != "builtins") {
+    text = type_name + "()";
+  } else if (text.find_first_of("<(") != std::string::npos) {
+    text = "...";  // A list of such values.
+  }
+  // The argument refers to its text until the function is bound, and does not own it.
+  static std::set<std::string> texts;
+  return py::arg_v(name, std::move(value), texts.insert(std::move(text)).first->c_str());
+}
 
 const char* doc_of_field(std::string_view class_name, std::string_view field_name) {
   const auto find = [&](std::string_view member) -> const char* {

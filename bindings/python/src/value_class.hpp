@@ -11,9 +11,11 @@
 #include <chrono>
 #include <concepts>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -66,8 +68,30 @@ struct Seen<std::function<Signature>> {
   static std::function<Signature> from_python(Type value) { return value ? *std::move(value) : nullptr; }
 };
 
+/// None stands for an object that is not there.
+template <class T>
+requires(!std::is_const_v<T>) struct Seen<std::shared_ptr<T>> {
+  using Type = std::optional<std::shared_ptr<T>>;
+  static Type to_python(const std::shared_ptr<T>& member) { return member ? Type(member) : std::nullopt; }
+  static std::shared_ptr<T> from_python(Type value) { return value ? *std::move(value) : nullptr; }
+};
+
 /// What the header says of the member: `pause_s` of Python is `pause` of C++. Nothing where the name says it all.
 const char* doc_of_field(std::string_view class_name, std::string_view field_name);
+
+/// An argument with a default, which signatures show as Python writes it: `3`, `Reason.fixed`, `StageOptions()`.
+py::arg_v shown_default(const char* name, py::object value);
+template <class T>
+py::arg_v shown_default(const char* name, T&& value) {
+  return shown_default(name, py::cast(std::forward<T>(value)));
+}
+
+/// Equality in Python: with something of another kind it is for the other side to say.
+template <class T>
+py::object is_equal(const T& self, const py::object& other) {
+  if (!py::isinstance<T>(other)) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+  return py::bool_(self == other.cast<const T&>());
+}
 
 /// `__repr__` (a call that makes an equal one, in one line), `replace` and `__reduce__` (for copies and pickles), all
 /// by the names of its attributes.
@@ -92,7 +116,7 @@ py::class_<T> value_class(py::module_& module, const ClassName& name, Field<T, M
              ((result.*(fields.member) = Seen<Members>::from_python(std::move(values))), ...);
              return result;
            }),
-           py::kw_only(), (py::arg(fields.name) = Seen<Members>::to_python(defaults.*(fields.member)))...);
+           py::kw_only(), shown_default(fields.name, Seen<Members>::to_python(defaults.*(fields.member)))...);
   (type.def_property_readonly(
        fields.name,
        [member = fields.member](const T& value) ->
@@ -100,8 +124,7 @@ py::class_<T> value_class(py::module_& module, const ClassName& name, Field<T, M
        doc_of_field(name.in_cpp, fields.name)),
    ...);
   if constexpr (std::equality_comparable<T>) {
-    type.def(
-        "__eq__", [](const T& a, const T& b) { return a == b; }, py::is_operator());
+    type.def("__eq__", &is_equal<T>, py::arg("other"));
   }
   add_methods_of_values(type, {fields.name...});
   return type;

@@ -67,7 +67,7 @@ void register_worker_itself(py::module_& module) {
       .def("close", &StatusServer::close, Released(), doc("StatusServer::close"));
   py::class_<Worker, std::shared_ptr<Worker>>(module, "Worker", doc("Worker"))
       .def(py::init([](const WorkerOptions& options) { return destroyed_without_gil(Worker::create(options)); }),
-           py::arg("options") = WorkerOptions{}, doc("Worker::create"))
+           shown_default("options", WorkerOptions{}), doc("Worker::create"))
       .def(
           "add_model",
           [](Worker& self, const std::string& name, const std::shared_ptr<Model>& model) {
@@ -81,7 +81,7 @@ void register_worker_itself(py::module_& module) {
           },
           py::arg("name"), py::arg("model"), Released(), doc("Worker::replace_model"))
       .def_property_readonly("model_names", read_without_gil(&Worker::model_names), doc("Worker::model_names"))
-      .def("serve", &Worker::serve, py::arg("registry"), py::arg("endpoint"), py::arg("options") = ListenOptions{},
+      .def("serve", &Worker::serve, py::arg("registry"), py::arg("endpoint"), shown_default("options", ListenOptions{}),
            Released(), doc("Worker::serve"))
       .def("serve_status", &serve_status, py::arg("endpoint"), py::arg("allow_remote") = false, Released(),
            doc("StatusServer::start"))

@@ -25,7 +25,8 @@ class SmallNet(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.relu(self.first(x))
         y = torch.relu(self.second(y)) + y
-        return self.classify(y.mean((2, 3)))
+        scores: torch.Tensor = self.classify(y.mean((2, 3)))
+        return scores
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def model_file(tmp_path_factory: pytest.TempPathFactory, photo: torch.Tensor) ->
     path = tmp_path_factory.mktemp("models") / "small.pt"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.trace(SmallNet().eval(), photo).save(str(path))
+        torch.jit.trace(SmallNet().eval(), photo).save(str(path))  # type: ignore[no-untyped-call]
     return path
 
 

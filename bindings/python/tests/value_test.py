@@ -52,9 +52,11 @@ class Containers(torch.nn.Module):
 
 def test_containers_and_scalars_cross() -> None:
     x = torch.ones(2)
-    (result,) = splitnet.Partitioner(torch.jit.script(Containers()), [[x], {"add": 3}, "sum", 2.0]).split(), 
-    outputs = result[0].run([[x, x], {"add": 1}, "total", 4.0])
-    assert torch.equal(outputs[0]["total"] if isinstance(outputs[0], dict) else outputs[0], x * 4 + 1)
+    part = splitnet.Partitioner(torch.jit.script(Containers()), [[x], {"add": 3}, "sum", 2.0])
+    with splitnet.Session(part) as session:
+        result = session([x, x], {"add": 1}, "total", 4.0)
+    assert list(result) == ["total", "first"]
+    assert torch.equal(result["total"], x * 4 + 1)
 
 
 @pytest.mark.parametrize("wrong", [object(), {1, 2}, b"bytes"])
