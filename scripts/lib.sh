@@ -90,7 +90,7 @@ torch_prefix() { "$venv/bin/python" -W ignore -c 'import torch; print(torch.util
 configure() {
   local preset=$1 options=() key log=build/$1/configure.log
   if command -v ccache >/dev/null; then options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
-  case $preset in dev | release | python)
+  case $preset in dev | release)
     # torch_prefix imports torch, which takes a second: not when nothing changed.
     if [ ! -f "build/$preset/torch_prefix" ]; then
       mkdir -p "build/$preset"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the type stub of splitnet._core from the module that is installed: make_stubs.py [--check].
 
-pybind11-stubgen does the work; what it can't know is put right here. The stub has signatures only: docstrings are in the
-module, and come from the headers. --check compares, and fails when the stub in the package is another one.
+pybind11-stubgen does the work; what it can't know is put right here. The stub has signatures only: docstrings are in
+the module, and come from the headers. --check compares, and fails when the stub in the package is another one.
 """
 
 import ast

@@ -9,15 +9,15 @@
     with splitnet.Session(part, plan) as session:
         y = session(x)
 
-Attributes of options and results are read-only, and their lists are copies: ``options.replace(threads=2)`` makes a changed
-value. Times are seconds, sizes bytes, rates bytes per second; names end in the unit.
+Attributes of options and results are read-only, and their lists are copies: ``options.replace(threads=2)`` makes a
+changed value. Times are seconds, sizes bytes, rates bytes per second; names end in the unit.
 """
 
 from splitnet import _torch_version
 
 _torch_version.check()
 
-from splitnet._build_info import VERSION as __version__  # noqa: E402
+from splitnet._build_info import VERSION as __version__  # noqa: E402, F401
 from splitnet._core import (  # noqa: E402
     AccuracyEffect as AccuracyEffect,
     AdaptiveOptions as AdaptiveOptions,
@@ -39,8 +39,8 @@ from splitnet._core import (  # noqa: E402
     Coefficients as Coefficients,
     Computing as Computing,
     Conditions as Conditions,
-    ConnectOptions as ConnectOptions,
     Connection as Connection,
+    ConnectOptions as ConnectOptions,
     Constraints as Constraints,
     Cost as Cost,
     Cut as Cut,
@@ -181,5 +181,3 @@ from splitnet.session import (  # noqa: E402
 )
 from splitnet.sweeping import SweepInterrupted as SweepInterrupted, sweep as sweep  # noqa: E402
 from splitnet.worker import Worker as Worker  # noqa: E402
-
-__all__ = [name for name in dir() if not name.startswith("_")]

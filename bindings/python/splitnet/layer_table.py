@@ -58,16 +58,17 @@ def text_of_layers(name: str, graph: _core.LayerGraph, cuts: Sequence[Sequential
         gap = ("…", f"{left_out} more layers", *[""] * (len(_HEAD) - 2))
         rows = [*rows[:_SHOWN_AT_EACH_END], gap, *rows[-_SHOWN_AT_EACH_END:]]
     widths = [max(len(row[column]) for row in [_HEAD, *rows]) for column in range(len(_HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [_HEAD, *rows]]
-    return "\n".join([_title(name, graph, cuts), *lines])
+    return "\n".join([_title(name, graph, cuts), *(_line(row, widths) for row in [_HEAD, *rows])])
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def html_of_layers(name: str, graph: _core.LayerGraph, cuts: Sequence[SequentialCut]) -> str:
     """All layers, in a box that scrolls."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in _HEAD)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in _rows(graph, cuts)
-    )
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in _rows(graph, cuts))
     return (
         f"<p>{escape(_title(name, graph, cuts))}</p>"
         '<div style="max-height: 30em; overflow: auto">'

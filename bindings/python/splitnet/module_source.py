@@ -54,14 +54,14 @@ def _traced_or_scripted(module: torch.nn.Module, example_inputs: tuple[Any, ...]
         _say(f"{name} was scripted, since a trace would not follow it: {doubts}")
         return scripted
     if traced is not None:
-        _say(f"{name} was traced, but a trace does not follow all of it ({doubts}), and it can't be scripted: {why_not}")
+        _say(
+            f"{name} was traced, but a trace does not follow all of it ({doubts}), and it can't be scripted: {why_not}"
+        )
         return traced
     raise UnsupportedModel(f"{name} can neither be traced ({doubts}) nor scripted ({why_not})")
 
 
-def _traced(
-    module: torch.nn.Module, example_inputs: tuple[Any, ...]
-) -> tuple[torch.jit.ScriptModule | None, str]:
+def _traced(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> tuple[torch.jit.ScriptModule | None, str]:
     """The trace, if there is one, and what speaks against it."""
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")

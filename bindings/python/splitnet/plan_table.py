@@ -25,9 +25,8 @@ def html_of_plan(problem: _core.PlanningProblem, plan: _core.Plan, verdict: str)
     """The best candidates with their terms, and the verdict."""
     head = "".join(f"<th>{name}</th>" for name in ("cut", "codec", "latency", "head", "sent", "wire", "tail", "breaks"))
     rows = "".join(_row(problem, candidate, candidate == plan.chosen) for candidate in plan.candidates[:_SHOWN])
-    return (
-        f"<pre>{escape(verdict.strip())}</pre><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        + (f"<p>The best {_SHOWN} of {len(plan.candidates)} plans.</p>" if len(plan.candidates) > _SHOWN else "")
+    return f"<pre>{escape(verdict.strip())}</pre><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" + (
+        f"<p>The best {_SHOWN} of {len(plan.candidates)} plans.</p>" if len(plan.candidates) > _SHOWN else ""
     )
 
 

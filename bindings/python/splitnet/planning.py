@@ -104,11 +104,11 @@ def plan(
     """Measures this machine, the worker and the link to it, and chooses the best cut and codec.
 
     Takes some 20 passes of the model on either machine and seconds on the link, for what `planning` does not give.
-    `model` needs example inputs. Codecs to choose from are those of `codecs` and `calibration`, beside raw. `constraints`
-    is for bounds that have no keyword of their own. `threads` is what one pass on the device may use.
+    `model` needs example inputs. Codecs to choose from are those of `codecs` and `calibration`, beside raw.
+    `constraints` is for bounds that have no keyword of their own. `threads` is what one pass on the device may use.
 
-    Raises InvalidArgument (constraints, codecs, no example inputs), Unavailable (nobody there), Incompatible (the worker
-    has another version of the model), and as the worker.
+    Raises InvalidArgument (constraints, codecs, no example inputs), Unavailable (nobody there), Incompatible (the
+    worker has another version of the model), and as the worker.
     """
     bounds = (constraints or _core.Constraints()).replace(
         **{

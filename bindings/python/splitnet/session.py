@@ -71,10 +71,10 @@ class Future(concurrent.futures.Future[_core.Answer]):
 class Session:
     """One model on this device and workers.
 
-    Forms: `Session(model, plan)`, with what `splitnet.plan` found; `worker` and `cut`; `worker` and `objective` (it plans
-    when it opens); `workers` and `cuts` (several stages, one for each worker); none of them (device only). With a plan or
-    an objective, `policy` decides anew before each inference: "adaptive", AdaptiveOptions, or a function that makes a
-    Policy. `options` has everything else; what stands in keywords takes its place.
+    Forms: `Session(model, plan)`, with what `splitnet.plan` found; `worker` and `cut`; `worker` and `objective` (it
+    plans when it opens); `workers` and `cuts` (several stages, one for each worker); none of them (device only). With a
+    plan or an objective, `policy` decides anew before each inference: "adaptive", AdaptiveOptions, or a function that
+    makes a Policy. `options` has everything else; what stands in keywords takes its place.
 
     `deadline_s` counts from the call of each inference. What workers don't do in time, or at all, the device finishes,
     unless `finish_on_device` is off.
@@ -144,8 +144,8 @@ class Session:
     def submit(self, *inputs: Any, deadline_s: float | None = None, trace: _core.TraceContext | None = None) -> Future:
         """One inference in a pipeline: heads run one after the other while earlier inferences travel.
 
-        Waits for a place when `max_in_flight` are under way (back-pressure), except where an asyncio loop runs: there it
-        returns at once, and the future waits. Every error arrives through the future.
+        Waits for a place when `max_in_flight` are under way (back-pressure), except where an asyncio loop runs: there
+        it returns at once, and the future waits. Every error arrives through the future.
         """
         future = Future()
 
@@ -233,7 +233,10 @@ def _with_plan(settings: _core.SessionOptions, plan: TwoTierPlan) -> _core.Sessi
     _ = plan.chosen  # Raises where there is none.
     device, worker = plan.problem.tiers
     known = planning_options(settings.planning, plan.problem.codecs, None, device.profile.threads).replace(
-        device=device, worker=worker, link=plan.problem.links[0][0], power=plan.problem.power,
+        device=device,
+        worker=worker,
+        link=plan.problem.links[0][0],
+        power=plan.problem.power,
         leakages=plan.problem.leakages,
     )
     return settings.replace(

@@ -16,7 +16,9 @@ def _parse(text: str, units: dict[str, float], what: str, example: str) -> float
     found = _NUMBER_AND_UNIT.fullmatch(text)
     unit = units.get(found[2].lower()) if found else None
     if found is None or unit is None:
-        raise InvalidArgument(f"{text!r} is no {what}: expected a number and one of {', '.join(units)}, as in {example}")
+        raise InvalidArgument(
+            f"{text!r} is no {what}: expected a number and one of {', '.join(units)}, as in {example}"
+        )
     return float(found[1]) * unit
 
 

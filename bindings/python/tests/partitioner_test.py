@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SmallNet
 
 import splitnet
+from conftest import SmallNet
 
 
 def test_head_and_tail_give_what_the_whole_gives(part: splitnet.Partitioner, photo: torch.Tensor) -> None:

@@ -213,7 +213,9 @@ def test_ctrl_c_in_a_sweep_keeps_what_was_measured(part: splitnet.Partitioner, m
 def test_times_of_layers_are_predicted(
     part: splitnet.Partitioner, profile: splitnet.DeviceProfile, photo: torch.Tensor
 ) -> None:
-    other = splitnet.Partitioner(torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())), photo)
+    other = splitnet.Partitioner(
+        torch.jit.script(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())), photo
+    )
     other_profile = splitnet.profile_device(other, other.example_inputs, QUICK)
     predictor = splitnet.LayerTimePredictor.fit([(part.layers, profile), (other.layers, other_profile)])
     predicted = predictor.predict(part.layers)

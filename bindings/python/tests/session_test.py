@@ -283,7 +283,11 @@ def test_a_policy_in_python(
 
 
 def test_a_policy_that_raises_leaves_the_inference_to_the_device(
-    part: splitnet.Partitioner, worker: splitnet.Worker, photo: torch.Tensor, expected: Any, monkeypatch: pytest.MonkeyPatch
+    part: splitnet.Partitioner,
+    worker: splitnet.Worker,
+    photo: torch.Tensor,
+    expected: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Broken(Alternating):
         def decide(self, situation: splitnet.Situation) -> splitnet.Decision:

@@ -45,7 +45,9 @@ def test_a_tensor_that_wants_gradients_is_taken() -> None:
 
 
 class Containers(torch.nn.Module):
-    def forward(self, items: list[torch.Tensor], flags: dict[str, int], text: str, scale: float) -> dict[str, torch.Tensor]:
+    def forward(
+        self, items: list[torch.Tensor], flags: dict[str, int], text: str, scale: float
+    ) -> dict[str, torch.Tensor]:
         total = items[0] * scale + float(flags["add"])
         return {text: total, "first": items[0]}
 
