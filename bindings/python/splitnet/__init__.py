@@ -164,6 +164,7 @@ from splitnet.errors import (  # noqa: E402
     Unavailable as Unavailable,
     UnsupportedModel as UnsupportedModel,
 )
+from splitnet.layer_table import html_of_graph as _html_of_graph  # noqa: E402
 from splitnet.logs import log_to as log_to  # noqa: E402
 from splitnet.module_source import Notice as Notice  # noqa: E402
 from splitnet.partitioner import (  # noqa: E402
@@ -179,5 +180,11 @@ from splitnet.session import (  # noqa: E402
     PolicyFactory as PolicyFactory,
     Session as Session,
 )
+from splitnet.sweep_table import html_of_profile as _html_of_profile, html_of_sweep as _html_of_sweep  # noqa: E402
 from splitnet.sweeping import SweepInterrupted as SweepInterrupted, sweep as sweep  # noqa: E402
 from splitnet.worker import Worker as Worker  # noqa: E402
+
+# Values of the library, shown as tables in notebooks.
+Sweep._repr_html_ = _html_of_sweep  # type: ignore[attr-defined]
+DeviceProfile._repr_html_ = _html_of_profile  # type: ignore[attr-defined]
+LayerGraph._repr_html_ = _html_of_graph  # type: ignore[attr-defined]

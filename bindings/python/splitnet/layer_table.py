@@ -46,6 +46,8 @@ def _rows(graph: _core.LayerGraph, cuts: Sequence[SequentialCut]) -> list[tuple[
 
 
 def _title(name: str, graph: _core.LayerGraph, cuts: Sequence[SequentialCut]) -> str:
+    if not cuts:
+        return f"{name}: {len(graph.layers)} layers"
     legal = sum(not cut.refusal for cut in cuts)
     return f"{name}: {len(graph.layers)} layers, {legal} of {len(cuts)} cuts behind a layer are legal"
 
@@ -74,3 +76,8 @@ def html_of_layers(name: str, graph: _core.LayerGraph, cuts: Sequence[Sequential
         '<div style="max-height: 30em; overflow: auto">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def html_of_graph(graph: _core.LayerGraph) -> str:
+    """The same without what only the model knows: its name, and which cuts are refused."""
+    return html_of_layers("layer graph", graph, ())

@@ -48,8 +48,11 @@ py::object to_python(None) {
 py::object to_python(Uninitialized) {
   return py::none();
 }
+/// Of bytes that another process lends (`shm:`) Python gets a copy: it may write to its tensors, which would end this
+/// process there.
 py::object to_python(const Tensor& tensor) {
-  return py::reinterpret_steal<py::object>(THPVariable_Wrap(to_torch(tensor)));
+  const at::Tensor shared = to_torch(tensor);
+  return py::reinterpret_steal<py::object>(THPVariable_Wrap(tensor.storage.is_foreign() ? shared.clone() : shared));
 }
 py::object to_python(const List& list) {
   py::list result(list.items.size());

@@ -17,7 +17,8 @@ namespace splitnet::python {
 /// shares its memory with what comes out, and is kept alive by it. Needs the GIL. Throws invalid_argument for another
 /// type, naming it, and as to_tensor.
 Value value_from_python(pybind11::handle object);
-/// The other way round; a tensor keeps the memory alive. Needs the GIL.
+/// The other way round; a tensor keeps the memory alive, or is a copy where that is another process's
+/// (Storage::is_foreign). Needs the GIL.
 pybind11::object value_to_python(const Value& value);
 
 }  // namespace splitnet::python

@@ -60,6 +60,14 @@ def test_other_transports(part: splitnet.Partitioner, photo: torch.Tensor, expec
         assert torch.equal(session(photo), expected)
 
 
+def test_an_answer_over_shared_memory_may_be_written_to(part: splitnet.Partitioner, photo: torch.Tensor) -> None:
+    with splitnet.Worker(part, "shm://splitnet-python-write") as worker:
+        with splitnet.Session(part, worker=worker.address, finish_on_device=False) as session:
+            output = session(photo)
+            output.zero_()
+            assert session(photo).abs().sum() > 0
+
+
 def test_device_only_needs_no_worker(part: splitnet.Partitioner, photo: torch.Tensor, expected: Any) -> None:
     with splitnet.Session(part) as session:
         answer = session.run(photo)
