@@ -20,7 +20,7 @@ NUMBERS = {
     "typing.SupportsInt | typing.SupportsIndex": "int",
     "typing.SupportsFloat | typing.SupportsIndex": "float",
 }
-NOT_SHOWN = {"__new__", "__reduce__"}
+NOT_SHOWN = {"__new__", "__reduce__", "_repr_html_"}  # The last is put there by the package.
 
 
 class Signatures(ast.NodeTransformer):

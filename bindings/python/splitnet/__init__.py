@@ -17,7 +17,7 @@ from splitnet import _torch_version
 
 _torch_version.check()
 
-from splitnet._build_info import VERSION as __version__  # noqa: E402, F401
+from splitnet import _build_info  # noqa: E402
 from splitnet._core import (  # noqa: E402
     AccuracyEffect as AccuracyEffect,
     AdaptiveOptions as AdaptiveOptions,
@@ -183,6 +183,8 @@ from splitnet.session import (  # noqa: E402
 from splitnet.sweep_table import html_of_profile as _html_of_profile, html_of_sweep as _html_of_sweep  # noqa: E402
 from splitnet.sweeping import SweepInterrupted as SweepInterrupted, sweep as sweep  # noqa: E402
 from splitnet.worker import Worker as Worker  # noqa: E402
+
+__version__ = _build_info.VERSION
 
 # Values of the library, shown as tables in notebooks.
 Sweep._repr_html_ = _html_of_sweep  # type: ignore[attr-defined]

@@ -20,21 +20,24 @@ HEADERS = ROOT / "include" / "splitnet"
 # Classes and functions of the headers that have no counterpart of the same name, and why.
 ELSEWHERE = {
     # torch's tensors and Python's own values stand for these.
-    "DType", "Dict", "List", "None", "Storage", "Tensor", "Tuple", "Uninitialized", "Value", "ValueTraits", "ResultShape",
-    "ResultSlot", "bit_identical", "contiguous_strides", "describe", "for_each_tensor", "is_dtype", "kind_name",
-    "packed_bytes", "size_bytes", "dtype_from_torch", "dtype_to_torch", "to_ivalue", "to_tensor", "to_torch", "to_value",
+    "DType", "Dict", "List", "None", "Storage", "Tensor", "Tuple", "Uninitialized", "Value", "ValueTraits",
+    "ResultShape", "ResultSlot", "bit_identical", "contiguous_strides", "describe", "for_each_tensor", "is_dtype",
+    "kind_name", "packed_bytes", "size_bytes", "dtype_from_torch", "dtype_to_torch", "to_ivalue", "to_tensor",
+    "to_torch", "to_value",
     # Transports, codecs and models of one's own are written in C++.
-    "CallContext", "Listener", "Transport",
-    "call_and_wait", "make_http_transport", "make_https_transport", "make_inproc_transport", "make_shaped_transport",
-    "make_shm_transport", "make_tcp_transport", "make_tls_transport", "make_unix_transport", "HttpOptions", "ShmOptions",
-    "SocketOptions", "EncodedSize", "DifferentiablePass", "StageCache", "EncodedMessage", "Message",
-    "MessageHeader", "MessageKind", "NextHop", "Operation", "StageRequest", "decode", "encode", "encoded_size_bytes", "decode_header",
-    "ClockOffset", "RoundTrip", "TraceParent", "parse_traceparent", "is_tracestate", "StatusPages",
-    "StatusOptions",
+    "CallContext", "Listener", "Transport", "call_and_wait", "make_http_transport", "make_https_transport",
+    "make_inproc_transport", "make_shaped_transport", "make_shm_transport", "make_tcp_transport",
+    "make_tls_transport", "make_unix_transport", "HttpOptions", "ShmOptions", "SocketOptions", "EncodedSize",
+    "DifferentiablePass", "StageCache", "EncodedMessage", "Message", "MessageHeader", "MessageKind", "NextHop",
+    "Operation", "StageRequest", "decode", "encode", "encoded_size_bytes", "decode_header", "ClockOffset",
+    "RoundTrip", "TraceParent", "parse_traceparent", "is_tracestate", "StatusPages", "StatusOptions",
     # Methods of the class that they are about, or another word of Python's.
-    "calibration_from_json", "device_profile_from_json", "link_profile_from_json", "sweep_from_json", "load_calibration",
-    "load_device_profile", "read_link_trace", "save", "to_json", "to_text", "to_string", "to_prometheus",     "example_boundary", "run_stages", "run_sweep", "profiles_of", "parse_shaped_options", "is_error_code", "RunOptions",
-    "FixedPolicy", "PartitionerOptions", "ProfiledModel", "adaptive_policy",     "LogField", "check_token", "is_same_token", }  # fmt: skip
+    "calibration_from_json", "device_profile_from_json", "link_profile_from_json", "sweep_from_json",
+    "load_calibration", "load_device_profile", "read_link_trace", "save", "to_json", "to_text", "to_string",
+    "to_prometheus", "example_boundary", "run_stages", "run_sweep", "profiles_of", "parse_shaped_options",
+    "is_error_code", "RunOptions", "FixedPolicy", "PartitionerOptions", "ProfiledModel", "adaptive_policy",
+    "LogField", "check_token", "is_same_token",
+}  # fmt: skip
 
 
 def names_of_headers() -> set[str]:

@@ -18,7 +18,7 @@ MODEL = ROOT / "build" / "models" / "mobilenet_v2.pt"
 )
 def test_notebook(notebook: Path) -> None:
     assert MODEL.exists(), f"{MODEL.relative_to(ROOT)} is not there: scripts/demo makes it"
-    document = nbformat.read(notebook, as_version=4)
+    document = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     assert not any(cell.get("outputs") for cell in document.cells), "outputs are not kept in the tree"
     NotebookClient(document, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
     tables = [
