@@ -4,6 +4,8 @@
 PYBIND11_MODULE(_core, module) {
   using namespace splitnet::python;
   module.doc() = "The C++ library splitnet, class by class. The package splitnet is what to import.";
+  // Imports torch first, whichever way this module is imported (pickles do it by its name).
+  pybind11::module_::import("splitnet._torch_version").attr("check")();
   register_errors(module);
   register_graph(module);
   register_profiles(module);
