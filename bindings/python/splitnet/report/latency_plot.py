@@ -39,7 +39,7 @@ def latency(link: Link) -> Plot:
     values = _latency_values(link, rows, names, per_s, many_cuts)
     x = alt.X("time:Q", stack="zero", axis=linear_axis(60)).title(f"latency ({unit})")
     x = x.scale(domain=[0, end_s * per_s], clamp=True, nice=False)
-    y = alt.Y("cut:N", sort=None, title="cut after", axis=alt.Axis(labelExpr=_CUT_LABEL, labelLimit=230))
+    y = alt.Y("cut:N", sort=None, title="cut after", axis=alt.Axis(labelExpr=_CUT_LABEL, labelLimit=230, maxExtent=250))
     y = y.scale(domain=list(names.values()), padding=0.15)
     baselines = _baselines(link)
     description = _latency_description(link, baselines, end_s)
@@ -115,7 +115,7 @@ def _cut_names(rows: Sequence[Row]) -> dict[int, str]:
     """By layers in the head, in their order; short, and no two cuts have the same."""
     names = {row.head_layers: units.short_cut(row.cut) for row in rows}
     seen = list(names.values())
-    return {layers: f"{name} ({layers})" if seen.count(name) > 1 else name for layers, name in names.items()}
+    return {layers: f"{layers}: {name}" if seen.count(name) > 1 else name for layers, name in names.items()}
 
 
 # ---- The layers of the plot.

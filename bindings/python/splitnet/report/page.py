@@ -79,6 +79,7 @@ def html(report: Report) -> str:
         "bandwidth": units.bandwidth_text,
         "percent": units.percent_text,
         "number": units.significant,
+        "plain": lambda value: f"{value:.6g}",
         "short_cut": units.short_cut,
         "short_codec": units.short_codec,
     }

@@ -15,12 +15,16 @@ from .plot import Choice, Plot, data, linear_axis, log_axis, place, place_color,
 
 EVERY_CUT = "every cut"
 
+# Of points on a front: with more of them the numbers would cover one another.
+_MOST_NUMBERS = 10
+
 
 def pareto(link: Link, points: Sequence[FrontPoint]) -> Plot:
-    """The planner's front of latency and throughput; `points`, at least one, are numbered in their order."""
+    """The planner's front of latency and throughput; `points`, at least one, are numbered when they are few."""
+    numbered = len(points) <= _MOST_NUMBERS
     values: list[dict[str, Any]] = [
         {
-            "number": str(number),
+            "number": str(number) if numbered else "",
             "cut": point.cut,
             "codec": point.codec,
             "place": place(point.cut, point.codec),
@@ -37,7 +41,7 @@ def pareto(link: Link, points: Sequence[FrontPoint]) -> Plot:
     )
     y = alt.Y("throughput:Q", title="throughput, predicted (1/s)", scale=_ends(values, "throughput"))
     base = alt.Chart(data(values)).encode(x=x, y=y)
-    dots = base.mark_circle(size=420, opacity=1).encode(
+    dots = base.mark_circle(size=420 if numbered else 90, opacity=1).encode(
         color=place_color(),
         tooltip=[
             alt.Tooltip("cut:N"),
@@ -54,7 +58,7 @@ def pareto(link: Link, points: Sequence[FrontPoint]) -> Plot:
     return Plot(
         name="pareto",
         title="Pareto front of latency and throughput",
-        caption="Predicted. Towards the left and the top is better; no plan beats a numbered one in both. "
+        caption="Predicted. Towards the left and the top is better; no plan beats one of these in both. "
         "Throughput is that of a pipeline, with head, wire and tail busy at the same time.",
         description=description,
         spec=specification(alt.layer(line, dots, numbers), description, height=260, space_right=16),

@@ -40,7 +40,9 @@ def data(values: Sequence[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=[{key: _rounded(value) for key, value in row.items()} for row in values])
 
 
-def specification(chart: alt.LayerChart, description: str, *, height: int, space_right: int = 8) -> dict[str, Any]:
+def specification(
+    chart: alt.LayerChart | alt.FacetChart, description: str, *, height: int, space_right: int = 8
+) -> dict[str, Any]:
     """As wide as its container, the axes `height` pixels high; `space_right` pixels are left for what stands right of
     them. Without a configuration, see theme."""
     spec = chart.to_dict()

@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
         "gridColor": GRID,
         "domainColor": GRID,
         "tickColor": GRID,
-        "labelLimit": 230,
+        "labelLimit": 180,
     },
     "legend": {
         "orient": "top",

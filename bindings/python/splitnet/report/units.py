@@ -66,13 +66,19 @@ def short_codec(name: str) -> str:
     return shorten_end(f"{kind} {', '.join(shown)}".strip(), 40)
 
 
-def short_cut(cut: str, length: int = 32) -> str:
-    """ "after features.3" as "features.3"; of long names the middle is left out, as both ends tell layers apart."""
+def short_cut(cut: str, length: int = 30) -> str:
+    """ "after features.3" as "features.3". Of longer names the modules on the left become their first letters, but
+    numbers stay: they tell layers apart; and if that is not enough the middle is left out."""
     name = cut.removeprefix("after ")
-    if len(name) <= length:
-        return name
+    modules = name.split(".")
+    for index, module in enumerate(modules[:-1]):
+        if len(".".join(modules)) <= length:
+            break
+        if not module.isdigit():
+            modules[index] = module[:1]
+    name = ".".join(modules)
     end = length // 2
-    return name[: length - end - 1] + _ELLIPSIS + name[-end:]
+    return name if len(name) <= length else name[: length - end - 1] + _ELLIPSIS + name[-end:]
 
 
 def shorten_end(text: str, length: int) -> str:
