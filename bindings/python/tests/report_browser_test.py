@@ -29,6 +29,8 @@ FLAGS = [
     "--disable-sync",
 ]
 
+TIMEOUT_MS = 120_000  # Machines may be busy.
+
 # The boxes of all words in the plots that are shown, by plot: [text, left, top, right, bottom, colour].
 WORDS = """() => [...document.querySelectorAll(".plot svg")].filter((svg) => svg.checkVisibility()).map((svg) =>
   [...svg.querySelectorAll("text")]
@@ -71,10 +73,11 @@ def show(browser: Any, html: str, tmp_path: Path) -> Iterator[Callable[..., tupl
         path = tmp_path / f"sweep-{len(watches)}.html"
         path.write_text(content, encoding="utf-8")
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
+        contexts[-1].set_default_timeout(TIMEOUT_MS)
         page = contexts[-1].new_page()
         watches.append(watch(page, path.as_uri()))
         page.goto(path.as_uri() + fragment)
-        page.wait_for_selector("html.drawn", timeout=60_000)
+        page.wait_for_selector("html.drawn")
         return page, watches[-1]
 
     yield show
@@ -313,7 +316,7 @@ def test_a_verdict_leads_to_its_link(show: Show) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#plot-latency-6 svg")
     assert page.locator("#choose-link").input_value() == "6"
-    page.wait_for_function("Math.abs(document.getElementById('link-6').getBoundingClientRect().top) < 200")
+    page.wait_for_function("() => Math.abs(document.getElementById('link-6').getBoundingClientRect().top) < 200")
 
 
 def test_another_codec_has_other_bars(show: Show) -> None:
@@ -347,7 +350,7 @@ def test_a_tooltip_tells_the_whole_name_of_the_codec(show: Show) -> None:
 def test_turning_a_phone_draws_the_plots_anew(show: Show) -> None:
     page, _ = show(width=390)
     page.set_viewport_size({"width": 844, "height": 390})
-    page.wait_for_function("document.querySelector('#plot-links svg').getBoundingClientRect().width > 700")
+    page.wait_for_function("() => document.querySelector('#plot-links svg').getBoundingClientRect().width > 700")
     assert_words_stay_apart(page)
 
 

@@ -55,7 +55,7 @@ def _file_name(report: Report, key: str) -> str:
     plot, _, index = key.partition("-")
     if not index:
         return plot
-    label = report.links[int(index)].label.split(" (")[0].lower()
+    label = report.links[int(index)].label.split(" (")[0].lower().replace("µ", "u")
     return f"{plot}-{int(index) + 1}-{re.sub('[^a-z0-9]+', '-', label).strip('-')}"
 
 

@@ -62,7 +62,7 @@ def latency(link: Link) -> Plot:
         title="Latency against cut",
         caption=_latency_caption(link, baselines, end_s),
         description=description,
-        spec=specification(chart, description, height=(16 if many_cuts else 30) * len(names), space_right=60),
+        spec=specification(chart, description, height=(16 if many_cuts else 30) * len(names)),
         choices=[Choice("codec", "Codec", [BEST_CODEC, *codecs])] if len(codecs) > 1 else [],
     )
 

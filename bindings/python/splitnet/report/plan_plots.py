@@ -61,7 +61,7 @@ def pareto(link: Link, points: Sequence[FrontPoint]) -> Plot:
         caption="Predicted. Towards the left and the top is better; no plan beats one of these in both. "
         "Throughput is that of a pipeline, with head, wire and tail busy at the same time.",
         description=description,
-        spec=specification(alt.layer(line, dots, numbers), description, height=260, space_right=16),
+        spec=specification(alt.layer(line, dots, numbers), description, height=260),
     )
 
 

@@ -40,18 +40,15 @@ def data(values: Sequence[dict[str, Any]]) -> alt.InlineData:
     return alt.InlineData(values=[{key: _rounded(value) for key, value in row.items()} for row in values])
 
 
-def specification(
-    chart: alt.LayerChart | alt.FacetChart, description: str, *, height: int, space_right: int = 8
-) -> dict[str, Any]:
-    """As wide as its container, the axes `height` pixels high; `space_right` pixels are left for what stands right of
-    them. Without a configuration, see theme."""
+def specification(chart: alt.LayerChart | alt.FacetChart, description: str, *, height: int) -> dict[str, Any]:
+    """As wide as its container with all its words, the axes `height` pixels high. Without a configuration, see theme."""
     spec = chart.to_dict()
     del spec["config"]
     return spec | {
         "width": "container",
         "height": height,
         "description": description,
-        "padding": {"left": 4, "top": 4, "bottom": 4, "right": space_right},
+        "padding": 4,
         "autosize": {"type": "fit-x", "contains": "padding"},
     }
 

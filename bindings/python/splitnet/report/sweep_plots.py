@@ -44,7 +44,7 @@ def glance(report: Report) -> Plot:
         caption="Ringed: the chosen plan. Full marks are measured; pale ones only predicted. Links are named after "
         "their measured bandwidth (up/down) and round-trip time.",
         description=description,
-        spec=specification(alt.layer(dots, rings), description, height=34 * len(report.links), space_right=16),
+        spec=specification(alt.layer(dots, rings), description, height=34 * len(report.links)),
     )
 
 
@@ -69,7 +69,7 @@ def regret(report: Report) -> Plot:
         caption=f"Time of the chosen plan over that of the fastest measured one, less 1: {figures}. "
         "0\N{NO-BREAK SPACE}% means that no measured plan was faster.",
         description=description,
-        spec=specification(alt.layer(bars, text), description, height=24 * len(report.links), space_right=64),
+        spec=specification(alt.layer(bars, text), description, height=24 * len(report.links)),
     )
 
 

@@ -51,16 +51,15 @@ CONFIG: dict[str, Any] = {
         "columnPadding": 14,
         "symbolSize": 90,
         "symbolOpacity": 1,
-        "layout": {"top": {"direction": "vertical", "anchor": "start", "bounds": "full", "margin": 6}},
+        "layout": {"top": {"direction": "vertical", "margin": 6}},
     },
     "view": {"stroke": None},
     "text": {"color": INK, "fontSize": 12},
     "rule": {"color": INK},
 }
 
-# For a phone. Legends are wider than the plot there; they end where it ends, above the labels of the axis.
+# For a phone.
 NARROW_CONFIG: dict[str, Any] = CONFIG | {
     "axis": CONFIG["axis"] | {"labelLimit": 135, "labelFontSize": 11, "titleFontSize": 11},
-    "legend": CONFIG["legend"]
-    | {"columns": 2, "labelFontSize": 11, "layout": {"top": CONFIG["legend"]["layout"]["top"] | {"anchor": "end"}}},
+    "legend": CONFIG["legend"] | {"columns": 2, "labelFontSize": 11},
 }
