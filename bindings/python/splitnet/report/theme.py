@@ -58,8 +58,9 @@ CONFIG: dict[str, Any] = {
     "rule": {"color": INK},
 }
 
-# For a phone.
+# For a phone. A legend may be wider than the plot there: it ends where that ends, above the labels of the axis.
 NARROW_CONFIG: dict[str, Any] = CONFIG | {
     "axis": CONFIG["axis"] | {"labelLimit": 135, "labelFontSize": 11, "titleFontSize": 11},
-    "legend": CONFIG["legend"] | {"columns": 2, "labelFontSize": 11},
+    "legend": CONFIG["legend"]
+    | {"columns": 2, "labelFontSize": 11, "layout": {"top": CONFIG["legend"]["layout"]["top"] | {"anchor": "end"}}},
 }
