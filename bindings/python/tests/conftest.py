@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from report_documents import document as document, html as html, make_document as make_document
 
 import splitnet
+from report_documents import document as document, html as html, make_document as make_document
 
 
 class SmallNet(torch.nn.Module):
