@@ -39,6 +39,19 @@ void AdaptiveOptions::validate() const {
   detail::check_not_negative("AdaptiveOptions::race_gain", race_gain);
 }
 
+namespace {
+
+/// Throws invalid_argument where there are not two tiers that have a link, and as PlanningProblem::validate.
+const LinkProfile& link_of(const PlanningProblem& problem) {
+  problem.validate();
+  if (problem.tiers.size() != 2 || !problem.link(0, 1)) {
+    throw Error(ErrorCode::invalid_argument, "AdaptivePolicy: expected two tiers that have a link");
+  }
+  return *problem.link(0, 1);
+}
+
+}  // namespace
+
 class AdaptivePolicy::Impl {
  public:
   Impl(PlanningProblem problem, Objective objective, const Constraints& constraints, const IsLegal& is_legal,
@@ -47,10 +60,11 @@ class AdaptivePolicy::Impl {
         constraints_(constraints),
         options_(options),
         layers_(problem.graph.layers.size()),
-        first_link_(*problem.link(0, 1)),
+        first_link_(link_of(problem)),
+        first_worker_load_(problem.tiers[1].load_factor),
         link_(first_link_, options.link),
-        device_load_(1, load_dynamics),
-        worker_load_(1, load_dynamics),
+        device_load_(problem.tiers[0].load_factor, load_dynamics),
+        worker_load_(first_worker_load_, load_dynamics),
         planner_(std::move(problem), is_legal) {
     constraints.validate();
     options.validate();
@@ -99,6 +113,7 @@ class AdaptivePolicy::Impl {
   const AdaptiveOptions options_;
   const std::size_t layers_;
   const LinkProfile first_link_;
+  const double first_worker_load_;
   mutable std::mutex mutex_;
   LinkEstimator link_;
   detail::LogFilter device_load_;
@@ -224,7 +239,7 @@ std::optional<SequentialPlanner::Choice> AdaptivePolicy::Impl::worker_to_try(Seq
   link.rtt_s = std::min(link.rtt_s, first_link_.rtt_s);
   link.up_bytes_per_s = std::max(link.up_bytes_per_s, first_link_.up_bytes_per_s);
   link.down_bytes_per_s = std::max(link.down_bytes_per_s, first_link_.down_bytes_per_s);
-  conditions.worker_load_factor = std::min(1.0, conditions.worker_load_factor);
+  conditions.worker_load_factor = std::min(first_worker_load_, conditions.worker_load_factor);
   const auto found = choose(conditions);
   if (!found || is_device_only(*found)) return std::nullopt;
   note_question(now_s);

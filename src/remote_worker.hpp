@@ -29,6 +29,18 @@ class RemoteWorker {
     throw Error(ErrorCode::cancelled, "the session is closed");
   }
   CircuitBreaker& breaker() noexcept { return breaker_; }
+  /// What it failed with last, for messages of those who are not sent to it meanwhile.
+  [[nodiscard]] std::string last_failure() const {
+    const std::lock_guard lock(mutex_);
+    return last_failure_;
+  }
+  void note_failure(const Error& error, CircuitBreaker::Clock::duration pause_at_least) {
+    {
+      const std::lock_guard lock(mutex_);
+      last_failure_ = error.what();
+    }
+    breaker_.failed(CircuitBreaker::Clock::now(), pause_at_least);
+  }
   /// The connection ends here and not with the last completion, which runs on a thread of the connection.
   void close() {
     std::shared_ptr<Connection> connection;
@@ -57,6 +69,7 @@ class RemoteWorker {
   const std::string endpoint_;
   mutable std::mutex mutex_;
   std::shared_ptr<Connection> connection_;
+  std::string last_failure_ = "it was silent";
   CircuitBreaker breaker_;
   std::atomic<int> silences_ = 0;
 };

@@ -133,7 +133,8 @@ void Session::Impl::ask(const InferencePtr& inference, bool is_retry) {
   next_try = std::max(next_try, Clock::now() + jittered(retry_pause));
   if (!may_wait || (inference->deadline && next_try >= *inference->deadline)) {
     throw Error(ErrorCode::unavailable,
-                "worker " + workers.front()->endpoint() + " failed a moment ago, and is not asked again yet");
+                "worker " + workers.front()->endpoint() +
+                    " failed a moment ago, and is not asked again yet: " + workers.front()->last_failure());
   }
   ask_later(inference, next_try);
 }
@@ -322,7 +323,7 @@ void Session::Impl::note_failure(RemoteWorker& worker, const Error& error) {
     case ErrorCode::unavailable:
     case ErrorCode::overloaded:
     case ErrorCode::unauthenticated:
-    case ErrorCode::corrupt: return worker.breaker().failed(Clock::now(), jittered(as_duration(hint_s(error))));
+    case ErrorCode::corrupt: return worker.note_failure(error, jittered(as_duration(hint_s(error))));
     case ErrorCode::deadline_exceeded: return worker.note_silence();
     case ErrorCode::cancelled: return worker.breaker().gave_up();
     default: return worker.note_reply();  // It is the request that is wrong.

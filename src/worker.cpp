@@ -59,6 +59,12 @@ void WorkerOptions::validate() const {
   require(batching.tolerance >= 0,
           "WorkerOptions::batching.tolerance is " + std::to_string(batching.tolerance) + ", expected 0 or more");
   require(replaced_model_grace.count() >= 0, "WorkerOptions::replaced_model_grace is negative");
+  const auto schemes = registry.schemes();
+  for (const std::string& endpoint : forward_to) {
+    const std::string scheme = endpoint.substr(0, std::min(endpoint.find("://"), endpoint.size()));
+    require(scheme != endpoint && std::find(schemes.begin(), schemes.end(), scheme) != schemes.end(),
+            "WorkerOptions::forward_to: '" + endpoint + "' is no endpoint, expected for example tcp://10.0.0.2:7070");
+  }
 }
 
 Worker::Impl::Impl(WorkerOptions options)

@@ -282,7 +282,23 @@ TEST(AdaptivePolicy, LeavesAPlanThatBreaksTheConstraintsAtOnce) {
   EXPECT_NE(policy.decide(now).choice.head_layers, 0U);
 }
 
+TEST(AdaptivePolicy, BeginsWithTheLoadThatIsKnown) {
+  // With 1 MB/s the device is as good as the worker; four times slower it is not.
+  auto loaded = problem(link_of(1e6));
+  loaded.tiers[0].load_factor = 4;
+  loaded.tiers[1].load_factor = 2;
+  AdaptivePolicy policy(loaded, Objective::latency);
+  const auto conditions = policy.conditions(0);
+  EXPECT_NEAR(conditions.device_load_factor, 4, 0.5);
+  EXPECT_NEAR(conditions.worker_load_factor, 2, 0.3);
+  const Decision decision = policy.decide({});
+  EXPECT_LT(decision.choice.head_layers, device_only);
+  EXPECT_NEAR(decision.choice.value, SequentialPlanner(loaded).plan(Objective::latency).chosen->cost.latency_s,
+              0.3 * decision.choice.value);
+}
+
 TEST(AdaptivePolicy, RefusesWhatCannotBe) {
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "", [] { AdaptivePolicy(PlanningProblem{}, Objective::latency); }));
   const auto refused = [](const std::string& words, const AdaptiveOptions& options) {
     return throws(ErrorCode::invalid_argument, words,
                   [&] { AdaptivePolicy(problem(link_of(1e6)), Objective::latency, {}, {}, options); });

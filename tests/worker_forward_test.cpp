@@ -204,6 +204,15 @@ TEST_P(WorkerForwardTest, GoesOnlyWhereItMay) {
   EXPECT_EQ(call(request({{last}})).kind, MessageKind::reply);
 }
 
+TEST_P(WorkerForwardTest, EndpointsToForwardToAreCheckedAtOnce) {
+  for (const char* wrong : {"", "edge", "carrier-pigeon://coop", "tcp:/127.0.0.1:7070"}) {
+    WorkerOptions options;
+    options.forward_to = {wrong};
+    EXPECT_TRUE(throws(ErrorCode::invalid_argument, std::string("'") + wrong + "' is no endpoint",
+                       [&] { (void)Worker::create(options); }));
+  }
+}
+
 TEST_P(WorkerForwardTest, ForwardsNothingUnlessItIsTold) {
   const std::string last = start_last(testing::chain_model());
   start_middle(testing::chain_model(), {});

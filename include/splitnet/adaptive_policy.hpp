@@ -36,11 +36,11 @@ struct AdaptiveOptions {
 };
 
 /// Takes what SequentialPlanner::choose finds best under the conditions that it estimates: the link by LinkEstimator,
-/// the load of device and worker by a Kalman filter of the logarithm of what stages took over what was predicted.
-/// Conditions are means, so that doubt counts against the link; what is still under way goes before the next request.
-/// With the objective latency the device begins beside a worker (Decision::hedge_after_s) when an answer is later than
-/// all but a share of the answers are expected to be, that share being what hedge_share pays for; and where the device
-/// is as likely to be first, and idle, both begin at once (Reason::raced).
+/// the load of device and worker, at first Tier::load_factor, by a Kalman filter of the logarithm of what stages took
+/// over what was predicted. Conditions are means, so that doubt counts against the link; what is still under way goes
+/// before the next request. With the objective latency the device begins beside a worker (Decision::hedge_after_s) when
+/// an answer is later than all but a share of the answers are expected to be, that share being what hedge_share pays
+/// for; and where the device is as likely to be first, and idle, both begin at once (Reason::raced).
 class AdaptivePolicy : public Policy {
  public:
   /// Throws invalid_argument and incompatible as SequentialPlanner; invalid_argument: options, no plan that keeps to

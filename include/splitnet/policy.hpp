@@ -32,10 +32,11 @@ enum class Reason : std::uint8_t {
   best,            ///< No plan is expected to be better.
   not_worth_it,    ///< Another one is expected to be better, not yet by enough to switch.
   switched,        ///< Another one was better by enough.
-  raced,           ///< Device only is best as far as one can tell, but a worker may well be faster: both begin.
-  worker_missing,  ///< The worker does not answer: everything runs on the device.
+  raced,           ///< Device only is best as far as one can tell, but a worker may well be faster: both begin. Who is
+                   ///< first answers, and either answer is that of the worker's plan, codec included.
+  worker_missing,  ///< The worker does not answer just now, and is tried again soon: everything runs on the device.
   worker_tried,    ///< To hear whether it has become better again; the device begins at once all the same.
-  not_ready,       ///< The plan that was decided on is being prepared: another one meanwhile.
+  not_ready,  ///< The plan that was decided on is being prepared: another one meanwhile, of which nothing is expected.
 };
 std::string_view to_string(Reason reason) noexcept;
 
@@ -44,7 +45,7 @@ struct Decision {
   /// Of the policy's planner; head_layers of all layers: device only. `value` is what is expected.
   SequentialPlanner::Choice choice;
   Reason reason = Reason::fixed;
-  double best_value = 0;  ///< What is expected of the best plan.
+  double best_value = 0;  ///< What is expected of the best plan; where both begin, of device only.
   /// So long after the request goes out the device begins with the rest as well; whoever is first gives the answer.
   /// Absent: only for a deadline.
   std::optional<double> hedge_after_s = {};
