@@ -12,7 +12,7 @@ import typer
 
 from splitnet.cli import calibrate, doctor, layers, link, plan, profile, report, run, split, sweep, worker
 from splitnet.cli.failures import Failure, WrongUsage, failure_of, tell
-from splitnet.cli.output import end_output, give_up_output
+from splitnet.cli.output import NobodyReads, end_output, give_up_output
 
 #: Exit codes; docs/command_line.md and the epilogue tell them too.
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -83,7 +83,7 @@ def _ending(work: Callable[[], Any], command: str, debug: bool) -> int:
     except KeyboardInterrupt:
         tell(Failure("interrupted"))
         return INTERRUPTED
-    except BrokenPipeError:
+    except NobodyReads:
         give_up_output()
         return DONE
     except typer.Abort:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from splitnet.cli import library_checks, machine_checks
 from splitnet.cli.checks import Check, fail
 from splitnet.cli.failures import Failure, failure_of
 from splitnet.cli.options import CaFile, InputFile, Inputs, Json, TokenFile
-from splitnet.cli.output import print_json, say
+from splitnet.cli.output import emit, print_json, say
 
 _DEFAULT_LISTEN = "tcp://127.0.0.1:7070"
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -79,12 +80,19 @@ def _attempted(name: str, check: Callable[[], Check]) -> Check:
 
 
 def _print(checks: list[Check]) -> None:
+    if sys.stdout.isatty():
+        _print_in_colours(checks)
+        return
+    for one in checks:
+        emit(f"{one.status:<4}  {one.name}: {one.found}" + (f"\n      try: {one.next_step}" if one.next_step else ""))
+
+
+def _print_in_colours(checks: list[Check]) -> None:
     from rich.console import Console
     from rich.text import Text
 
     console = Console(soft_wrap=True, highlight=False)
     for one in checks:
-        line = Text.assemble((f"{one.status:<4}", _COLOURS[one.status]), f"  {one.name}: {one.found}")
-        console.print(line)
+        console.print(Text.assemble((f"{one.status:<4}", _COLOURS[one.status]), f"  {one.name}: {one.found}"))
         if one.next_step:
             console.print(Text(f"      try: {one.next_step}"))

@@ -114,6 +114,19 @@ def model_facts(part: splitnet.Partitioner) -> dict[str, Any]:
     }
 
 
+def tensors_in(value: Any) -> list[dict[str, Any]]:
+    """Dtypes and sizes of the tensors in a value, from left to right."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        names = {full: short for short, full in _DTYPES.items()}
+        dtype = str(value.dtype).removeprefix("torch.")
+        return [{"dtype": names.get(dtype, dtype), "sizes": list(value.shape)}]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [one for item in value for one in tensors_in(item)] if isinstance(value, list | tuple) else []
+
+
 def _check_is_file(path: Path) -> None:
     if path.is_dir():
         raise Failure(f"{path} is a directory, expected a TorchScript file", "the name of a file in it")

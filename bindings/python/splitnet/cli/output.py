@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,29 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+class NobodyReads(Exception):
+    """Whoever read standard output has gone."""
+
+
+def emit(text: str) -> None:
+    """Data, with a line's end behind it. Raises NobodyReads, Failure."""
+    with _to_standard_output():
+        print(text, flush=True)
+
+
+@contextlib.contextmanager
+def _to_standard_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise NobodyReads from error
+    except OSError as error:
+        raise Failure(f"can't write to standard output: {error.strerror}", _after(error)) from error
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """The only thing on standard output where `--json` is given."""
-    print(to_text(document))
+    emit(to_text(document))
 
 
 def to_text(document: Mapping[str, Any]) -> str:
@@ -53,7 +73,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title:
             for cell, width, column in zip(row, widths, columns, strict=True)
         )
         lines.append("  ".join(cells).rstrip())
-    print("\n".join(lines))
+    emit("\n".join(lines))
 
 
 def _print_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], title: str) -> None:
@@ -71,13 +91,9 @@ def _print_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], 
 
 
 def end_output() -> None:
-    """Sees what only the last write tells: that the disk is full, or that nobody reads. Raises as `print`."""
-    try:
+    """Of what others have printed, as help. Raises as `emit`."""
+    with _to_standard_output():
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Failure(f"can't write to standard output: {error.strerror}", _after(error)) from error
 
 
 def give_up_output() -> None:
@@ -101,7 +117,7 @@ def save_bytes(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def beside(path: Path) -> Any:
+def beside(path: Path) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` at the end; devices and pipes are written to as they are."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp") if _is_replaceable(path) else path
     try:

@@ -26,7 +26,7 @@ from splitnet.cli.options import (
     TokenFile,
     parsed_or_none,
 )
-from splitnet.cli.output import print_json
+from splitnet.cli.output import emit, print_json
 from splitnet.cli.progress import named_progress
 from splitnet.cli.workers import calibration_of, codec_profiles, registry_of, token_of
 from splitnet.units import parse_time
@@ -93,7 +93,7 @@ def command(
     if json:
         print_json(document_of(part, plan))
     else:
-        print(plan.explain(rows))
+        emit(plan.explain(rows).rstrip())
     if plan.plan.chosen is None:
         raise Failure(f"no plan keeps to the constraints: {plan.plan.infeasible}", "wider bounds, or a --calibration")
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from splitnet.cli.failures import Failure
-from splitnet.cli.output import beside, check_writable
+from splitnet.cli.output import beside, check_writable, emit
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
     document = _read(sweep)
     save_report(document, page)
     written = [page, *(save_pngs(document, pngs) if pngs else ())]
-    print("\n".join(map(str, written)))
+    emit("\n".join(map(str, written)))
 
 
 def save_report(document: Mapping[str, Any], path: Path) -> None:

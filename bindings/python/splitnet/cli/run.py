@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from splitnet.cli.failures import WrongUsage, worker_failures
-from splitnet.cli.inputs import load_model, model_facts
+from splitnet.cli.inputs import load_model, model_facts, tensors_in
 from splitnet.cli.options import (
     CaFile,
     CalibrationFile,
@@ -28,7 +28,7 @@ from splitnet.cli.options import (
     TokenFile,
     parsed_or_none,
 )
-from splitnet.cli.output import Column, check_writable, print_json, print_table, save_bytes
+from splitnet.cli.output import Column, check_writable, emit, print_json, print_table, save_bytes
 from splitnet.cli.progress import progress
 from splitnet.cli.sessions import Opened, Wanted, open_session
 from splitnet.units import format_bytes, format_time, parse_time
@@ -156,17 +156,6 @@ def _document(part: splitnet.Partitioner, opened: Opened, answers: list[splitnet
     }
 
 
-def tensors_in(value: Any) -> list[dict[str, Any]]:
-    """Dtypes and sizes of the tensors in a model's output, from left to right."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return [{"dtype": str(value.dtype).removeprefix("torch."), "sizes": list(value.shape)}]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [one for item in value for one in tensors_in(item)] if isinstance(value, list | tuple) else []
-
-
 def _print(document: dict[str, Any]) -> None:
     times = document["times"]
     rows = [[name, format_time(times[field])] for field, name in _STEPS.items() if times[field] or field == "total_s"]
@@ -176,8 +165,7 @@ def _print(document: dict[str, Any]) -> None:
         for plan in document["plans"]
     )
     print_table([Column("step"), Column("median" if many else "time", is_number=True)], rows, title)
-    for line in _facts(document):
-        print(line)
+    emit("\n".join(_facts(document)))
 
 
 def _facts(document: dict[str, Any]) -> list[str]:
