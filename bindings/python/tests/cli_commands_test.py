@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import splitnet
 import torch
-from cli_tools import INPUT, check, run
+from cli_tools import INPUT, check, run, worker
 from splitnet.cli import main
 
-pytest_plugins = ["cli_tools"]
+
+@pytest.fixture(scope="module")
+def endpoint(model_file: Path) -> Iterator[str]:
+    with worker(model_file) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")

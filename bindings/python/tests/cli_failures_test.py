@@ -9,21 +9,25 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import splitnet
 import torch
-from cli_tools import INPUT, LAZY_PROGRAM, PROGRAM, assert_one_sentence, check, run
+from cli_tools import INPUT, LAZY_PROGRAM, PROGRAM, assert_one_sentence, check, run, worker
 from conftest import SmallNet
 from splitnet.cli import main
-
-pytest_plugins = ["cli_tools"]
 
 NOBODY = "tcp://127.0.0.1:1"
 TOKEN = "a-token-that-is-long-enough-to-be-one"
 Told = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def endpoint(model_file: Path) -> Iterator[str]:
+    with worker(model_file) as served:
+        yield served
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
@@ -85,11 +85,11 @@ def validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator(files[f"{schema}.schema.json"], registry=registry)
 
 
-@pytest.fixture(scope="session")
-def endpoint(model_file: Path) -> Iterator[str]:
-    """Of a `splitnet worker` for all tests."""
+@contextmanager
+def worker(model: Path) -> Iterator[str]:
+    """`splitnet worker` on a free port; gives its endpoint."""
     process = subprocess.Popen(
-        [*PROGRAM, "worker", str(model_file), "--input", INPUT, "--listen", "tcp://127.0.0.1:0"],
+        [*PROGRAM, "worker", str(model), "--input", INPUT, "--listen", "tcp://127.0.0.1:0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -64,13 +65,22 @@ def _global_options(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs one command, `words` being the arguments behind the program's name, and returns its exit code."""
-    given = list(sys.argv[1:] if words is None else words)
+    """Runs one command, `words` being the arguments behind the program's name, and returns its exit code. Without
+    `words` they are those of this process, which ends here when it was interrupted."""
+    code = _run(list(sys.argv[1:] if words is None else words))
+    if words is None and code == INTERRUPTED:
+        # Threads of the library may still be in the middle of a pass, and must not see the interpreter go.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _run(given: list[str]) -> int:
+    command = next((word for word in given if not word.startswith("-")), "")
     # Everything behind `worker` is for the program that takes this one's place.
-    own = given[: given.index("worker")] if "worker" in given else given
+    own = given[: given.index("worker")] if command == "worker" else given
     debug = "--debug" in own
     kept = [word for word in own if word != "--debug"] + given[len(own) :]
-    command = next((word for word in kept if not word.startswith("-")), "")
     return _ending(lambda: app(kept, prog_name="splitnet", standalone_mode=False), f"splitnet {command}".strip(), debug)
 
 
@@ -79,19 +89,18 @@ def _ending(work: Callable[[], Any], command: str, debug: bool) -> int:
     try:
         code = work()
         end_output()
+        if code == INTERRUPTED:  # Typer makes this of KeyboardInterrupt.
+            tell(Failure("interrupted"))
         return code if isinstance(code, int) else DONE
-    except KeyboardInterrupt:
-        tell(Failure("interrupted"))
-        return INTERRUPTED
     except NobodyReads:
         give_up_output()
         return DONE
     except typer.Abort:
         return INTERRUPTED
     except Exception as error:
-        if debug:
-            raise
         failure = failure_of(error)
+        if debug and failure.exit_code == FAILED:
+            raise
         if isinstance(failure, WrongUsage) and not failure.next_step:
             failure.next_step = f"{command} --help"
         tell(failure)

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from splitnet.cli.failures import Failure
 from splitnet.cli.output import beside, check_writable, emit
+
+Result = TypeVar("Result")
 
 
 def command(
@@ -51,7 +53,7 @@ def save_pngs(document: Mapping[str, Any], folder: Path) -> list[Path]:
         raise Failure(f"can't write pictures to {folder}: {error.strerror or error}", "another --pngs") from error
 
 
-def _understood(work: Any) -> Any:
+def _understood(work: Callable[[], Result]) -> Result:
     """A document that is none is the user's, not a bug."""
     try:
         return work()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splitnet.cli.failures import Failure, failure_of, tell, worker_failures
+from splitnet.cli.failures import Failure, failure_of, worker_failures
 from splitnet.cli.inputs import load_model
 from splitnet.cli.options import (
     CaFile,
@@ -100,8 +100,7 @@ def command(
     if failed:
         raise failed[0]
     if interrupted:
-        tell(Failure("interrupted; this is what was measured until then"))
-        raise typer.Exit(_INTERRUPTED)
+        raise Failure("interrupted; this is what was measured until then", exit_code=_INTERRUPTED)
 
 
 def _sweepable(calibration: splitnet.Calibration) -> list[splitnet.CodecProfile]:
