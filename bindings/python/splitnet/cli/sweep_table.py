@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result of a sweep for people: one row for each link."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splitnet.cli.names import short_codec
+from splitnet.cli.output import Column, print_table
+from splitnet.units import format_time
+
+_COLUMNS = [
+    Column("link"),
+    Column("chosen"),
+    Column("takes", is_number=True),
+    Column("best measured"),
+    Column("takes", is_number=True),
+    Column("regret", is_number=True),
+    Column("device only", is_number=True),
+    Column("worker only", is_number=True),
+    Column("verdict"),
+]
+
+
+def print_sweep(document: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """`names` are those of the links by endpoint."""
+    sweep = document["sweep"]
+    rows = [_row(link, names.get(link["worker"], link["worker"])) for link in sweep["links"]]
+    rests = sum(bool(row["not_measured"]) for link in sweep["links"] for row in link["rows"])
+    model = document["model"]
+    title = f"{model['name']} with {model['inputs']}: {sum(len(link['rows']) for link in sweep['links'])} plans"
+    print_table(_COLUMNS, rows, title + (f", {rests} of them not measured" if rests else ""))
+
+
+def _row(link: Mapping[str, Any], name: str) -> list[str]:
+    rows = link["rows"]
+    chosen, best = rows[link["chosen"]], rows[link["best"]]
+    return [
+        name,
+        _plan(chosen),
+        format_time(chosen["measured"]["total_s"]),
+        _plan(best),
+        format_time(best["measured"]["total_s"]),
+        f"{link['regret']:.1%}",
+        _fastest(rows, "device only"),
+        _fastest(rows, "worker only"),
+        "split" if link["split_wins"] else "don't split",
+    ]
+
+
+def _plan(row: Mapping[str, Any]) -> str:
+    return row["cut"] if row["codec"] == "raw" else f"{row['cut']}, {short_codec(row['codec'])}"
+
+
+def _fastest(rows: list[Mapping[str, Any]], cut: str) -> str:
+    """With whatever codec."""
+    times = [row["measured"]["total_s"] for row in rows if row["cut"] == cut and not row["not_measured"]]
+    return format_time(min(times)) if times else "not measured"
