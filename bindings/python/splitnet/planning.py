@@ -24,6 +24,11 @@ class TwoTierPlan:
         self.constraints = constraints  #: What the plan keeps to.
 
     @property
+    def link(self) -> _core.LinkProfile:
+        """Between device and worker, as it was measured."""
+        return link_between(self.problem)
+
+    @property
     def chosen(self) -> _core.Candidate:
         """The best candidate. Raises InvalidArgument when none keeps to the constraints, naming the one in the way."""
         if self.plan.chosen is None:
@@ -70,6 +75,14 @@ class TwoTierPlan:
 
     def _repr_html_(self) -> str:
         return html_of_plan(self.problem, self.plan, self.explain(0))
+
+
+def link_between(problem: _core.PlanningProblem) -> _core.LinkProfile:
+    """Between the first two tiers. Raises InvalidArgument: there is none."""
+    link = problem.links[0][0] if problem.links and problem.links[0] else None
+    if link is None:
+        raise InvalidArgument("the problem has no link between its first two tiers")
+    return link
 
 
 def as_objective(objective: str | _core.Objective) -> _core.Objective:

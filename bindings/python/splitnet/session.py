@@ -235,7 +235,7 @@ def _with_plan(settings: _core.SessionOptions, plan: TwoTierPlan) -> _core.Sessi
     known = planning_options(settings.planning, plan.problem.codecs, None, device.profile.threads).replace(
         device=device,
         worker=worker,
-        link=plan.problem.links[0][0],
+        link=plan.link,
         power=plan.problem.power,
         leakages=plan.problem.leakages,
     )

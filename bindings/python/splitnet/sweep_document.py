@@ -19,6 +19,7 @@ from splitnet import _build_info, _core
 from splitnet.errors import InvalidArgument
 from splitnet.partitioner import Partitioner
 from splitnet.plan_table import cut_of
+from splitnet.planning import link_between
 
 SCHEMA_VERSION = 1
 _BANDWIDTHS_BIT_PER_S = [float(f"{10 ** (6 + step / 8):.4g}") for step in range(25)]  # 1 … 1000 Mbit/s
@@ -62,14 +63,14 @@ def document_of(
     }
 
 
-IsLegal = Callable[[list[list[int]]], bool]
+IsLegal = Callable[[Sequence[Sequence[int]]], bool]
 
 
 def _remembered(model: Partitioner) -> IsLegal:
     """Planners ask about the same cuts for every link."""
     known: dict[str, bool] = {}
 
-    def is_legal(heads: list[list[int]]) -> bool:
+    def is_legal(heads: Sequence[Sequence[int]]) -> bool:
         key = repr(heads)
         if key not in known:
             known[key] = model.is_legal(heads)
@@ -110,7 +111,7 @@ def _map(problem: _core.PlanningProblem, is_legal: IsLegal) -> dict[str, Any]:
     """Round trip and overhead of the first link, the same bandwidth up and down; the device as it was measured, and
     workers that are slower and faster than it."""
     planner = _core.SequentialPlanner(problem, is_legal)
-    link = problem.links[0][0]
+    link = link_between(problem)
     device, worker = (tier.profile.pass_s for tier in problem.tiers)
     at_worker = _codecs_of_inputs(planner, problem, link)
     cells = []
@@ -161,6 +162,7 @@ def _cell(
     layers = len(problem.graph.layers)
     latency = _core.Objective.latency
     choice = planner.choose(latency, _core.Constraints(), conditions)
+    assert choice is not None, "without constraints there is a plan"
     return {
         "cut": _cut(problem.graph, choice.head_layers),
         "codec": problem.codecs[choice.codec].name,

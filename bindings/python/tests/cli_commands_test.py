@@ -11,8 +11,9 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-import splitnet
 import torch
+
+import splitnet
 from cli_tools import INPUT, check, run, worker
 from splitnet.cli import main
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import splitnet
 import torch
+
+import splitnet
 from cli_tools import INPUT, LAZY_PROGRAM, PROGRAM, assert_one_sentence, check, run, worker
 from conftest import SmallNet
 from splitnet.cli import main

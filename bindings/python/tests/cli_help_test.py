@@ -9,8 +9,9 @@ import re
 import subprocess
 
 import pytest
-from cli_tools import COMMANDS, DOCS, LAZY_PROGRAM, PROGRAM, run, validator
 from splitnet._build_info import VERSION
+
+from cli_tools import COMMANDS, DOCS, LAZY_PROGRAM, PROGRAM, run, validator
 from splitnet.cli import main
 
 IN_THIS_PROCESS = [name for name in COMMANDS if name != "worker"]

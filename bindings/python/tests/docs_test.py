@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_tools import serving
+
+from cli_tools import INPUT, worker as serving
 
 ROOT = Path(__file__).resolve().parents[3]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,7 +37,7 @@ def folder(tmp_path: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def endpoint(folder: Path) -> Iterator[str]:
-    with serving(folder / "classifier.pt", "1x3x16x16") as address:
+    with serving(folder / "classifier.pt") as address:
         yield address
 
 
@@ -84,5 +85,6 @@ def test_the_worker_of_the_pages_starts(folder: Path) -> None:
     for command in shown:
         words = shlex.split(adapted(command, "tcp://127.0.0.1:0"))
         assert words[2] == "classifier.pt"
-        with serving(folder / "classifier.pt", words[words.index("--input") + 1]):
+        assert words[words.index("--input") + 1] == INPUT
+        with serving(folder / "classifier.pt"):
             pass

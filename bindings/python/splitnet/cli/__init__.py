@@ -4,7 +4,6 @@
 Nothing here imports torch or the compiled library before a command needs it, so that `--help` answers at once.
 """
 
-from splitnet.cli.app import app as app
-from splitnet.cli.app import main as main
+from splitnet.cli.app import app as app, main as main
 
 __all__ = ["app", "main"]

@@ -131,7 +131,7 @@ def document_of(part: splitnet.Partitioner, plan: splitnet.TwoTierPlan) -> dict[
         "worker_only": facts(found.worker_only),
         "worker_only_compressed": facts(found.worker_only_compressed),
         "candidates": [candidate_facts(problem, candidate) for candidate in found.candidates],
-        "link": facts_of(problem.links[0][0]),
+        "link": facts_of(plan.link),
         "device_profile": json_format.loads(device.profile.to_json()),
         "worker_profile": json_format.loads(worker.profile.to_json()),
     }
