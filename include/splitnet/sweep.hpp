@@ -109,9 +109,9 @@ struct SweepOptions {
 /// all heads, and of all tails); with them predictions and the choice (the measured plan with the lowest predicted
 /// latency) are made; on the second half they are scored. Device only and worker only are always among the plans, and
 /// so are the three best by the profiles. A plan that fails, or takes more than 10 s and ten times what was predicted,
-/// is listed with its error. When it is stopped, plans that were not measured say so, and links of which none was are left
-/// out. Throws as SweepOptions::validate and profile_two_tiers; what device only fails with;
-/// invalid_argument when max_plan_s leaves no plan.
+/// is listed with its error. When it is stopped, plans that were not measured say so, and links of which none was are
+/// left out. Throws as SweepOptions::validate and profile_two_tiers; what device only fails with; invalid_argument when
+/// max_plan_s leaves no plan.
 Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& options);
 
 /// Readable JSON with its schema version.
