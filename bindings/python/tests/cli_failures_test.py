@@ -19,6 +19,7 @@ import splitnet
 from cli_tools import INPUT, LAZY_PROGRAM, PROGRAM, assert_one_sentence, check, run, worker
 from conftest import SmallNet
 from splitnet.cli import main
+from splitnet.cli.failures import Failure
 
 NOBODY = "tcp://127.0.0.1:1"
 TOKEN = "a-token-that-is-long-enough-to-be-one"
@@ -298,12 +299,14 @@ def test_ctrl_c_in_a_sweep_keeps_what_was_measured(model_file: Path, endpoint: s
     assert 1 <= max(measured) < 1000
 
 
-def test_a_failure_without_a_traceback_has_one_with_debug(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 2])
+def test_debug_leaves_the_error_to_the_interpreter(tmp_path: Path, place: int) -> None:
     (tmp_path / "text.pt").write_text("hello")
-    failed = run("layers", tmp_path / "text.pt", "--debug")
-    assert failed.code == 1
-    assert "Traceback (most recent call last)" in failed.err
-    assert "splitnet.errors.Corrupt" in failed.err
+    words = ["layers", str(tmp_path / "text.pt")]
+    words.insert(place, "--debug")
+    with pytest.raises(Failure) as raised:
+        main(words)
+    assert isinstance(raised.value.__cause__, splitnet.Corrupt)
 
 
 def test_a_bug_is_no_traceback_either(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:

@@ -84,7 +84,9 @@ def _print(document: dict[str, Any]) -> None:
         "layer are legal"
     )
     before = ["", "(inputs)", "", model["inputs"], "", "", format_bytes(inputs), ""] if inputs is not None else None
-    print_table(_COLUMNS, ([before] if before else []) + [_row(layer) for layer in document["layers"]], title)
+    rows = ([before] if before else []) + [_row(layer) for layer in document["layers"]]
+    shown = len(_COLUMNS) if any(row[-1] for row in rows) else len(_COLUMNS) - 1  # Refusals are rare.
+    print_table(_COLUMNS[:shown], [row[:shown] for row in rows], title)
 
 
 def _row(layer: dict[str, Any]) -> list[str]:
