@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import splitnet
-from cli_tools import INPUT, LAZY_PROGRAM, PROGRAM, assert_one_sentence, check, run, worker
+from cli_tools import INPUT, PROGRAM, assert_one_sentence, check, run, worker
 from conftest import SmallNet
 from splitnet.cli import main
 from splitnet.cli.failures import Failure
@@ -202,7 +202,7 @@ def test_the_doctor_finds_a_port_in_use(
 def test_another_torch(tmp_path: Path, model_file: Path) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text('__version__ = "1.0.0"')
-    failed = run("layers", model_file, program=LAZY_PROGRAM, env={"PYTHONPATH": str(tmp_path)})
+    failed = run("layers", model_file, env={"PYTHONPATH": str(tmp_path)})
     assert failed.code == 1
     assert_one_sentence(failed.err, "this splitnet was built for torch", "found torch 1.0.0", "try: splitnet doctor")
 
@@ -210,7 +210,7 @@ def test_another_torch(tmp_path: Path, model_file: Path) -> None:
 def test_the_doctor_knows_another_torch(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text('__version__ = "1.0.0"')
-    failed = run("doctor", "--json", program=LAZY_PROGRAM, env={"PYTHONPATH": str(tmp_path)})
+    failed = run("doctor", "--json", env={"PYTHONPATH": str(tmp_path)})
     assert failed.code == 1
     document = json.loads(failed.out)
     check(document, "doctor")

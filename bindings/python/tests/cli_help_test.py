@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from splitnet._build_info import VERSION
 
-from cli_tools import COMMANDS, DOCS, LAZY_PROGRAM, PROGRAM, run, validator
+from cli_tools import COMMANDS, DOCS, PROGRAM, WITHOUT_TORCH, run, validator
 from splitnet.cli import main
 
 IN_THIS_PROCESS = [name for name in COMMANDS if name != "worker"]
@@ -42,7 +42,7 @@ def test_help_of_worker_is_that_of_the_bundled_program() -> None:
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("sweep", "--help"), ("sweep", "--bogus")])
 def test_nothing_heavy_is_imported_before_it_is_needed(words: tuple[str, ...]) -> None:
-    ended = run(*words, program=LAZY_PROGRAM)
+    ended = run(*words, program=WITHOUT_TORCH)
     assert ended.code == (2 if "--bogus" in words else 0), ended.err
 
 

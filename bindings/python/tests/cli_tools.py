@@ -23,26 +23,13 @@ COMMANDS = ("layers", "profile", "link", "calibrate", "plan", "split", "worker",
 PROGRAM = (sys.executable, "-m", "splitnet")
 _LONGEST_S = 300
 
-# The program as it is when the package imports nothing by itself: names of the library come when they are asked for.
-_LAZY_PACKAGE = """
-import importlib.util, sys, types
-
-class Package(types.ModuleType):
-    def __getattr__(self, name):
-        if name.startswith("_"):
-            raise AttributeError(name)
-        from splitnet import _torch_version
-        _torch_version.check()
-        raise AssertionError(f"{name} is needed, and torch loads")
-
-package = Package("splitnet")
-package.__path__ = importlib.util.find_spec("splitnet").submodule_search_locations
-sys.modules["splitnet"] = package
-from splitnet.cli import main
-code = main(sys.argv[1:])
-sys.exit("torch was imported" if "torch._C" in sys.modules else code)
-"""
-LAZY_PROGRAM = (sys.executable, "-c", _LAZY_PACKAGE)
+# Fails when torch was imported.
+WITHOUT_TORCH = (
+    sys.executable,
+    "-c",
+    "import sys; from splitnet.cli import main; code = main(sys.argv[1:]); "
+    "sys.exit('torch was imported' if 'torch._C' in sys.modules else code)",
+)
 
 
 @dataclass(frozen=True)
