@@ -44,7 +44,7 @@ def sweep(
     """
     changes = {
         "workers": [workers] if isinstance(workers, str) else list(workers),
-        "planning": planning_options(planning, codecs, calibration, threads),
+        "planning": planning_options(planning, [*codecs, *sweepable(calibration)], None, threads),
         "threads": threads,
         "max_cuts": max_cuts,
         "repetitions": repetitions,
@@ -56,9 +56,19 @@ def sweep(
         changes["progress"] = progress
     run = _core.SweepRun(model, (options or _core.SweepOptions()).replace(**changes))
     try:
-        while not run.wait(0.1):
-            pass
+        return _result_of(run)
     except KeyboardInterrupt:
         run.stop()
-        raise SweepInterrupted(run.result()) from None
+        raise SweepInterrupted(_result_of(run)) from None
+
+
+def sweepable(calibration: _core.Calibration | None) -> list[_core.CodecProfile]:
+    """Its codecs without those that ask again about close answers: one example can't tell how often."""
+    return [] if calibration is None else [one for one in calibration.profiles() if one.refinement is None]
+
+
+def _result_of(run: _core.SweepRun) -> _core.Sweep:
+    """Waits in short steps, so that signals are handled."""
+    while not run.wait(0.1):
+        pass
     return run.result()

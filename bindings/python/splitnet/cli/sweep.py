@@ -74,12 +74,15 @@ def command(
     Ctrl-C ends it early, and what was measured until then is printed and written all the same; a second one ends at
     once. Workers that ask for a token can't be swept yet.
     """
+    from splitnet.sweep_document import document_of
+    from splitnet.sweeping import sweepable
+
     links = links_of(worker, bandwidth, down, rtt)
     max_plan_s = parsed_or_none("--max-plan", max_plan, parse_time)
     check_writable(output, report)
     part = load_model(model, inputs, input_file)
     known = calibration_of(calibration, part)
-    swept_codecs = codec_profiles(part, codecs or ()) + (_sweepable(known) if known else [])
+    swept_codecs = codec_profiles(part, codecs or ()) + [one for one in sweepable(known) if one.name != "raw"]
     measure = {
         "max_cuts": cuts,
         "repetitions": repetitions,
@@ -92,8 +95,6 @@ def command(
         sweep, interrupted = _measured(part, links, measure)
     if not sweep.links:
         raise Failure("interrupted before a plan was measured", exit_code=_INTERRUPTED)
-    from splitnet.sweep_document import document_of
-
     document = document_of(part, sweep, codecs=swept_codecs, calibration=known, interrupted=interrupted)
     failed = _write(document, output, report, pngs)
     _print(document, links, as_json=json or (output is not None and bool(failed)))
@@ -101,11 +102,6 @@ def command(
         raise failed[0]
     if interrupted:
         raise Failure("interrupted; this is what was measured until then", exit_code=_INTERRUPTED)
-
-
-def _sweepable(calibration: splitnet.Calibration) -> list[splitnet.CodecProfile]:
-    """Without those that ask again about close answers: one example can't tell how often."""
-    return [profile for profile in calibration.profiles() if profile.refinement is None and profile.name != "raw"]
 
 
 def _measured(
