@@ -169,9 +169,10 @@ def test_leakage(part: splitnet.Partitioner) -> None:
 def test_a_picture_file_in_place_of_a_tensor(part: splitnet.Partitioner) -> None:
     import io
 
-    image = pytest.importorskip("PIL.Image", reason="the tests' requirements have Pillow")
+    from PIL import Image
+
     file = io.BytesIO()
-    image.new("RGB", (16, 16), (200, 30, 90)).save(file, "JPEG")
+    Image.new("RGB", (16, 16), (200, 30, 90)).save(file, "JPEG")
     picture = splitnet.EncodedPicture(file.getvalue(), "mean=0.5;std=0.5")
     assert (picture.width, picture.height, picture.channels) == (16, 16, 3)
     with splitnet.Session(part) as session:
