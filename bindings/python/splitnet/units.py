@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 
 from splitnet.errors import InvalidArgument
 
 _BIT_RATES = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0}
-_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zµ]+)(?:/s|ps)?\s*", re.IGNORECASE)
+_NUMBER_AND_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-zµ]+)(?:/s)?\s*", re.IGNORECASE)
 
 
 def _parse(text: str, units: dict[str, float], what: str, example: str) -> float:
@@ -39,34 +41,35 @@ def parse_sizes(text: str) -> list[int]:
     return [int(size) for size in text.split("x")]
 
 
+def significant(value: float, digits: int = 3) -> str:
+    """`value` in decimals (no exponent) with so many significant digits, but never fewer than its integer digits."""
+    if value == 0:
+        return "0"
+    before_point = math.floor(math.log10(abs(value))) + 1
+    return f"{value:.{max(0, digits - before_point)}f}"
+
+
 def format_bytes(count: float) -> str:
     """Decimal units: `12.5 KB`."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if abs(count) >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} B"
+    return f"{count:.0f} B" if abs(count) < 1e3 else _scaled(count, (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)))
 
 
 def format_count(count: float) -> str:
     """`301 M`."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(count) >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f}"
+    return f"{count:.0f}" if abs(count) < 1e3 else _scaled(count, (("G", 1e9), ("M", 1e6), ("k", 1e3)))
 
 
-def format_time(time_s: float) -> str:
+def format_time(time_s: float, digits: int = 3) -> str:
     """`12.5 ms`."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if abs(time_s) >= size:
-            return f"{time_s / size:.3g} {unit}"
-    return f"{time_s * 1e9:.3g} ns" if time_s else "0 s"
+    return "0 s" if time_s == 0 else _scaled(time_s, (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)), digits)
 
 
 def format_bit_rate(bytes_per_s: float) -> str:
-    """`20 Mbit/s`, of bytes per second."""
-    bits = 8 * bytes_per_s
-    for unit, size in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
-        if bits >= size:
-            return f"{bits / size:.3g} {unit}"
-    return f"{bits:.3g} bit/s"
+    """`20.0 Mbit/s`, of bytes per second."""
+    return _scaled(8 * bytes_per_s, (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3), ("bit/s", 1.0)))
+
+
+def _scaled(value: float, units: Sequence[tuple[str, float]], digits: int = 3) -> str:
+    """In the largest unit of which there is one at least; otherwise in the last one."""
+    unit, size = next((one for one in units if abs(value) >= one[1]), units[-1])
+    return f"{significant(value / size, digits)} {unit}"

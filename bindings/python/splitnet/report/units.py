@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import math
+from splitnet import units
 
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -13,40 +13,29 @@ _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 _OPTIONS_LEFT_OUT = ("tables", "mean", "std")
 
 
+def typeset(text: str) -> str:
+    """With a minus sign, and spaces that no line breaks at."""
+    return text.replace("-", _MINUS).replace(" ", _SPACE)
+
+
 def significant(value: float, digits: int = 3) -> str:
-    """`value` in decimals (no exponent) with so many significant digits, but never fewer than its integer digits."""
-    if value == 0:
-        return "0"
-    before_point = math.floor(math.log10(abs(value))) + 1
-    return f"{value:.{max(0, digits - before_point)}f}".replace("-", _MINUS)
+    """As `splitnet.units.significant`, typeset."""
+    return typeset(units.significant(value, digits))
 
 
-def time_text(seconds: float, digits: int = 3) -> str:
-    """Seconds as "12.3 ms", "1.32 s" or "310 µs"."""
-    magnitude = abs(seconds)
-    if magnitude == 0:
-        return "0"
-    if magnitude >= 1:
-        return f"{significant(seconds, digits)}{_SPACE}s"
-    if magnitude >= 1e-3:
-        return f"{significant(seconds * 1e3, digits)}{_SPACE}ms"
-    return f"{significant(seconds * 1e6, digits)}{_SPACE}µs"
+def time_text(time_s: float, digits: int = 3) -> str:
+    """As "12.3 ms", "1.32 s" or "310 µs"."""
+    return "0" if time_s == 0 else typeset(units.format_time(time_s, digits))
 
 
 def size_text(size_bytes: float) -> str:
-    """Bytes as "9.46 KB"; KB and MB are powers of ten, as in bandwidths."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
-        if size_bytes >= limit:
-            return f"{significant(size_bytes / limit)}{_SPACE}{unit}"
-    return f"{significant(size_bytes)}{_SPACE}B"
+    """As "9.46 KB"; KB and MB are powers of ten, as in bandwidths."""
+    return typeset(units.format_bytes(size_bytes))
 
 
 def bandwidth_text(bit_per_s: float) -> str:
-    """Bit per second as "12.0 Mbit/s"."""
-    for limit, unit in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
-        if bit_per_s >= limit:
-            return f"{significant(bit_per_s / limit)}{_SPACE}{unit}"
-    return f"{significant(bit_per_s)}{_SPACE}bit/s"
+    """As "12.0 Mbit/s"."""
+    return typeset(units.format_bit_rate(bit_per_s / 8))
 
 
 def percent_text(share: float) -> str:
