@@ -56,12 +56,21 @@ def _link(worker: str, up: float | None, down: float | None, rtt_s: float | None
     shape = [f"{key}={_rate(rate)}" for key, rate in (("up", up), ("down", down)) if rate is not None]
     names = []
     if up is not None and down is not None:
-        names.append(format_bit_rate(up / 8) + ("" if down == up else f" up, {format_bit_rate(down / 8)} down"))
+        names.append(_named(up) + ("" if down == up else f" up, {_named(down)} down"))
     if rtt_s is not None:
         shape.append(f"delay={rtt_s / 2 * 1e6:.6g}us")  # One way.
-        names.append(format_time(rtt_s))
+        names.append(without_zeros(format_time(rtt_s)))
     endpoint = f"shaped://{','.join(shape)}@{worker}" if shape else worker
     return SweptLink(endpoint, ", ".join(names) or worker)
+
+
+def _named(bit_per_s: float) -> str:
+    return without_zeros(format_bit_rate(bit_per_s / 8))
+
+
+def without_zeros(text: str) -> str:
+    """`1 Mbit/s` for `1.00 Mbit/s`: these numbers were given, and not measured."""
+    return re.sub(r"\.0+(?= )|(\.\d*[1-9])0+(?= )", r"\1", text)
 
 
 def _rate(bit_per_s: float) -> str:
