@@ -2,7 +2,7 @@
 """What a call of a session costs more in Python than in C++, and whether a large tensor is copied on the way.
 
 Two programs take turns, the same model, input and worker: bench_session_call, and this one. The model does next to nothing
-(it gives its input back), so that the call itself is seen. The worker is a process of its own.
+(it adds 1 to its input's first element), so that the call itself is seen. The worker is a process of its own.
 """
 
 import argparse
@@ -22,9 +22,9 @@ import splitnet
 SMALL, LARGE = 256, 2_500_000  # Elements of f32: 1 KB, 10 MB.
 
 
-class Same(torch.nn.Module):
+class First(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
+        return x[:1] + 1
 
 
 def python_call_us(model: str, endpoint: str, calls: int, elements: int) -> float:
@@ -52,10 +52,10 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        model = str(pathlib.Path(folder) / "same.pt")
+        model = str(pathlib.Path(folder) / "first.pt")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.jit.script(Same()).save(model)
+            torch.jit.script(First()).save(model)
         worker = subprocess.Popen(
             [sys.executable, "-m", "splitnet", "worker", model, "--listen", "tcp://127.0.0.1:0"],
             stdout=subprocess.PIPE, text=True,
