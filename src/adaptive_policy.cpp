@@ -6,7 +6,6 @@
 #include <cmath>
 #include <mutex>
 #include <optional>
-#include <utility>
 
 #include "check_number.hpp"
 #include "log_filter.hpp"
@@ -39,33 +38,20 @@ void AdaptiveOptions::validate() const {
   detail::check_not_negative("AdaptiveOptions::race_gain", race_gain);
 }
 
-namespace {
-
-/// Throws invalid_argument where there are not two tiers that have a link, and as PlanningProblem::validate.
-const LinkProfile& link_of(const PlanningProblem& problem) {
-  problem.validate();
-  if (problem.tiers.size() != 2 || !problem.link(0, 1)) {
-    throw Error(ErrorCode::invalid_argument, "AdaptivePolicy: expected two tiers that have a link");
-  }
-  return *problem.link(0, 1);
-}
-
-}  // namespace
-
 class AdaptivePolicy::Impl {
  public:
-  Impl(PlanningProblem problem, Objective objective, const Constraints& constraints, const IsLegal& is_legal,
+  Impl(const PlanningProblem& problem, Objective objective, const Constraints& constraints, const IsLegal& is_legal,
        const AdaptiveOptions& options)
       : objective_(objective),
         constraints_(constraints),
         options_(options),
         layers_(problem.graph.layers.size()),
-        first_link_(link_of(problem)),
+        planner_(problem, is_legal),
+        first_link_(*problem.link(0, 1)),
         first_worker_load_(problem.tiers[1].load_factor),
         link_(first_link_, options.link),
         device_load_(problem.tiers[0].load_factor, load_dynamics),
-        worker_load_(first_worker_load_, load_dynamics),
-        planner_(std::move(problem), is_legal) {
+        worker_load_(first_worker_load_, load_dynamics) {
     constraints.validate();
     options.validate();
     whole_s_ = planner_.computing_s(layers_).head_s;
@@ -112,13 +98,13 @@ class AdaptivePolicy::Impl {
   const Constraints constraints_;
   const AdaptiveOptions options_;
   const std::size_t layers_;
+  const SequentialPlanner planner_;  // Before what is read of the problem, which it checks.
   const LinkProfile first_link_;
   const double first_worker_load_;
   mutable std::mutex mutex_;
   LinkEstimator link_;
   detail::LogFilter device_load_;
   detail::LogFilter worker_load_;
-  const SequentialPlanner planner_;
   SequentialPlanner::Choice present_;
   double promised_ = 0;  ///< Gains that another plan promised since it first did.
   double quiet_since_s_ = 0;
@@ -275,7 +261,7 @@ void AdaptivePolicy::Impl::learn(const Outcome& outcome) {
 
 AdaptivePolicy::AdaptivePolicy(PlanningProblem problem, Objective objective, const Constraints& constraints,
                                const IsLegal& is_legal, const AdaptiveOptions& options)
-    : impl_(std::make_unique<Impl>(std::move(problem), objective, constraints, is_legal, options)) {}
+    : impl_(std::make_unique<Impl>(problem, objective, constraints, is_legal, options)) {}
 AdaptivePolicy::~AdaptivePolicy() = default;
 
 Decision AdaptivePolicy::decide(const Situation& situation) {
