@@ -61,6 +61,7 @@ class WorkerBatch : public ::testing::Test {
     Message message = request({});
     message.request.operation = Operation::prepare;
     call_and_wait(*connection_, std::move(message));
+    while (worker_->stats().running > 0) std::this_thread::sleep_for(1ms);  // It was answered, but may not be over.
   }
   Message request(std::vector<Value> values) {
     Message message;
