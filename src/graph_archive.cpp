@@ -6,11 +6,13 @@
 
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <unordered_map>
 
 #include "hash.hpp"
 #include "splitnet/error.hpp"
+#include "torch_error.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -207,7 +209,7 @@ std::shared_ptr<Graph> graph_from_ivalue(const IValue& archive) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::corrupt, std::string("a stage file's graph can't be rebuilt: ") + error.what());
+    throw Error(ErrorCode::corrupt, std::string("a stage file's graph can't be rebuilt: ") + torch_words(error));
   }
 }
 
@@ -226,6 +228,8 @@ void write_archive(const std::string& path, const IValue& content) {
 }
 
 IValue read_archive(const std::string& path) {
+  if (std::filesystem::is_directory(path))
+    throw Error(ErrorCode::invalid_argument, "'" + path + "' is a directory, expected a stage file");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw Error(ErrorCode::invalid_argument, "'" + path + "' can't be opened: " + std::strerror(errno));
   const auto file_bytes = static_cast<std::uint64_t>(file.tellg());
@@ -254,7 +258,7 @@ IValue read_archive(const std::string& path) {
   try {
     return torch::jit::pickle_load(payload);
   } catch (const std::exception& error) {
-    damaged(path, error.what());
+    damaged(path, torch_words(error));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <unordered_map>
@@ -17,6 +18,7 @@
 #include "layer_costs.hpp"
 #include "layer_timer.hpp"
 #include "splitnet/error.hpp"
+#include "torch_error.hpp"
 #include "torch_stage.hpp"
 
 namespace splitnet {
@@ -368,6 +370,8 @@ std::vector<LayerTimings> TorchModel::time_layers(const std::vector<Value>& inpu
 }
 
 torch::jit::Module read_module(const std::string& path) {
+  if (std::filesystem::is_directory(path))
+    throw Error(ErrorCode::invalid_argument, "'" + path + "' is a directory, expected a TorchScript file");
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file)
     throw Error(ErrorCode::invalid_argument, "the model file '" + path + "' can't be opened: " + std::strerror(errno));
@@ -377,10 +381,8 @@ torch::jit::Module read_module(const std::string& path) {
   try {
     return torch::jit::load(path, at::kCPU);
   } catch (const std::exception& error) {
-    std::string reason = error.what();
-    throw Error(ErrorCode::corrupt,
-                "'" + path + "' (" + std::to_string(bytes) +
-                    " bytes) is not an intact TorchScript file: " + reason.substr(0, reason.find('\n')));
+    throw Error(ErrorCode::corrupt, "'" + path + "' (" + std::to_string(bytes) +
+                                        " bytes) is not an intact TorchScript file: " + torch_words(error));
   }
 }
 
@@ -416,12 +418,9 @@ std::shared_ptr<const Model> Partitioner::from_module(const torch::jit::Module& 
                                                 options);
   } catch (const Error&) {
     throw;
-  } catch (const c10::Error& error) {
-    throw Error(
-        ErrorCode::invalid_argument,
-        std::string("the example inputs do not fit forward, or it can't be frozen: ") + error.what_without_backtrace());
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::invalid_argument, std::string("the example inputs do not fit forward: ") + error.what());
+    throw Error(ErrorCode::invalid_argument,
+                "the example inputs do not fit forward, or it can't be frozen: " + detail::torch_words(error));
   }
 }
 

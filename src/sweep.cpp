@@ -189,6 +189,7 @@ class LinkMeasurement {
     session.finish_on_device = false;  // What does not work is not measured.
     session.max_retries = 0;
     session.registry = options_.registry;
+    session.connect = options_.connect;
     session.deadline = std::chrono::nanoseconds(static_cast<std::int64_t>(1e9 * std::max(10.0, 10 * row.profiled_s)));
     if (row.head_layers < model_->layers().layers.size()) {
       session.worker = result_.worker;
@@ -370,7 +371,7 @@ Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& o
   for (std::size_t i = 0; i < options.workers.size() && !options.stop.stop_requested(); ++i) {
     const std::string& worker = options.workers[i];
     if (!options.links.empty()) tiers.link = options.links[i];
-    auto problem = profile_two_tiers(*model, *options.registry.connect(worker), tiers);
+    auto problem = profile_two_tiers(*model, *options.registry.connect(worker, options.connect), tiers);
     tiers.device.profile = sweep.device = problem.tiers[0].profile;
     tiers.worker.profile = sweep.worker = problem.tiers[1].profile;
     auto link = LinkMeasurement(model, options, legal).measure(worker, std::move(problem));

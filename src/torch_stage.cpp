@@ -11,6 +11,7 @@
 #include "private_inputs.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/torch_tensor.hpp"
+#include "torch_error.hpp"
 #include "torch_stage.hpp"
 
 namespace splitnet {
@@ -36,15 +37,6 @@ void check_tensor(const std::string& name, const Tensor& tensor, const ExpectedT
                                                  describe(Value(tensor)) + "), expected " +
                                                  std::to_string(expected.rank));
   }
-}
-
-/// The operator's own words, without TorchScript's traceback.
-std::string operator_message(const std::exception& error) {
-  std::string text = error.what();
-  const std::string marker = "RuntimeError: ";
-  const auto start = text.find(marker);
-  if (start != std::string::npos) text = text.substr(start + marker.size());
-  return text.substr(0, text.find('\n'));
 }
 
 template <class T, class F>
@@ -180,7 +172,7 @@ void TorchStage::run_on(torch::jit::Stack& stack) const {
   try {
     torch::jit::InterpreterState(code_).run(stack);
   } catch (const std::exception& error) {
-    const auto words = operator_message(error);
+    const auto words = torch_words(error);
     if (words.find("can't allocate memory") != std::string::npos) {
       throw Error(ErrorCode::overloaded, stage_name(info_) + " ran out of memory: " + words);
     }
@@ -256,7 +248,7 @@ class TorchPass final : public DifferentiablePass {
     } catch (const Error&) {
       throw;
     } catch (const std::exception& error) {
-      throw Error(ErrorCode::unsupported_model, "no gradients: " + operator_message(error));
+      throw Error(ErrorCode::unsupported_model, "no gradients: " + torch_words(error));
     }
     return found;
   }
@@ -311,7 +303,7 @@ std::unique_ptr<TorchStage> TorchStage::load(const std::string& path, const Stag
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::corrupt, "'" + path + "' is not an intact stage file: " + error.what());
+    throw Error(ErrorCode::corrupt, "'" + path + "' is not an intact stage file: " + torch_words(error));
   }
 }
 

@@ -16,6 +16,7 @@
 namespace splitnet {
 namespace {
 
+using ::testing::AllOf;
 using testing::check_every_cut;
 using testing::closed_sets;
 using testing::conv;
@@ -23,8 +24,10 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::linear;
+using ::testing::Not;
 using testing::numbers;
 using testing::script;
+using ::testing::StartsWith;
 using testing::TemporaryFile;
 using testing::throws;
 using testing::uncut;
@@ -648,10 +651,16 @@ TEST(ModelFile, MissingEmptyOrForeignFilesAreToldApart) {
   EXPECT_TRUE(throws(ErrorCode::corrupt, file.path(), [&] { Partitioner::load(file.path()); }));
 }
 
-TEST(ModelFile, ADirectoryIsNoModel) {
-  const auto error = testing::error_of([] { Partitioner::load("/tmp"); });
+TEST(ModelFile, ExampleInputsOfAnotherShapeAreRefusedInALine) {
+  const auto error = testing::error_of([] { load(testing::perceptron(), {numbers({2, 5})}); });
   ASSERT_TRUE(error);
-  EXPECT_TRUE(error->code() == ErrorCode::invalid_argument || error->code() == ErrorCode::corrupt) << error->what();
+  EXPECT_EQ(error->code(), ErrorCode::invalid_argument);
+  EXPECT_THAT(error->what(), AllOf(StartsWith("the example inputs do not fit forward"), HasSubstr("mat1 and mat2"),
+                                   Not(HasSubstr("\n"))));
+}
+
+TEST(ModelFile, ADirectoryIsNoModel) {
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "'/tmp' is a directory", [] { Partitioner::load("/tmp"); }));
 }
 
 TEST(ModelFile, ATruncatedFileIsCorrupt) {

@@ -199,6 +199,15 @@ TEST_F(SweepTest, SweepsAGridOfLinksAndTellsHowFarItIs) {
   EXPECT_GT(sweep.links[1].rows.front().measured.transport_s, 10e-3);
 }
 
+TEST_F(SweepTest, ShowsItsTokenToTheWorker) {
+  options_.workers = {
+      worker_->serve(options_.registry, "tcp://127.0.0.1:0", {.token = "a-token-of-twenty-eight-letters"})};
+  EXPECT_TRUE(throws(ErrorCode::unauthenticated, "token", [&] { (void)run(); }));
+  options_.connect.token = "a-token-of-twenty-eight-letters";
+  options_.max_cuts = 1;
+  for (const SweepRow& row : run().links.front().rows) EXPECT_EQ(row.not_measured, "") << row.cut;
+}
+
 TEST_F(SweepTest, KeepsWhatWasMeasuredWhenItIsStopped) {
   options_.workers.push_back(options_.workers.front());
   options_.links = {};

@@ -82,6 +82,7 @@ struct Sweep {
 /// What is swept, and how thoroughly.
 struct SweepOptions {
   std::vector<std::string> workers;  ///< Endpoints, one for each link, of the same worker. At least one.
+  ConnectOptions connect = {};       ///< To each of them; see SessionOptions.
   /// As a session would have them; `link` stays empty, and threads and pauses are those below.
   TwoTierOptions planning = {};
   std::vector<LinkProfile> links = {};  ///< Measured already, one for each of `workers`; or none.

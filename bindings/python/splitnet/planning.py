@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from splitnet import _core
 from splitnet.errors import InvalidArgument
+from splitnet.keywords import given
 from splitnet.plan_table import html_of_plan
 from splitnet.registry import connect_options, default_registry
 
@@ -105,12 +106,12 @@ def plan(
     max_latency_s: float | None = None,
     max_energy_joule: float | None = None,
     max_dollars: float | None = None,
-    min_head_layers: int = 0,
+    min_head_layers: int | None = None,
     constraints: _core.Constraints | None = None,
     codecs: Sequence[_core.CodecProfile] = (),
     calibration: _core.Calibration | None = None,
     planning: _core.TwoTierOptions | None = None,
-    threads: int = 0,
+    threads: int | None = None,
     token: str = "",
     registry: _core.TransportRegistry | None = None,
 ) -> TwoTierPlan:
@@ -124,17 +125,13 @@ def plan(
     worker has another version of the model), and as the worker.
     """
     bounds = (constraints or _core.Constraints()).replace(
-        **{
-            name: value
-            for name, value in (
-                ("max_accuracy_loss", max_accuracy_loss),
-                ("max_latency_s", max_latency_s),
-                ("max_energy_joule", max_energy_joule),
-                ("max_dollars", max_dollars),
-                ("min_head_layers", min_head_layers or None),
-            )
-            if value is not None
-        }
+        **given(
+            max_accuracy_loss=max_accuracy_loss,
+            max_latency_s=max_latency_s,
+            max_energy_joule=max_energy_joule,
+            max_dollars=max_dollars,
+            min_head_layers=min_head_layers,
+        )
     )
     bounds.validate()
     options = planning_options(planning, codecs, calibration, threads)
@@ -147,16 +144,16 @@ def plan(
 def planning_options(
     planning: _core.TwoTierOptions | None,
     codecs: Sequence[_core.CodecProfile],
-    calibration: _core.Calibration | None,
-    threads: int,
+    calibration: _core.Calibration | None = None,
+    threads: int | None = None,
 ) -> _core.TwoTierOptions:
-    """What is known already, with these codecs beside those that stand there."""
+    """What is known already, with these codecs beside those that stand there, and threads for the device."""
     options = planning or _core.TwoTierOptions()
     wanted = {codec_key(codec): codec for codec in [*options.codecs, *codecs]}
     if calibration is not None:
         wanted |= {codec_key(codec): codec for codec in calibration.profiles()}
-    device = options.device_options.replace(stage=_core.StageOptions(threads=threads))
-    return options.replace(codecs=list(wanted.values()), device_options=device)
+    device = None if threads is None else options.device_options.replace(stage=_core.StageOptions(threads=threads))
+    return options.replace(**given(codecs=list(wanted.values()), device_options=device))
 
 
 def codec_key(codec: _core.CodecProfile) -> tuple[str, tuple[int, ...] | None]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from splitnet import _core
 from splitnet.errors import Error, InvalidArgument
+from splitnet.keywords import given
 from splitnet.partitioner import CutLike, as_cut
 from splitnet.planning import TwoTierPlan, as_objective, planning_options
 from splitnet.registry import connect_options, default_registry
@@ -107,7 +108,7 @@ class Session:
         options: _core.SessionOptions | None = None,
     ) -> None:
         settings = (options or _core.SessionOptions(registry=default_registry())).replace(
-            **_given(
+            **given(
                 worker=worker or None,
                 cut=None if cut is None else as_cut(cut),
                 codec=codec,
@@ -224,15 +225,11 @@ def _close_open_sessions() -> None:
         session.close()
 
 
-def _given(**settings: Any) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if value is not None}
-
-
 def _with_plan(settings: _core.SessionOptions, plan: TwoTierPlan) -> _core.SessionOptions:
     """The session plans again, from what was measured, and comes to the same plan."""
     _ = plan.chosen  # Raises where there is none.
     device, worker = plan.problem.tiers
-    known = planning_options(settings.planning, plan.problem.codecs, None, device.profile.threads).replace(
+    known = planning_options(settings.planning, plan.problem.codecs, threads=device.profile.threads).replace(
         device=device,
         worker=worker,
         link=plan.link,

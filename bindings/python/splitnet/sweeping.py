@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from splitnet import _core
+from splitnet.keywords import given
 from splitnet.planning import planning_options
-from splitnet.registry import default_registry
+from splitnet.registry import connect_options, default_registry
 
 
 class SweepInterrupted(KeyboardInterrupt):
@@ -22,39 +23,45 @@ def sweep(
     model: _core.Model,
     workers: str | Sequence[str],
     *,
-    max_cuts: int = 0,
-    repetitions: int = 4,
+    max_cuts: int | None = None,
+    repetitions: int | None = None,
     max_plan_s: float | None = None,
     codecs: Sequence[_core.CodecProfile] = (),
     calibration: _core.Calibration | None = None,
     planning: _core.TwoTierOptions | None = None,
-    threads: int = 0,
+    threads: int | None = None,
+    token: str = "",
     progress: Callable[[str, int, int], None] | None = None,
     registry: _core.TransportRegistry | None = None,
     options: _core.SweepOptions | None = None,
 ) -> _core.Sweep:
     """Runs every plan over every link, and says how right the predictions were.
 
-    `workers` are endpoints, one for each link, of the same worker (`shaped://` gives links). `max_cuts` takes an even
-    sample of so many cuts, and the best few by prediction; 0: every legal cut. Each plan is measured twice
-    `repetitions` times. Plans predicted to take longer than `max_plan_s` are listed, not measured. `progress` is called
-    with the link's endpoint, inferences measured and to measure, on a thread of the sweep.
+    `workers` are endpoints, one for each link, of the same worker (`shaped://` gives links). What is given by keyword
+    stands in place of what `options` has, and codecs beside those of its `planning`. `max_cuts` takes an even sample of
+    so many cuts, and the best few by prediction; 0: every legal cut. Each plan is measured twice `repetitions` times.
+    Plans predicted to take longer than `max_plan_s` are listed, not measured. `progress` is called with the link's
+    endpoint, inferences measured and to measure, on a thread of the sweep.
 
     Ctrl-C raises SweepInterrupted, which has what was measured until then; a second one ends at once. Raises as `plan`.
     """
-    changes = {
-        "workers": [workers] if isinstance(workers, str) else list(workers),
-        "planning": planning_options(planning, [*codecs, *sweepable(calibration)], None, threads),
-        "threads": threads,
-        "max_cuts": max_cuts,
-        "repetitions": repetitions,
-        "registry": registry or default_registry(),
-    }
-    if max_plan_s is not None:
-        changes["max_plan_s"] = max_plan_s
-    if progress is not None:
-        changes["progress"] = progress
-    run = _core.SweepRun(model, (options or _core.SweepOptions()).replace(**changes))
+    settings = options or _core.SweepOptions(registry=default_registry())
+    run = _core.SweepRun(
+        model,
+        settings.replace(
+            workers=[workers] if isinstance(workers, str) else list(workers),
+            planning=planning_options(planning or settings.planning, [*codecs, *sweepable(calibration)]),
+            **given(
+                max_cuts=max_cuts,
+                repetitions=repetitions,
+                max_plan_s=max_plan_s,
+                threads=threads,
+                connect=connect_options(token) if token else None,
+                progress=progress,
+                registry=registry,
+            ),
+        ),
+    )
     try:
         return _result_of(run)
     except KeyboardInterrupt:

@@ -71,9 +71,9 @@ void register_results(py::module_& module) {
 void register_sweep(py::module_& module) {
   register_results(module);
   using O = SweepOptions;
-  value_class<O>(module, "SweepOptions", field("workers", &O::workers), field("planning", &O::planning),
-                 field("links", &O::links), field("threads", &O::threads), field("max_cuts", &O::max_cuts),
-                 field("repetitions", &O::repetitions), field("pause_s", &O::pause),
+  value_class<O>(module, "SweepOptions", field("workers", &O::workers), field("connect", &O::connect),
+                 field("planning", &O::planning), field("links", &O::links), field("threads", &O::threads),
+                 field("max_cuts", &O::max_cuts), field("repetitions", &O::repetitions), field("pause_s", &O::pause),
                  field("max_plan_s", &O::max_plan_s), field("registry", &O::registry), field("progress", &O::progress))
       .def("validate", &O::validate, doc("SweepOptions::validate"));
   py::class_<SweepRun>(module, "SweepRun", doc("run_sweep"))

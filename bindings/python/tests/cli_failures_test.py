@@ -176,7 +176,10 @@ def test_a_worker_that_wants_a_token(
         assert_one_sentence(told(1, "link", served.address), "a token is needed", "try: --token-file FILE")
         words = ["--worker", served.address, "--token-file", str(file), "--input", INPUT]
         assert main(["run", str(model_file), *words]) == 0
-    assert f"answered by {served.address}" in capsys.readouterr().out
+        assert f"answered by {served.address}" in capsys.readouterr().out
+        assert main(["sweep", str(model_file), *words, "--cuts", "1", "--repetitions", "1", "--json"]) == 0
+    swept = json.loads(capsys.readouterr().out)["sweep"]["links"][0]["rows"]
+    assert all(not row["not_measured"] for row in swept)
 
 
 def test_a_port_in_use(model_file: Path, endpoint: str) -> None:

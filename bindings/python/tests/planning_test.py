@@ -185,12 +185,12 @@ def test_a_sweep(part: splitnet.Partitioner, module_worker: splitnet.Worker, pho
     links = [f"shaped://up={up}Mbit,down=50Mbit,delay=1ms@{module_worker.address}" for up in (5, 50)]
     told: list[tuple[str, int, int]] = []
     swept = splitnet.sweep(
-        part, links, max_cuts=2, repetitions=1, planning=PLANNING, options=splitnet.SweepOptions(pause_s=0),
+        part, links, max_cuts=2, planning=PLANNING, options=splitnet.SweepOptions(pause_s=0, repetitions=1),
         progress=lambda *so_far: told.append(so_far),
     )  # fmt: skip
     assert [link.worker for link in swept.links] == links
     assert {row.cut for row in swept.links[0].rows} >= {"device only", "worker only"}
-    assert all(row.measured.total_s > 0 for row in swept.links[0].rows)
+    assert all(row.measured.total_s > 0 and len(row.first_s) == 1 for row in swept.links[0].rows)
     assert told[-1][1] == told[-1][2]
     assert splitnet.Sweep.from_json(swept.to_json()) == swept
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -60,14 +59,9 @@ def failure_of(error: Exception) -> Failure:
 
 
 def one_sentence(error: BaseException) -> str:
-    """Its text without the tracebacks and advice that torch puts into its messages, which `--debug` shows."""
-    text = str(error).strip().split(" This is an internal miniz error.")[0].rstrip(".")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    first = lines[0].split(": The following operation failed in the TorchScript interpreter")[0]
-    last = re.sub(r"^\w*(?:Error|Exception): ", "", lines[-1])
-    return first if len(lines) == 1 or first == lines[0] else f"{first}: {last}"
+    """The first line of its text; `--debug` shows the rest."""
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from splitnet.cli.options import (
     ModelFile,
     OutputFile,
     Threads,
+    TokenFile,
     parsed_or_none,
 )
 from splitnet.cli.output import check_writable, print_json, save_text, say, to_text
@@ -31,7 +32,7 @@ from splitnet.cli.progress import named_progress
 from splitnet.cli.report import save_pngs, save_report
 from splitnet.cli.sweep_links import SweptLink, links_of
 from splitnet.cli.sweep_table import print_sweep
-from splitnet.cli.workers import calibration_of, codec_profiles, registry_of
+from splitnet.cli.workers import calibration_of, codec_profiles, registry_of, token_of
 from splitnet.units import parse_time
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def command(
     calibration: CalibrationFile = None,
     codecs: Codecs = None,
     threads: Threads = 0,
+    token_file: TokenFile = None,
     ca_file: CaFile = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page to read.")] = None,
     pngs: Annotated[Path | None, typer.Option(metavar="DIR", help="Write its plots as pictures.")] = None,
@@ -72,7 +74,7 @@ def command(
     """Measure every cut and codec over several links, and score the predictions.
 
     Ctrl-C ends it early, and what was measured until then is printed and written all the same; a second one ends at
-    once. Workers that ask for a token can't be swept yet.
+    once.
     """
     from splitnet.sweep_document import document_of
     from splitnet.sweeping import sweepable
@@ -89,6 +91,7 @@ def command(
         "max_plan_s": max_plan_s,
         "codecs": swept_codecs,
         "threads": threads,
+        "token": token_of(token_file),
         "registry": registry_of(ca_file),
     }
     with worker_failures(worker, model, inputs or ()):
