@@ -2482,6 +2482,7 @@ class SweepOptions:
         self,
         *,
         workers: collections.abc.Sequence[str] = [],
+        connect: ConnectOptions = ...,
         planning: TwoTierOptions = ...,
         links: collections.abc.Sequence[LinkProfile] = [],
         threads: int = 0,
@@ -2495,6 +2496,8 @@ class SweepOptions:
     def __repr__(self) -> str: ...
     def replace(self, **changes: typing.Any) -> SweepOptions: ...
     def validate(self) -> None: ...
+    @property
+    def connect(self) -> ConnectOptions: ...
     @property
     def links(self) -> list[LinkProfile]: ...
     @property
