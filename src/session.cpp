@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/session.hpp"
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -9,6 +10,9 @@
 namespace splitnet {
 
 namespace {
+
+/// Between calls of RunOptions::while_waiting.
+constexpr auto kCallPause = std::chrono::milliseconds(50);
 
 /// Keeps the promise of a future.
 std::pair<std::future<Answer>, Session::Done> promised() {
@@ -91,9 +95,17 @@ bool Session::Impl::take_place() {
   return true;
 }
 
-void Session::Impl::wait_for_place(Inference& inference) {
+void Session::Impl::wait_for_place(Inference& inference, const std::function<void()>& while_waiting) {
   std::unique_lock lock(mutex_);
   const auto ready = [this] { return closed_ || places_taken_ < options_.max_in_flight; };
+  while (while_waiting && !ready()) {
+    inference.throw_if_expired();
+    const auto pause_end = std::min(Clock::now() + kCallPause, inference.deadline.value_or(Clock::time_point::max()));
+    if (place_or_close_.wait_until(lock, inference.stop, pause_end, ready)) break;
+    lock.unlock();
+    while_waiting();
+    lock.lock();
+  }
   if (inference.deadline) {
     place_or_close_.wait_until(lock, inference.stop, *inference.deadline, ready);
   } else {
@@ -109,7 +121,7 @@ void Session::Impl::wait_for_place(Inference& inference) {
 Answer Session::Impl::run(std::vector<Value> inputs, const RunOptions& options) {
   auto [future, done] = promised();
   const InferencePtr inference = new_inference(options, std::move(done));
-  wait_for_place(*inference);
+  wait_for_place(*inference, options.while_waiting);
   start(inference, std::move(inputs));
   guarded(inference, [&] { run_head(inference); });
   if (options.while_waiting) call_while_waiting(inference, options.while_waiting, future);
@@ -118,8 +130,7 @@ Answer Session::Impl::run(std::vector<Value> inputs, const RunOptions& options) 
 
 void Session::Impl::call_while_waiting(const InferencePtr& inference, const std::function<void()>& call,
                                        const std::future<Answer>& answer) {
-  constexpr auto pause = std::chrono::milliseconds(50);
-  while (answer.wait_for(pause) != std::future_status::ready) {
+  while (answer.wait_for(kCallPause) != std::future_status::ready) {
     try {
       call();
     } catch (...) {
@@ -132,7 +143,7 @@ void Session::Impl::call_while_waiting(const InferencePtr& inference, const std:
 void Session::Impl::submit(std::vector<Value> inputs, Done done, const RunOptions& options) {
   const InferencePtr inference = new_inference(options, std::move(done));
   try {
-    wait_for_place(*inference);
+    wait_for_place(*inference, options.while_waiting);
   } catch (const Error& error) {
     inference->done(error);
     return;

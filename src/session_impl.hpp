@@ -68,7 +68,7 @@ class Session::Impl : public std::enable_shared_from_this<Session::Impl> {
 
   // The beginning of an inference.
   InferencePtr new_inference(const RunOptions& options, Done done) const;
-  void wait_for_place(Inference& inference);
+  void wait_for_place(Inference& inference, const std::function<void()>& while_waiting);
   bool take_place();  // Under the lock.
   void start(const InferencePtr& inference, std::vector<Value> inputs);
   void call_while_waiting(const InferencePtr& inference, const std::function<void()>& call,

@@ -98,8 +98,8 @@ class LinkMeasurement {
     result_.link = *problem.link(0, 1);
     sample_rows(problem);
     measure_rows();
-    if (options_.stop.stop_requested()) note_unmeasured();
-    if (second_.empty() && options_.stop.stop_requested()) return std::nullopt;
+    if (ends_early()) note_unmeasured();
+    if (second_.empty() && ends_early()) return std::nullopt;
     note_load(problem);
     predict(problem);
     for (const auto& [row, times] : second_) result_.rows[row].measured = medians(times);
@@ -107,7 +107,11 @@ class LinkMeasurement {
     return std::move(result_);
   }
 
+  /// What the worker was lost with; empty: it was not.
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+
  private:
+  [[nodiscard]] bool ends_early() const { return options_.stop.stop_requested() || !failure_.empty(); }
   [[nodiscard]] bool is_split(const SweepRow& row) const {
     return row.head_layers > 0 && row.head_layers < model_->layers().layers.size();
   }
@@ -220,14 +224,15 @@ class LinkMeasurement {
 
   void note_unmeasured() {
     for (SweepRow& row : result_.rows) {
-      if (row.not_measured.empty() && row.second_s.empty()) row.not_measured = "the sweep was stopped before";
+      if (!row.not_measured.empty() || !row.second_s.empty()) continue;
+      row.not_measured = failure_.empty() ? "the sweep was stopped before" : "the worker was lost before";
     }
   }
 
   void measure_together(const std::vector<std::size_t>& rows) {
     std::map<std::size_t, std::unique_ptr<Session>> sessions;
     for (const std::size_t row : rows) {
-      if (options_.stop.stop_requested()) return;
+      if (ends_early()) return;
       attempt(row, [&] {
         auto session = open(result_.rows[row]);
         (void)session->run(model_->example_inputs());  // Warms up.
@@ -238,7 +243,7 @@ class LinkMeasurement {
     for (std::size_t repetition = 0; repetition < options_.repetitions; ++repetition) {
       std::shuffle(turn.begin(), turn.end(), random_);
       for (const std::size_t row : turn) {
-        if (options_.stop.stop_requested()) return;
+        if (ends_early()) return;
         if (result_.rows[row].not_measured.empty()) attempt(row, [&] { measure_pair(row, *sessions[row]); });
         inferences_measured_ += 2;
         if (options_.progress) options_.progress(result_.worker, inferences_measured_, inferences_to_measure_);
@@ -261,7 +266,7 @@ class LinkMeasurement {
     return times_of(session.run(model_->example_inputs()).times);
   }
 
-  /// A plan that fails is no plan; device only can't fail and the rest go on.
+  /// A plan that fails is no plan; device only can't fail, and the rest go on unless the worker is lost.
   template <class Step>
   void attempt(std::size_t index, Step&& step) {
     SweepRow& row = result_.rows[index];
@@ -269,6 +274,7 @@ class LinkMeasurement {
       step();
     } catch (const Error& error) {
       if (row.head_layers == model_->layers().layers.size()) throw;
+      if (error.code() == ErrorCode::unavailable) failure_ = error.what();
       row.not_measured = error.what();
       row.first_s.clear();
       row.second_s.clear();
@@ -317,6 +323,7 @@ class LinkMeasurement {
   const SweepOptions& options_;
   const std::vector<bool>& legal_;
   LinkSweep result_;
+  std::string failure_;
   std::mt19937 random_;                                   // The same order in every sweep.
   std::map<std::size_t, std::vector<SweepTimes>> first_;  // By row.
   std::map<std::size_t, std::vector<SweepTimes>> second_;
@@ -368,14 +375,24 @@ Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& o
   tiers.device_options.stage.threads = options.threads;
   tiers.device_options.pause = options.pause;
   tiers.link_options.pause = options.pause;
-  for (std::size_t i = 0; i < options.workers.size() && !options.stop.stop_requested(); ++i) {
+  const auto sweep_link = [&](std::size_t i) {
     const std::string& worker = options.workers[i];
     if (!options.links.empty()) tiers.link = options.links[i];
     auto problem = profile_two_tiers(*model, *options.registry.connect(worker, options.connect), tiers);
     tiers.device.profile = sweep.device = problem.tiers[0].profile;
     tiers.worker.profile = sweep.worker = problem.tiers[1].profile;
-    auto link = LinkMeasurement(model, options, legal).measure(worker, std::move(problem));
-    if (link) sweep.links.push_back(*std::move(link));
+    LinkMeasurement measurement(model, options, legal);
+    if (auto link = measurement.measure(worker, std::move(problem))) sweep.links.push_back(*std::move(link));
+    if (!measurement.failure().empty()) throw Error(ErrorCode::unavailable, measurement.failure());
+  };
+  for (std::size_t i = 0; i < options.workers.size() && !options.stop.stop_requested(); ++i) {
+    try {
+      sweep_link(i);
+    } catch (const Error& error) {
+      if (sweep.links.empty()) throw;
+      sweep.failure = error.what();
+      break;
+    }
   }
   return sweep;
 }
@@ -425,6 +442,7 @@ void serialize(Archive& archive, Sweep& sweep) {
   detail::json_field(archive, "device", sweep.device);
   detail::json_field(archive, "worker", sweep.worker);
   detail::json_field(archive, "links", sweep.links);
+  detail::json_field(archive, "failure", sweep.failure);
 }
 
 std::string to_json(const Sweep& sweep) {

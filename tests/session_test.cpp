@@ -793,6 +793,27 @@ TEST_P(SessionTest, CallsWhileRunWaitsAndCanBeLeft) {
   expect_right(*model, 2, session->run(testing::inputs_of(2), {.while_waiting = [] {}}));
 }
 
+TEST_P(SessionTest, CallsWhileItWaitsForAPlaceAndCanBeLeft) {
+  const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
+  const ModelPtr model = testing::chain_model();
+  SessionOptions one = options(serve(there), Cut::after_index(0));
+  one.max_in_flight = 1;
+  const auto session = Session::open(model, one);
+  auto first = session->submit(testing::inputs_of(1));
+  gate_.wait_for(1);
+  int calls = 0;
+  const auto give_up = [&] {
+    if (++calls % 2 == 0) throw std::runtime_error("enough");
+  };
+  EXPECT_THROW(session->run(testing::inputs_of(2), {.while_waiting = give_up}), std::runtime_error);
+  EXPECT_THROW(session->submit(testing::inputs_of(2), {.while_waiting = give_up}), std::runtime_error);
+  auto late = session->submit(testing::inputs_of(2), {.deadline = 120ms, .while_waiting = [] {}});
+  EXPECT_EQ(thrown_code([&] { late.get(); }), ErrorCode::deadline_exceeded);
+  gate_.open();
+  expect_right(*model, 1, first.get());
+  expect_right(*model, 2, session->run(testing::inputs_of(2), {.while_waiting = [] {}}));
+}
+
 TEST_P(SessionTest, LearnsAtOnceThatAWorkerIsGone) {
   const ModelPtr there = hooked({.on_run = [this](const StageInfo&) { gate_.pass(); }});
   const ModelPtr model = testing::chain_model();

@@ -200,10 +200,11 @@ TEST_F(SweepTest, SweepsAGridOfLinksAndTellsHowFarItIs) {
 }
 
 TEST_F(SweepTest, ShowsItsTokenToTheWorker) {
-  options_.workers = {
-      worker_->serve(options_.registry, "tcp://127.0.0.1:0", {.token = "a-token-of-twenty-eight-letters"})};
+  ListenOptions listening;
+  listening.token = "a-token-of-thirty-one-letters-s";
+  options_.workers = {worker_->serve(options_.registry, "tcp://127.0.0.1:0", listening)};
   EXPECT_TRUE(throws(ErrorCode::unauthenticated, "token", [&] { (void)run(); }));
-  options_.connect.token = "a-token-of-twenty-eight-letters";
+  options_.connect.token = listening.token;
   options_.max_cuts = 1;
   for (const SweepRow& row : run().links.front().rows) EXPECT_EQ(row.not_measured, "") << row.cut;
 }
@@ -228,6 +229,36 @@ TEST_F(SweepTest, KeepsWhatWasMeasuredWhenItIsStopped) {
   EXPECT_EQ(measured, 2U);
   EXPECT_TRUE(link.rows[link.chosen].not_measured.empty());
   EXPECT_EQ(sweep_from_json(to_json(sweep)), sweep);
+}
+
+TEST_F(SweepTest, KeepsWhatWasMeasuredWhenTheWorkerIsLost) {
+  const std::string same = options_.workers.front();
+  options_.workers = {same, same, same};
+  options_.links = {};
+  std::size_t links = 0;
+  options_.progress = [&](const std::string&, std::size_t done, std::size_t) {
+    if (done == 2) ++links;
+    if (links == 2 && done == 4) worker_->close();
+  };
+  const auto sweep = run();
+  ASSERT_EQ(sweep.links.size(), 2U);
+  EXPECT_NE(sweep.failure, "");
+  for (const SweepRow& row : sweep.links[0].rows) EXPECT_EQ(row.not_measured, "");
+  std::size_t lost = 0;
+  for (const SweepRow& row : sweep.links[1].rows) lost += row.not_measured == "the worker was lost before";
+  EXPECT_GE(lost, 1U);
+  EXPECT_TRUE(sweep.links[1].rows[sweep.links[1].chosen].not_measured.empty());
+  EXPECT_EQ(sweep_from_json(to_json(sweep)), sweep);
+  EXPECT_TRUE(throws(ErrorCode::unavailable, same, [&] { (void)run(); }));
+}
+
+TEST_F(SweepTest, KeepsTheLinksBeforeOneThatCanNotBeReached) {
+  options_.workers.push_back("tcp://127.0.0.1:1");
+  options_.links = {};
+  options_.max_cuts = 1;
+  const auto sweep = run();
+  EXPECT_EQ(sweep.links.size(), 1U);
+  EXPECT_NE(sweep.failure.find("127.0.0.1:1"), std::string::npos) << sweep.failure;
 }
 
 TEST_F(SweepTest, StoppedBeforeItBeginsItHasNoLinks) {

@@ -15,9 +15,7 @@
 namespace splitnet {
 
 /// A JPEG or WebP file, for a model that takes the tensor (p / 255 − mean) / std of its bytes p. A Session takes it
-/// where the model takes a tensor:
-///
-///   session->run({EncodedPicture::of(file, "mean=0.485,0.456,0.406;std=0.229,0.224,0.225")});
+/// where the model takes a tensor.
 ///
 /// Formats: those that this build's codecs have. JPEG: grey or colour (YCbCr or RGB), baseline or progressive; not
 /// CMYK. WebP: single pictures; transparency is ignored. A grey picture may stand where a model takes colours (three

@@ -105,9 +105,9 @@ struct RunOptions {
   /// What this inference is a part of. Travels to the workers, as it is, or with a span id of the inference's own where
   /// a trace_recorder writes that span down. One that is not well-formed counts as none.
   TraceContext trace = {};
-  /// Called every now and then (some 50 ms) on the thread of `run` while it waits for the answer: for hosts that have
-  /// signals to look after. What it throws cancels the inference and leaves `run`. `submit` does not wait, and ignores
-  /// it.
+  /// Called every now and then (some 50 ms) on the calling thread while `run` waits for a place or the answer, and
+  /// `submit` for a place: for hosts that have signals to look after. What it throws cancels the inference and leaves
+  /// `run` or `submit`, whose `done` is then never called.
   std::function<void()> while_waiting = {};
 };
 

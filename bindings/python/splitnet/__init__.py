@@ -29,8 +29,9 @@ def __getattr__(name: str) -> object:
     _torch_version.check()
     if name == "_core":
         return importlib.import_module("splitnet._core")
+    api = importlib.import_module("splitnet._api")
     try:
-        value: object = getattr(importlib.import_module("splitnet._api"), name)
+        value: object = getattr(api, name)
     except AttributeError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
     globals()[name] = value

@@ -109,6 +109,7 @@ from splitnet._core import (
     child_of as child_of,
     cost_of as cost_of,
     decode_values as decode_values,
+    default_registry as default_registry,
     encode_values as encode_values,
     inputs_of as inputs_of,
     lambda_time_factor as lambda_time_factor,
@@ -156,7 +157,6 @@ from splitnet.partitioner import (
     SequentialCut as SequentialCut,
 )
 from splitnet.planning import TwoTierPlan as TwoTierPlan, plan as plan
-from splitnet.registry import default_registry as default_registry
 from splitnet.session import (
     Future as Future,
     Policy as Policy,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from splitnet.errors import UnsupportedModel
+from splitnet.errors import InvalidArgument, UnsupportedModel
 
 
 class Notice(UserWarning):
@@ -27,12 +27,13 @@ def to_script_module(module: torch.nn.Module, example_inputs: Sequence[Any]) -> 
     """
     if isinstance(module, torch.jit.ScriptModule):
         return module
-    was_training = module.training
+    modes = [(part, part.training) for part in module.modules()]  # Frozen parts are in another than the whole.
     module.eval()
     try:
         return _traced_or_scripted(module, tuple(example_inputs))
     finally:
-        module.train(was_training)
+        for part, training in modes:
+            part.training = training
 
 
 def _traced_or_scripted(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> torch.jit.ScriptModule:
@@ -68,19 +69,32 @@ def _traced(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> tuple[t
         try:
             traced = torch.jit.trace(module, example_inputs, check_trace=False)  # type: ignore[no-untyped-call]
         except Exception as error:  # The module's code may raise anything.
+            _check_runs(module, example_inputs)
             return None, _first_line(error)
     tracer_warning: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]
     doubts = [str(one.message) for one in caught if issubclass(one.category, tracer_warning)]
     return traced, _shortened(doubts[0]) if doubts else ""
 
 
+def _check_runs(module: torch.nn.Module, example_inputs: tuple[Any, ...]) -> None:
+    """Raises InvalidArgument from what the module itself raises: no compiler is to blame then."""
+    try:
+        module(*example_inputs)
+    except Exception as error:
+        name = type(module).__name__
+        raise InvalidArgument(f"{name} fails on the example inputs: {type(error).__name__}: {error}") from error
+
+
 def _scripted(module: torch.nn.Module) -> tuple[torch.jit.ScriptModule | None, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return torch.jit.script(module), ""
+            scripted = torch.jit.script(module)
         except Exception as error:
             return None, _first_line(error)
+    if not hasattr(scripted, "forward"):
+        return None, "its forward is overloaded; put it into a module whose forward calls it"
+    return scripted, ""
 
 
 def _first_line(error: Exception) -> str:

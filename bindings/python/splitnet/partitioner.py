@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 
 from splitnet import _core
+from splitnet.errors import InvalidArgument
 from splitnet.layer_table import html_of_layers, text_of_layers
 from splitnet.module_source import to_script_module
 
@@ -100,8 +101,15 @@ def words_of(refusal: _core.Refusal | None) -> str:
 
 
 def as_cut(cut: CutLike) -> _core.Cut:
-    """What a cut is written as, as a Cut."""
-    return cut if isinstance(cut, _core.Cut) else _core.Cut(cut)
+    """What a cut is written as, as a Cut. Raises InvalidArgument."""
+    if isinstance(cut, _core.Cut):
+        return cut
+    is_index = isinstance(cut, int) and cut >= 0
+    if not (is_index or isinstance(cut, str) or (isinstance(cut, list) and all(isinstance(one, int) for one in cut))):
+        raise InvalidArgument(
+            f"a cut: found {cut!r}, expected the name of a layer, its number from 0, or a list of numbers"
+        )
+    return _core.Cut(cut)
 
 
 def boundary_sizes(graph: _core.LayerGraph) -> list[int]:

@@ -6,34 +6,39 @@ from __future__ import annotations
 from html import escape
 
 from splitnet import _core
+from splitnet.html_table import html_table
+from splitnet.names import DEVICE_ONLY, cut_name
 from splitnet.units import format_bytes, format_time
 
+_COLUMNS = ("cut", "codec", "latency", "head", "sent", "wire", "tail", "breaks")
 _SHOWN = 20
 
 
 def cut_of(graph: _core.LayerGraph, assignment: _core.Assignment) -> str:
-    """For people: "device only", "worker only", "after features.3"; of several cuts the layers with → between them."""
-    if not assignment.heads:
-        return "device only"
-    names = [graph.layers[head[-1]].name if head else "the input" for head in assignment.heads]
-    if len(names) == 1 and not assignment.heads[0]:
-        return "worker only"
-    return "after " + " → ".join(names)
+    """As `cut_name`; of several cuts the layers with → between them."""
+    heads = assignment.heads
+    if len(heads) < 2:
+        return cut_name(graph, heads[0]) if heads else DEVICE_ONLY
+    return "after " + " → ".join(graph.layers[head[-1]].name if head else "the input" for head in heads)
 
 
 def html_of_plan(problem: _core.PlanningProblem, plan: _core.Plan, verdict: str) -> str:
     """The best candidates with their terms, and the verdict."""
-    head = "".join(f"<th>{name}</th>" for name in ("cut", "codec", "latency", "head", "sent", "wire", "tail", "breaks"))
-    rows = "".join(_row(problem, candidate, candidate == plan.chosen) for candidate in plan.candidates[:_SHOWN])
-    return f"<pre>{escape(verdict.strip())}</pre><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" + (
-        f"<p>The best {_SHOWN} of {len(plan.candidates)} plans.</p>" if len(plan.candidates) > _SHOWN else ""
+    candidates = plan.candidates
+    shown = candidates[:_SHOWN]
+    table = html_table(
+        _COLUMNS,
+        (_row(problem, candidate) for candidate in shown),
+        marked=[index for index, candidate in enumerate(shown) if candidate == plan.chosen],
     )
+    left_out = f"<p>The best {_SHOWN} of {len(candidates)} plans.</p>" if len(candidates) > _SHOWN else ""
+    return f"<pre>{escape(verdict.strip())}</pre>{table}{left_out}"
 
 
-def _row(problem: _core.PlanningProblem, candidate: _core.Candidate, is_chosen: bool) -> str:
+def _row(problem: _core.PlanningProblem, candidate: _core.Candidate) -> tuple[str, ...]:
     cost = candidate.cost
     hops = cost.hops
-    cells = (
+    return (
         cut_of(problem.graph, candidate.assignment),
         ", ".join(candidate.assignment.codecs),
         format_time(cost.latency_s),
@@ -43,5 +48,3 @@ def _row(problem: _core.PlanningProblem, candidate: _core.Candidate, is_chosen: 
         format_time(sum(stage.compute_s for stage in cost.stages[1:])) if hops else "",
         candidate.violates,
     )
-    tag = "th" if is_chosen else "td"
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from splitnet import _core
+from splitnet.arguments import check_codec_profiles, check_endpoint, check_model, given
 from splitnet.errors import InvalidArgument
-from splitnet.keywords import given
+from splitnet.names import cut_name
 from splitnet.plan_table import html_of_plan
-from splitnet.registry import connect_options, default_registry
 
 
 class TwoTierPlan:
@@ -33,7 +33,7 @@ class TwoTierPlan:
     def chosen(self) -> _core.Candidate:
         """The best candidate. Raises InvalidArgument when none keeps to the constraints, naming the one in the way."""
         if self.plan.chosen is None:
-            raise InvalidArgument(f"no plan keeps to the constraints: {self.plan.infeasible}")
+            raise InvalidArgument(self.plan.infeasible)
         return self.plan.chosen
 
     @property
@@ -50,11 +50,7 @@ class TwoTierPlan:
     @property
     def cut(self) -> str:
         """For people: "device only", "worker only", "after features.3"."""
-        if self.head_layers == 0:
-            return "worker only"
-        if not self.is_split:
-            return "device only"
-        return f"after {self.problem.graph.layers[self.head_layers - 1].name}"
+        return cut_name(self.problem.graph, range(self.head_layers))
 
     @property
     def codec(self) -> str:
@@ -75,7 +71,8 @@ class TwoTierPlan:
         return self.explain(10)
 
     def _repr_html_(self) -> str:
-        return html_of_plan(self.problem, self.plan, self.explain(0))
+        verdict = "".join(self.explain(0).partition("verdict:")[1:])
+        return html_of_plan(self.problem, self.plan, verdict)
 
 
 def link_between(problem: _core.PlanningProblem) -> _core.LinkProfile:
@@ -124,6 +121,9 @@ def plan(
     Raises InvalidArgument (constraints, codecs, no example inputs), Unavailable (nobody there), Incompatible (the
     worker has another version of the model), and as the worker.
     """
+    check_model(model)
+    check_endpoint(worker)
+    check_codec_profiles(codecs)
     bounds = (constraints or _core.Constraints()).replace(
         **given(
             max_accuracy_loss=max_accuracy_loss,
@@ -135,7 +135,7 @@ def plan(
     )
     bounds.validate()
     options = planning_options(planning, codecs, calibration, threads)
-    with (registry or default_registry()).connect(worker, connect_options(token)) as connection:
+    with (registry or _core.default_registry()).connect(worker, _core.ConnectOptions(token=token)) as connection:
         problem = _core.profile_two_tiers(model, connection, options)
     planner = _core.SequentialPlanner(problem, lambda heads: model.refusal(heads) is None)
     return TwoTierPlan(problem, planner.plan(as_objective(objective), bounds), worker, bounds)

@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
-import weakref
+import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
 from splitnet import _core
-from splitnet.errors import Error, InvalidArgument
-from splitnet.keywords import given
+from splitnet.arguments import check_endpoint, check_model, given
+from splitnet.closing import close_at_exit
+from splitnet.errors import InvalidArgument
 from splitnet.partitioner import CutLike, as_cut
 from splitnet.planning import TwoTierPlan, as_objective, planning_options
-from splitnet.registry import connect_options, default_registry
 
 
 class Policy(Protocol):
@@ -60,7 +60,7 @@ class Future(concurrent.futures.Future[_core.Answer]):
     def __await__(self) -> Generator[Any, None, _core.Answer]:
         return asyncio.wrap_future(self).__await__()
 
-    def _tell(self, answer: _core.Answer | None, error: Error | None) -> None:
+    def _tell(self, answer: _core.Answer | None, error: Exception | None) -> None:
         if not self.set_running_or_notify_cancel():
             return
         if answer is not None:
@@ -107,7 +107,11 @@ class Session:
         trace_recorder: _core.TraceRecorder | None = None,
         options: _core.SessionOptions | None = None,
     ) -> None:
-        settings = (options or _core.SessionOptions(registry=default_registry())).replace(
+        check_model(model)
+        check_endpoint(worker)
+        if plan is not None and not isinstance(plan, TwoTierPlan):
+            raise InvalidArgument(f"plan: found {plan!r}, expected what splitnet.plan gave; an endpoint is worker=…")
+        settings = (options or _core.SessionOptions()).replace(
             **given(
                 worker=worker or None,
                 cut=None if cut is None else as_cut(cut),
@@ -120,7 +124,7 @@ class Session:
                 threads=threads,
                 max_in_flight=max_in_flight,
                 finish_on_device=finish_on_device,
-                connect=connect_options(token) if token else None,
+                connect=_core.ConnectOptions(token=token) if token else None,
                 registry=registry,
                 trace_recorder=trace_recorder,
             )
@@ -128,18 +132,21 @@ class Session:
         if plan is not None:
             settings = _with_plan(settings, plan)
         self._core = _core.Session.open(model, settings, _policy(policy))
+        self._process = os.getpid()
+        self._deadline_s = settings.deadline_s
         # One thread hands over what a running event loop submits, so that back-pressure never stops the loop.
-        self._submitter: concurrent.futures.ThreadPoolExecutor | None = None
-        _open_sessions.add(self)
+        self._submitter = concurrent.futures.ThreadPoolExecutor(1, "splitnet-submit")
+        close_at_exit(self)
 
     def __call__(self, *inputs: Any) -> Any:
         """What the model gives for these inputs."""
-        return self._core.run(inputs).output
+        return self.run(*inputs).output
 
     def run(
         self, *inputs: Any, deadline_s: float | None = None, trace: _core.TraceContext | None = None
     ) -> _core.Answer:
         """One inference; the head runs on the calling thread. Says where the time went, and who answered."""
+        self._check_process()
         return self._core.run(inputs, deadline_s, trace or _core.TraceContext())
 
     def submit(self, *inputs: Any, deadline_s: float | None = None, trace: _core.TraceContext | None = None) -> Future:
@@ -148,19 +155,28 @@ class Session:
         Waits for a place when `max_in_flight` are under way (back-pressure), except where an asyncio loop runs: there
         it returns at once, and the future waits. Every error arrives through the future.
         """
+        self._check_process()
         future = Future()
+        longest_s = self._deadline_s if deadline_s is None else deadline_s
+        begun_s = time.monotonic()
 
         def hand_over() -> None:
-            future._stop = self._core.submit(inputs, future._tell, deadline_s, trace or _core.TraceContext())
+            try:
+                left_s = None if longest_s is None else longest_s - (time.monotonic() - begun_s)
+                future._stop = self._core.submit(inputs, future._tell, left_s, trace or _core.TraceContext())
+            except Exception as error:
+                future._tell(None, error)
+                return
             if future.cancelled():
                 future._stop.request_stop()
 
         if _in_event_loop():
-            if self._submitter is None:
-                self._submitter = concurrent.futures.ThreadPoolExecutor(1, "splitnet-submit")
-            self._submitter.submit(hand_over)
-        else:
-            hand_over()
+            try:
+                self._submitter.submit(hand_over)
+                return future
+            except RuntimeError:
+                pass  # It is closed: no waiting, and the future says so.
+        hand_over()
         return future
 
     def map(self, inputs: Iterable[Any], *, in_flight: int = 8) -> Iterator[Any]:
@@ -201,11 +217,19 @@ class Session:
         """Counters since the session was opened."""
         return self._core.stats
 
+    def _check_process(self) -> None:
+        """A forked process has none of the session's threads, and would wait for ever."""
+        if os.getpid() != self._process:
+            raise InvalidArgument("this session was opened before the fork: open one in each process")
+
+    def __repr__(self) -> str:
+        stats = self._core.stats
+        return f"<Session: {stats.answered} answered, {stats.failed} failed>"
+
     def close(self) -> None:
         """Ends what is in flight with Cancelled, and closes the connections. Idempotent."""
-        if self._submitter is not None:
-            self._submitter.shutdown(wait=False, cancel_futures=True)
         self._core.close()
+        self._submitter.shutdown()  # What was not handed over ends with Cancelled, too.
 
     def __enter__(self) -> Session:
         return self
@@ -214,15 +238,6 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-_open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_open_sessions() -> None:
-    for session in list(_open_sessions):
-        session.close()
 
 
 def _with_plan(settings: _core.SessionOptions, plan: TwoTierPlan) -> _core.SessionOptions:
@@ -237,7 +252,11 @@ def _with_plan(settings: _core.SessionOptions, plan: TwoTierPlan) -> _core.Sessi
         leakages=plan.problem.leakages,
     )
     return settings.replace(
-        worker=plan.worker, objective=plan.plan.objective, constraints=plan.constraints, planning=known
+        threads=device.profile.threads,
+        worker=plan.worker,
+        objective=plan.plan.objective,
+        constraints=plan.constraints,
+        planning=known,
     )
 
 

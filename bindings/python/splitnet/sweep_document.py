@@ -17,6 +17,8 @@ import torch
 
 from splitnet import _build_info, _core
 from splitnet.errors import InvalidArgument
+from splitnet.model_facts import model_facts
+from splitnet.names import cut_name
 from splitnet.partitioner import Partitioner
 from splitnet.plan_table import cut_of
 from splitnet.planning import link_between
@@ -43,12 +45,7 @@ def document_of(
     problems = [_problem(model, sweep, link, codecs) for link in sweep.links]
     return {
         "schema_version": SCHEMA_VERSION,
-        "model": {
-            "name": model.name,
-            "fingerprint": model.fingerprint,
-            "layers": len(model.layers.layers),
-            "inputs": _core.inputs_of(model.layers),
-        },
+        "model": model_facts(model),
         "versions": {
             "splitnet": _build_info.VERSION,
             "torch": str(torch.__version__),
@@ -91,10 +88,9 @@ def _problem(
 
 def _effect(graph: _core.LayerGraph, calibrated: _core.CalibratedCodec) -> dict[str, Any]:
     profile, effect = calibrated.profile, calibrated.effect
-    heads = [] if profile.head is None else [profile.head]
     return {
         "name": profile.name,
-        "cut": cut_of(graph, _core.Assignment(tiers=[0, 1], heads=heads, codecs=[profile.name])) if heads else "any",
+        "cut": cut_name(graph, profile.head),
         "ratio": profile.ratio,
         "accuracy_loss": profile.accuracy_loss,
         "agreement": effect.agreement,
@@ -164,18 +160,12 @@ def _cell(
     choice = planner.choose(latency, _core.Constraints(), conditions)
     assert choice is not None, "without constraints there is a plan"
     return {
-        "cut": _cut(problem.graph, choice.head_layers),
+        "cut": cut_name(problem.graph, range(choice.head_layers)),
         "codec": problem.codecs[choice.codec].name,
         "latency_s": choice.value,
         "device_only_s": planner.value(layers, 0, latency, conditions),
         "worker_only_s": min(planner.value(0, codec, latency, conditions) for codec in at_worker),
     }
-
-
-def _cut(graph: _core.LayerGraph, head_layers: int) -> str:
-    if head_layers == len(graph.layers):
-        return cut_of(graph, _core.Assignment())
-    return cut_of(graph, _core.Assignment(tiers=[0, 1], heads=[list(range(head_layers))], codecs=["raw"]))
 
 
 # ---- Latency against throughput.

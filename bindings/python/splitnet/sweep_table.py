@@ -3,20 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from splitnet import _core
+from splitnet.html_table import html_table
 from splitnet.units import format_bit_rate, format_bytes, format_time
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    line = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        '<div style="max-height: 30em; overflow: auto">'
-        f"<table><thead><tr>{line}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def html_of_profile(profile: _core.DeviceProfile) -> str:
@@ -28,13 +20,13 @@ def html_of_profile(profile: _core.DeviceProfile) -> str:
         (layer.name, format_time(layer.time_s), format_time(layer.spread_s), format_bytes(layer.peak_bytes))
         for layer in profile.layers
     )
-    return f"<p>{escape(title)}</p>" + _table(("layer", "time", "spread", "peak memory"), rows)
+    return f"<p>{escape(title)}</p>" + html_table(("layer", "time", "spread", "peak memory"), rows)
 
 
 def html_of_sweep(sweep: _core.Sweep) -> str:
     """For each link what was chosen, and how it did beside the others."""
     head = ("link", "up", "round trip", "chosen", "measured", "predicted", "best", "regret")
-    return _table(head, (_row(link) for link in sweep.links))
+    return html_table(head, (_row(link) for link in sweep.links))
 
 
 def _row(link: _core.LinkSweep) -> Sequence[str]:

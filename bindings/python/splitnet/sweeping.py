@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from splitnet import _core
-from splitnet.keywords import given
+from splitnet.arguments import check_codec_profiles, check_endpoint, check_model, given
 from splitnet.planning import planning_options
-from splitnet.registry import connect_options, default_registry
 
 
 class SweepInterrupted(KeyboardInterrupt):
@@ -45,18 +44,23 @@ def sweep(
 
     Ctrl-C raises SweepInterrupted, which has what was measured until then; a second one ends at once. Raises as `plan`.
     """
-    settings = options or _core.SweepOptions(registry=default_registry())
+    endpoints = [workers] if isinstance(workers, str) else list(workers)
+    check_model(model)
+    check_codec_profiles(codecs)
+    for endpoint in endpoints:
+        check_endpoint(endpoint)
+    settings = options or _core.SweepOptions()
     run = _core.SweepRun(
         model,
         settings.replace(
-            workers=[workers] if isinstance(workers, str) else list(workers),
+            workers=endpoints,
             planning=planning_options(planning or settings.planning, [*codecs, *sweepable(calibration)]),
             **given(
                 max_cuts=max_cuts,
                 repetitions=repetitions,
                 max_plan_s=max_plan_s,
                 threads=threads,
-                connect=connect_options(token) if token else None,
+                connect=_core.ConnectOptions(token=token) if token else None,
                 progress=progress,
                 registry=registry,
             ),
@@ -67,6 +71,9 @@ def sweep(
     except KeyboardInterrupt:
         run.stop()
         raise SweepInterrupted(_result_of(run)) from None
+    except BaseException:
+        run.stop()
+        raise
 
 
 def sweepable(calibration: _core.Calibration | None) -> list[_core.CodecProfile]:

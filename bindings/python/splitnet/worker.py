@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from splitnet import _core
+from splitnet.arguments import check_model, given
+from splitnet.closing import close_at_exit
+from splitnet.errors import InvalidArgument
 from splitnet.partitioner import Partitioner
-from splitnet.registry import default_registry
 
 
 class Worker:
@@ -32,17 +34,23 @@ class Worker:
         options: _core.WorkerOptions | None = None,
         listen_options: _core.ListenOptions | None = None,
     ) -> None:
-        transports = registry or default_registry()
-        settings = options or _core.WorkerOptions(registry=transports)
+        transports = registry or _core.default_registry()
+        settings = (options or _core.WorkerOptions()).replace(**given(registry=registry))
         self._core = _core.Worker(settings.replace(stage=_core.StageOptions(threads=threads)) if threads else settings)
         served = {models.name: models} if isinstance(models, Partitioner) else models
+        if not isinstance(served, Mapping):
+            check_model(served)  # Which it is not, or a Model without a name.
+            raise InvalidArgument('models: found a model without a name, expected {"name": model}')
         for name, model in served.items():
+            check_model(model)
             self._core.add_model(name, model)
         access = listen_options or _core.ListenOptions()
         if token:
             access = access.replace(token=token)
         endpoints = [listen] if isinstance(listen, str) else listen
         self._addresses = [self._core.serve(transports, endpoint, access) for endpoint in endpoints]
+        self._status_servers: list[_core.StatusServer] = []
+        close_at_exit(self)
 
     @property
     def address(self) -> str:
@@ -74,8 +82,13 @@ class Worker:
         return self._core.replace_model(name, model)
 
     def serve_status(self, endpoint: str, *, allow_remote: bool = False) -> _core.StatusServer:
-        """Serves /livez, /readyz and /metrics (Prometheus) over HTTP at `HOST:PORT`."""
-        return self._core.serve_status(endpoint, allow_remote)
+        """Serves /livez, /readyz and /metrics (Prometheus) over HTTP at `HOST:PORT`, until the worker closes."""
+        server = self._core.serve_status(endpoint, allow_remote)
+        self._status_servers.append(server)
+        return server
+
+    def __repr__(self) -> str:
+        return f"<Worker at {', '.join(self._addresses)}: {', '.join(self.model_names)}>"
 
     def drain(self, timeout_s: float = 30) -> bool:
         """Refuses requests from now on, and waits for those under way; False when time ran out first."""
@@ -83,6 +96,8 @@ class Worker:
 
     def close(self) -> None:
         """Answers what waits with Unavailable, and ends. Idempotent."""
+        for server in self._status_servers:
+            server.close()
         self._core.close()
 
     def __enter__(self) -> Worker:

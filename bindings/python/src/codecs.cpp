@@ -28,8 +28,15 @@ void register_pictures(py::module_& module) {
       .def_readonly("height", &EncodedPicture::height, "In pixels, as the file's header has it.")
       .def_readonly("channels", &EncodedPicture::channels, doc("EncodedPicture::channels"))
       .def_property_readonly(
+          "file",
+          [](const EncodedPicture& self) {
+            return py::bytes(reinterpret_cast<const char*>(self.file.data()), self.file.packed_bytes());
+          },
+          doc("EncodedPicture::file"))
+      .def_property_readonly(
           "file_bytes", [](const EncodedPicture& self) { return self.file.packed_bytes(); }, "Of the file.")
-      .def("decode", &EncodedPicture::decode, py::arg("wanted_channels"), doc("EncodedPicture::decode"));
+      .def("decode", &EncodedPicture::decode, py::arg("wanted_channels"), py::call_guard<py::gil_scoped_release>(),
+           doc("EncodedPicture::decode"));
 }
 
 void register_registry(py::module_& module) {
@@ -43,7 +50,7 @@ void register_registry(py::module_& module) {
       .def(
           "make",
           [](const CodecRegistry& self, const std::string& name, const CodecTables& tables) {
-            return std::const_pointer_cast<Codec>(self.make(name, tables));
+            return Seen<std::shared_ptr<Codec>>::to_python(std::const_pointer_cast<Codec>(self.make(name, tables)));
           },
           py::arg("name"), py::arg("tables") = py::none(), doc("CodecRegistry::make"))
       .def("__repr__", [](const CodecRegistry&) { return "CodecRegistry()"; });

@@ -10,9 +10,10 @@
 #include <functional>
 #include <future>
 #include <memory>
-#include <thread>
 #include <type_traits>
 #include <utility>
+
+#include "background.hpp"
 
 namespace splitnet::python {
 
@@ -37,7 +38,7 @@ std::invoke_result_t<Work> wait_interruptibly(Work work) {
   auto task = std::make_shared<std::packaged_task<std::invoke_result_t<Work>()>>(std::move(work));
   auto result = task->get_future();
   const pybind11::gil_scoped_release released;
-  std::thread([task = std::move(task)] { (*task)(); }).detach();
+  run_in_background([task = std::move(task)] { (*task)(); });
   while (result.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) handle_signals();
   return result.get();
 }

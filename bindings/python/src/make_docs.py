@@ -107,15 +107,24 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def main() -> None:
-    folder, output = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+def headers_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(header for header in folder.rglob("*.hpp") if "testing" not in header.parts)
+
+
+def docs_of(folder: pathlib.Path) -> dict[str, str]:
+    """The comments of all headers, by name."""
     docs: dict[str, str] = {}
-    headers = sorted(header for header in folder.rglob("*.hpp") if "testing" not in header.parts)
-    for header in headers:
+    for header in headers_in(folder):
         reader = Reader(docs)
         for line in header.read_text().splitlines():
             if "\\file" not in line:
                 reader.read(line)
+    return docs
+
+
+def main() -> None:
+    folder, output = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    docs = docs_of(folder)
     rows = "\n".join(f'    {{"{key}", "{escaped(in_python(text))}"}},' for key, text in sorted(docs.items()))
     output.write_text(
         "// Written by make_docs.py.\n"
@@ -129,7 +138,7 @@ def main() -> None:
         "}\n\n"
         "}  // namespace splitnet::python\n"
     )
-    pathlib.Path(sys.argv[3]).write_text(f"{output}: {' '.join(map(str, headers))}\n")
+    pathlib.Path(sys.argv[3]).write_text(f"{output}: {' '.join(map(str, headers_in(folder)))}\n")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ std::vector<std::shared_ptr<Stage>> held(std::vector<std::unique_ptr<Stage>> sta
   return {std::make_move_iterator(stages.begin()), std::make_move_iterator(stages.end())};
 }
 
+/// Frees the GIL itself: what pybind11 does with a new object needs it.
 std::shared_ptr<Model> load(const std::string& path, std::vector<Value> example_inputs,
                             std::vector<std::size_t> bind_inputs) {
+  const py::gil_scoped_release released;
   return held(Partitioner::load(path, std::move(example_inputs), {std::move(bind_inputs)}));
 }
 
@@ -82,7 +84,7 @@ void register_refusal(py::module_& module) {
 void register_model_itself(py::module_& module) {
   py::class_<Model, std::shared_ptr<Model>>(module, "Model", doc("Model"))
       .def(py::init(&load), py::arg("path"), shown_default("example_inputs", std::vector<Value>{}),
-           shown_default("bind_inputs", std::vector<std::size_t>{}), Released(), doc("Partitioner::load"))
+           shown_default("bind_inputs", std::vector<std::size_t>{}), doc("Partitioner::load"))
       .def(py::init(&from_module), py::arg("script_module"), shown_default("example_inputs", std::vector<Value>{}),
            shown_default("bind_inputs", std::vector<std::size_t>{}), doc("Partitioner::from_module"))
       .def_property_readonly("layers", &Model::layers, "Layers, the values between them, and the order they need.")

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "background.hpp"
 #include "bindings.hpp"
 
 PYBIND11_MODULE(_core, module) {
@@ -22,4 +23,6 @@ PYBIND11_MODULE(_core, module) {
   register_session(module);
   register_worker(module);
   register_sweep(module);
+  module.def("wait_for_background", &wait_for_background,
+             "Waits until what Ctrl-C left to itself has ended. The package calls it at the end of the program.");
 }

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "bindings.hpp"
+#include "log_sink.hpp"
 #include "splitnet/histogram.hpp"
-#include "splitnet/log.hpp"
 #include "splitnet/trace.hpp"
 #include "splitnet/trace_recorder.hpp"
 #include "value_class.hpp"
@@ -22,23 +22,23 @@ void register_logs(py::module_& module) {
       .value("warning", LogLevel::warning, doc("LogLevel::warning"))
       .value("error", LogLevel::error, doc("LogLevel::error"))
       .finalize();
-  py::class_<LogRecord>(module, "LogRecord", doc("LogRecord"))
-      .def_readonly("level", &LogRecord::level)
-      .def_property_readonly(
-          "message", [](const LogRecord& self) { return std::string(self.message); }, doc("LogRecord::message"))
+  using R = KeptLogRecord;
+  py::class_<R>(module, "LogRecord", "One thing that happened.")
+      .def_readonly("level", &R::level)
+      .def_readonly("message", &R::message, doc("LogRecord::message"))
       .def_property_readonly(
           "fields",
-          [](const LogRecord& self) {
+          [](const R& self) {
             std::map<std::string, LogField::Value> fields;
             for (const LogField& item : self.fields) fields.emplace(item.key, item.value);
             return fields;
           },
           "Facts by name: seconds and bytes have their unit in it.")
-      .def_readonly("time", &LogRecord::time, "When it was (local time).")
+      .def_readonly("time", &R::time, "When it was (local time).")
       .def(
-          "to_text", [](const LogRecord& self) { return to_text(self); }, "One line for people.")
+          "to_text", [](const R& self) { return to_text(self.view()); }, "One line for people.")
       .def(
-          "to_json", [](const LogRecord& self) { return to_json(self); }, "One line, an object.");
+          "to_json", [](const R& self) { return to_json(self.view()); }, "One line, an object.");
 }
 
 void register_traces(py::module_& module) {

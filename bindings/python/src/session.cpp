@@ -54,7 +54,8 @@ Session::Done told_to(const py::function& done) {
 std::stop_source submit(Session& session, std::vector<Value> inputs, const py::function& done,
                         std::optional<double> deadline_s, TraceContext trace) {
   std::stop_source stop;
-  const RunOptions options{.deadline = from_seconds(deadline_s), .stop = stop.get_token(), .trace = std::move(trace)};
+  RunOptions options{.deadline = from_seconds(deadline_s), .stop = stop.get_token(), .trace = std::move(trace)};
+  if (is_main_thread()) options.while_waiting = handle_signals;
   auto told = told_to(done);
   const py::gil_scoped_release released;
   session.submit(std::move(inputs), std::move(told), options);

@@ -5,9 +5,9 @@
 #include <memory>
 #include <stop_token>
 #include <string>
-#include <thread>
 #include <utility>
 
+#include "background.hpp"
 #include "bindings.hpp"
 #include "value_class.hpp"
 
@@ -19,11 +19,14 @@ class SweepRun {
  public:
   SweepRun(std::shared_ptr<Model> model, SweepOptions options) {
     options.stop = stop_.get_token();
-    std::packaged_task<Sweep()> task(
+    auto task = std::make_shared<std::packaged_task<Sweep()>>(
         [model = std::move(model), options = std::move(options)] { return run_sweep(model, options); });
-    result_ = task.get_future();
-    std::thread(std::move(task)).detach();
+    result_ = task->get_future();
+    run_in_background([task = std::move(task)] { (*task)(); });
   }
+  SweepRun(const SweepRun&) = delete;
+  SweepRun& operator=(const SweepRun&) = delete;
+  ~SweepRun() { stop(); }
   void stop() { stop_.request_stop(); }
   [[nodiscard]] bool wait(double timeout_s) const {
     return result_.wait_for(from_seconds(timeout_s)) == std::future_status::ready;
@@ -56,7 +59,7 @@ void register_results(py::module_& module) {
                  field("split_wins", &L::split_wins));
   auto sweep =
       value_class<Sweep>(module, "Sweep", field("fingerprint", &Sweep::fingerprint), field("device", &Sweep::device),
-                         field("worker", &Sweep::worker), field("links", &Sweep::links));
+                         field("worker", &Sweep::worker), field("links", &Sweep::links), field("failure", &Sweep::failure));
   sweep
       .def(
           "to_json", [](const Sweep& self) { return to_json(self); }, "Readable JSON with its schema version.")

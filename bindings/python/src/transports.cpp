@@ -4,6 +4,7 @@
 
 #include "bindings.hpp"
 #include "interrupt.hpp"
+#include "log_sink.hpp"
 #include "splitnet/access.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport_registry.hpp"
@@ -74,9 +75,18 @@ void register_registry(py::module_& module) {
 
 }  // namespace
 
+const TransportRegistry& default_registry() {
+  static const TransportRegistry registry = TransportRegistry::with_defaults();
+  return registry;
+}
+
 void register_transports(py::module_& module) {
   register_options(module);
   register_registry(module);
+  module.def(
+      "default_registry", [] { return default_registry(); },
+      "The transports that are used where none are given: one for the process, so that an `inproc://` worker is found "
+      "by the sessions beside it.");
   module.def("load_token", &load_token, py::arg("path"), doc("load_token"));
   module.def("token_from_environment", &token_from_environment, py::arg("variable"), doc("token_from_environment"));
 }

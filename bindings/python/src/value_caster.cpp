@@ -27,14 +27,27 @@ std::int64_t integer_from(py::handle object) {
   return value;
 }
 
+/// Throws RecursionError (as error_already_set): a list that contains itself, say.
+class Nesting {
+ public:
+  Nesting() {
+    if (Py_EnterRecursiveCall(" while a value is read") != 0) throw py::error_already_set();
+  }
+  ~Nesting() { Py_LeaveRecursiveCall(); }
+  Nesting(const Nesting&) = delete;
+  Nesting& operator=(const Nesting&) = delete;
+};
+
 template <class Container>
 Container items_from(py::handle object) {
+  const Nesting nesting;
   Container container;
   for (const py::handle item : object) container.items.push_back(value_from_python(item));
   return container;
 }
 
 Dict dict_from(py::handle object) {
+  const Nesting nesting;
   Dict dict;
   for (const auto& [key, item] : py::reinterpret_borrow<py::dict>(object)) {
     dict.items.emplace_back(value_from_python(key), value_from_python(item));

@@ -7,6 +7,7 @@
 #include <pybind11/native_enum.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <chrono>
 #include <concepts>
@@ -19,6 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include "callback.hpp"
+#include "default_registry.hpp"
 #include "docs.hpp"
 #include "seconds.hpp"
 #include "value_caster.hpp"
@@ -61,11 +64,17 @@ struct Seen<std::optional<std::chrono::nanoseconds>> {
   static std::optional<std::chrono::nanoseconds> from_python(Type value) { return from_seconds(value); }
 };
 
+/// Members of these classes are empty unless Python gave something.
 template <class Signature>
 struct Seen<std::function<Signature>> {
-  using Type = std::optional<std::function<Signature>>;
-  static Type to_python(const std::function<Signature>& member) { return member ? Type(member) : std::nullopt; }
-  static std::function<Signature> from_python(Type value) { return value ? *std::move(value) : nullptr; }
+  using Type = std::optional<py::typing::Callable<Signature>>;
+  static Type to_python(const std::function<Signature>& member) {
+    const auto* const callback = member.template target<Callback<Signature>>();
+    return callback == nullptr ? std::nullopt : Type(callback->object());
+  }
+  static std::function<Signature> from_python(Type value) {
+    return value ? std::function<Signature>(Callback<Signature>(*std::move(value))) : nullptr;
+  }
 };
 
 /// None stands for an object that is not there.
@@ -84,6 +93,15 @@ py::arg_v shown_default(const char* name, py::object value);
 template <class T>
 py::arg_v shown_default(const char* name, T&& value) {
   return shown_default(name, py::cast(std::forward<T>(value)));
+}
+
+/// What a member has where Python says nothing.
+template <class Member>
+const Member& default_of(const Member& in_cpp) {
+  return in_cpp;
+}
+inline const TransportRegistry& default_of(const TransportRegistry&) {
+  return default_registry();
 }
 
 /// Equality in Python: with something of another kind it is for the other side to say.
@@ -116,7 +134,8 @@ py::class_<T> value_class(py::module_& module, const ClassName& name, Field<T, M
              ((result.*(fields.member) = Seen<Members>::from_python(std::move(values))), ...);
              return result;
            }),
-           py::kw_only(), shown_default(fields.name, Seen<Members>::to_python(defaults.*(fields.member)))...);
+           py::kw_only(),
+           shown_default(fields.name, Seen<Members>::to_python(default_of(defaults.*(fields.member))))...);
   (type.def_property_readonly(
        fields.name,
        [member = fields.member](const T& value) ->

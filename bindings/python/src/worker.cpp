@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/worker.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "bindings.hpp"
+#include "interrupt.hpp"
+#include "log_sink.hpp"
 #include "released.hpp"
 #include "splitnet/metrics.hpp"
 #include "splitnet/status_server.hpp"
@@ -14,6 +18,7 @@
 namespace splitnet::python {
 namespace {
 
+using namespace std::chrono_literals;
 using Released = py::call_guard<py::gil_scoped_release>;
 
 void register_options(py::module_& module) {
@@ -61,6 +66,18 @@ std::shared_ptr<StatusServer> serve_status(const std::shared_ptr<Worker>& worker
   return destroyed_without_gil(StatusServer::start(endpoint, std::move(pages), {.allow_remote = allow_remote}));
 }
 
+/// In steps, between which signals are handled.
+bool drain(Worker& worker, double timeout_s) {
+  const py::gil_scoped_release released;
+  const auto end = std::chrono::steady_clock::now() + from_seconds(timeout_s);
+  constexpr std::chrono::nanoseconds step = std::chrono::milliseconds(50);
+  while (!worker.drain(std::min(step, std::max(end - std::chrono::steady_clock::now(), 0ns)))) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    handle_signals();
+  }
+  return true;
+}
+
 void register_worker_itself(py::module_& module) {
   py::class_<StatusServer, std::shared_ptr<StatusServer>>(module, "StatusServer", doc("StatusServer"))
       .def_property_readonly("address", &StatusServer::address, doc("StatusServer::address"))
@@ -86,9 +103,7 @@ void register_worker_itself(py::module_& module) {
       .def("serve_status", &serve_status, py::arg("endpoint"), py::arg("allow_remote") = false, Released(),
            doc("StatusServer::start"))
       .def_property_readonly("readiness", read_without_gil(&Worker::readiness), doc("Worker::readiness"))
-      .def(
-          "drain", [](Worker& self, double timeout_s) { return self.drain(from_seconds(timeout_s)); },
-          py::arg("timeout_s"), Released(), doc("Worker::drain"))
+      .def("drain", &drain, py::arg("timeout_s"), doc("Worker::drain"))
       .def("close", &Worker::close, Released(), doc("Worker::close"))
       .def_property_readonly("stats", read_without_gil(&Worker::stats),
                              "Counters since the worker was made, and what it does now.");

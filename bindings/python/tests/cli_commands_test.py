@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import torch
 
 import splitnet
-from cli_tools import INPUT, check, run, worker
+from cli_tools import INPUT, WITHOUT_TORCH, check, run, worker
 from splitnet.cli import main
 
 
@@ -72,6 +71,29 @@ def test_layers_as_a_table(model_file: Path, capsys: pytest.CaptureFixture[str])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "small: 7 layers, 6 of 6 cuts behind a layer are legal"
     assert any(line.split()[:4] == ["0", "first", "aten::_convolution", "f32[1,"] for line in lines)
+
+
+def test_a_table_without_inputs_has_no_sizes(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["layers", str(model_file)]) == 0
+    shown = capsys.readouterr().out.split()
+    assert "first" in shown
+    assert "(inputs)" not in shown
+    assert "0" not in shown[shown.index("first") :], "no boundary of 0 B"
+    assert repr(splitnet.Partitioner(model_file)).split() == shown
+
+
+def test_refusals_have_a_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Noise(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.relu() + torch.rand(3)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Noise()).save(str(tmp_path / "noise.pt"))  # type: ignore[no-untyped-call]
+    assert main(["layers", str(tmp_path / "noise.pt"), "--input", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[-1] == "refused"
+    assert any("random" in line for line in lines[2:])
 
 
 def test_profile(model_file: Path, tmp_path: Path) -> None:
@@ -212,49 +234,29 @@ def test_sweep_with_a_calibration_and_a_report(
     endpoint: str,
     calibration_file: Path,
     tmp_path: Path,
-    reports: list[tuple[Any, Path]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = ["--worker", endpoint, "--input", INPUT, "--repetitions", "1", "--cuts", "1", "--max-plan", "1min"]
-    outputs = ["--report", str(tmp_path / "sweep.html"), "--pngs", str(tmp_path / "plots")]
+    page, pictures, output = (tmp_path / name for name in ("sweep.html", "plots", "sweep.json"))
+    outputs = ["--report", str(page), "--pngs", str(pictures), "--output", str(output)]
     assert main(["sweep", str(model_file), *words, *outputs, "--calibration", str(calibration_file)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[1].split()[:2] == ["link", "chosen"]
     assert table[2].startswith(endpoint)
-    (document, _), _ = reports
+    document = json.loads(output.read_text())
     check(document, "sweep")
     assert {"name": "int8", "cut": "after add"}.items() <= document["codecs"][1].items()
-    assert (tmp_path / "sweep.html").read_text() == "a page"
+    assert "Sweep of small" in page.read_text()
+    assert {"links.png", "map.png", "fidelity.png"} <= {path.name for path in pictures.iterdir()}
 
 
-@pytest.fixture
-def reports(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Path]]:
-    """Calls of a stand-in for splitnet.report."""
-    calls: list[tuple[Any, Path]] = []
-
-    class Report:
-        @staticmethod
-        def save(document: Any, path: Path) -> None:
-            calls.append((copy.deepcopy(document), path))
-            path.write_text("a page")
-
-        @staticmethod
-        def save_pngs(document: Any, folder: Path) -> list[Path]:
-            calls.append((document, folder))
-            (folder / "map.png").write_bytes(b"a picture")
-            return [folder / "map.png"]
-
-    monkeypatch.setattr(splitnet, "report", Report, raising=False)
-    return calls
-
-
-def test_report(sweep_file: Path, reports: list[tuple[Any, Path]], capsys: pytest.CaptureFixture[str]) -> None:
-    folder = sweep_file.with_name("plots")
-    assert main(["report", str(sweep_file), "--pngs", str(folder)]) == 0
-    page = sweep_file.with_suffix(".html")
-    assert capsys.readouterr().out.splitlines() == [str(page), str(folder / "map.png")]
-    assert page.read_text() == "a page"
-    assert reports[0][0] == json.loads(sweep_file.read_text())
+def test_report_makes_a_page_and_pictures_without_torch(sweep_file: Path) -> None:
+    page, folder = sweep_file.with_suffix(".html"), sweep_file.with_name("plots")
+    ended = run("report", sweep_file, "--pngs", folder, program=WITHOUT_TORCH)
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[0] == str(page)
+    assert set(ended.out.splitlines()[1:]) == {str(path) for path in folder.iterdir()}
+    assert "Sweep of small" in page.read_text()
 
 
 def test_doctor(model_file: Path, endpoint: str) -> None:

@@ -85,6 +85,29 @@ def test_a_model_that_keeps_state(tmp_path: Path, told: Told) -> None:
     assert_one_sentence(told(1, "layers", tmp_path / "counting.pt"), "keeps state in 'calls'", "try: ")
 
 
+def test_an_input_file_that_is_none(model_file: Path, tmp_path: Path, told: Told) -> None:
+    (tmp_path / "text.pt").write_text("hello")
+    message = told(1, "run", model_file, "--input-file", tmp_path / "text.pt")
+    assert_one_sentence(message, "is not a file of tensors", "try: in Python, torch.save")
+
+
+def test_a_bound_on_accuracy_needs_a_calibration(model_file: Path, told: Told) -> None:
+    words = ["--worker", NOBODY, "--input", INPUT, "--codec", "int2", "--max-accuracy-loss", 0]
+    assert_one_sentence(told(2, "plan", model_file, *words), "what int2 does to the answers is not known", "calibrate")
+
+
+def test_a_cut_behind_the_last_layer(model_file: Path, tmp_path: Path, told: Told) -> None:
+    message = told(1, "split", model_file, "--after", "classify", "--output-dir", tmp_path)
+    assert_one_sentence(message, "a cut behind the last layer", "try: --after an earlier layer")
+
+
+def test_closed_standard_output(model_file: Path) -> None:
+    words = [*PROGRAM, "layers", str(model_file), "--input", INPUT]
+    ended = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *words], capture_output=True, text=True, check=False)
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0
+
+
 def test_a_wrong_shape(model_file: Path, told: Told) -> None:
     message = told(1, "layers", model_file, "--input", "1x4x16x16")
     assert_one_sentence(message, "expected input[1, 4, 16, 16] to have 3 channels", "try: --input with other shapes")
@@ -273,6 +296,34 @@ def test_nobody_reads_on(model_file: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_worker_that_dies_in_a_sweep(model_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.json"
+    serve = [*PROGRAM, "worker", str(model_file), "--input", INPUT, "--listen", "tcp://127.0.0.1:0"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as served:
+        assert served.stdout
+        endpoint = served.stdout.readline().removeprefix("listening on ").strip()
+        words = ["--worker", endpoint, "--input", INPUT, "--bandwidth", "50,100Mbit", "--cuts", "2"]
+        with subprocess.Popen(
+            [*PROGRAM, "sweep", str(model_file), *words, "--repetitions", "30", "--output", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            while not process.stderr.readline().startswith("link 2 of 2"):
+                assert process.poll() is None
+            served.kill()
+            table, message = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 1
+    assert_one_sentence(message, "the sweep ended early", f"try: splitnet doctor --worker {endpoint}")
+    assert "50 Mbit/s" in table
+    document = json.loads(path.read_text())
+    check(document, "sweep")
+    assert document["sweep"]["failure"]
+    assert all(not row["not_measured"] for row in document["sweep"]["links"][0]["rows"])
 
 
 def test_ctrl_c_in_a_sweep_keeps_what_was_measured(model_file: Path, endpoint: str, tmp_path: Path) -> None:

@@ -65,9 +65,10 @@ def test_inputs_that_do_not_fit(model_file: Path) -> None:
 
 def test_a_module_is_traced_and_that_is_said(photo: torch.Tensor) -> None:
     module = SmallNet().train()
+    module.second.eval()
     with pytest.warns(splitnet.Notice, match="SmallNet was traced"):
         traced = splitnet.Partitioner(module, photo)
-    assert module.training, "the user's module stays as it was"
+    assert module.training and module.first.training and not module.second.training, "the user's module stays as it was"
     assert traced.name == "SmallNet"
     torch.testing.assert_close(traced.split()[0].run([photo])[0], module.eval()(photo))
 
@@ -86,13 +87,31 @@ def test_a_module_that_a_trace_would_not_follow_is_scripted() -> None:
 
 
 class Neither(torch.nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(x.detach().numpy().copy()) if undefined else x  # type: ignore[name-defined]  # noqa: F821
+    def forward(self, x: torch.Tensor) -> set[torch.Tensor]:
+        return {x}
 
 
 def test_a_module_that_is_neither_says_what_both_compilers_say() -> None:
     with pytest.raises(splitnet.UnsupportedModel, match="neither be traced .* nor scripted"):
         splitnet.Partitioner(Neither(), torch.ones(3))
+
+
+class Broken(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise ZeroDivisionError("my own bug")
+
+
+def test_what_the_module_raises_is_passed_on(photo: torch.Tensor) -> None:
+    with pytest.raises(splitnet.InvalidArgument, match="ZeroDivisionError: my own bug") as raised:
+        splitnet.Partitioner(Broken(), photo)
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+def test_a_module_whose_forward_is_overloaded_is_traced() -> None:
+    module, x = torch.nn.LSTM(4, 4, batch_first=True).eval(), torch.rand(1, 3, 4)
+    with pytest.warns(splitnet.Notice, match="LSTM was traced"):
+        part = splitnet.Partitioner(module, x)
+    torch.testing.assert_close(splitnet.Session(part)(x)[0], module(x)[0])
 
 
 def test_without_example_inputs_a_module_is_scripted() -> None:

@@ -75,8 +75,9 @@ def test_a_link_is_probed(module_worker: splitnet.Worker) -> None:
 def test_a_plan_explains_itself(plan: splitnet.TwoTierPlan, part: splitnet.Partitioner) -> None:
     assert plan.plan.candidates
     assert plan.latency_s > 0
-    assert plan.cut in plan.explain() or "device only" in plan.explain()
+    assert plan.explain(1).splitlines()[1:] and plan.cut in plan.explain(1)
     assert plan.head_layers <= len(part.layers.layers)
+    assert plan._repr_html_().startswith("<pre>verdict: ")
     assert "<table>" in plan._repr_html_()
 
 
@@ -89,6 +90,14 @@ def test_a_session_keeps_to_the_plan_without_measuring_again(
         assert session.plan.chosen == plan.chosen
     assert bool(answer.answered_by) == (plan.cut != "device only")
     assert torch.equal(answer.output, part.split()[0].run([photo])[0])
+
+
+def test_a_plan_for_some_threads_can_be_opened(part: splitnet.Partitioner, module_worker: splitnet.Worker) -> None:
+    found = splitnet.plan(part, module_worker.address, planning=PLANNING, threads=2)
+    assert found.problem.tiers[0].profile.threads == 2
+    with splitnet.Session(part, found) as session:
+        assert session.plan is not None
+        assert session.plan.chosen == found.chosen
 
 
 def test_constraints_are_kept_to(part: splitnet.Partitioner, module_worker: splitnet.Worker) -> None:
@@ -130,6 +139,7 @@ def test_planning_again_for_other_conditions(plan: splitnet.TwoTierPlan) -> None
 
 def test_codecs_encode_and_decode() -> None:
     codec = splitnet.CodecRegistry().make("int8:per=channel;lossless=zstd")
+    assert codec is not None, "only raw has none"
     tensor = torch.randn(1, 16, 32, 32)
     coded = splitnet.encode_values(codec, [tensor])
     (decoded,) = splitnet.decode_values(codec, coded.values)
@@ -220,7 +230,7 @@ def test_times_of_layers_are_predicted(
     other_profile = splitnet.profile_device(other, other.example_inputs, QUICK)
     predictor = splitnet.LayerTimePredictor.fit([(part.layers, profile), (other.layers, other_profile)])
     predicted = predictor.predict(part.layers)
-    assert predicted.machine.startswith("predicted") or predicted.relative_error > 0
+    assert predicted.relative_error > 0
     assert len(predicted.layers) == len(profile.layers)
 
 

@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from playwright import sync_api
 
+import splitnet
+from cli_tools import check
 from splitnet import report
+from splitnet.sweep_document import document_of
+from splitnet.sweeping import sweepable
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -42,6 +47,9 @@ WORDS = """() => [...document.querySelectorAll(".plot svg")].filter((svg) => svg
 TOTALS = """(key) => [...document.querySelectorAll(`#plot-${key} .mark-text.role-mark text`)]
   .map((text) => text.textContent).sort()"""
 LINK_TITLES = "[...document.querySelectorAll('section.link:not([hidden]) > h3')].map((title) => title.textContent)"
+
+
+PLOTS = {f"plot-{key}" for key in ("links", "regret", "prediction", "latency-0", "pareto-0", "map", "fidelity")}
 
 
 @dataclass
@@ -166,9 +174,7 @@ def test_all_plots_are_drawn_within_the_width_there_is(show: Show, width: int) -
           return [plot.id, svg.width, svg.height, plot.clientWidth];
         })"""
     )
-    assert {name for name, *_ in boxes} == {
-        f"plot-{key}" for key in ("links", "regret", "prediction", "latency-0", "pareto-0", "map", "fidelity")
-    }
+    assert {name for name, *_ in boxes} == PLOTS
     assert all(0.9 * available < drawn <= available + 1 and height > 100 for _, drawn, height, available in boxes), (
         boxes
     )
@@ -331,9 +337,10 @@ def test_another_codec_has_other_bars(show: Show) -> None:
 
 def test_one_cut_of_the_codecs_can_be_looked_at_alone(show: Show) -> None:
     page, _ = show()
-    everything = len(bars(page, "fidelity"))
+    dots = page.locator("#plot-fidelity .mark-symbol.role-mark path")
+    assert dots.count() == 10
     page.locator("select[data-plot='fidelity']").select_option("after features.5")
-    page.wait_for_function("(n) => document.querySelectorAll('#plot-fidelity svg path').length < n", arg=everything)
+    sync_api.expect(dots).to_have_count(4)  # Those of this cut, and the one that is for any.
 
 
 def test_a_tooltip_tells_the_whole_name_of_the_codec(show: Show) -> None:
@@ -367,3 +374,38 @@ def test_hostile_text_does_nothing(show: Show, make_document: Callable[..., dict
     assert page.evaluate("window.evil") is None
     assert page.locator("img").count() == 0
     assert evil in page.locator("h1").inner_text()
+
+
+# ---- A sweep that was measured.
+
+
+def swept(part: splitnet.Partitioner) -> dict[str, Any]:
+    """Over eight links, with a calibration of two cuts; everything as quick as can be, for nobody needs the numbers."""
+    examples = [[torch.rand_like(part.example_inputs[0])] for _ in range(8)]
+    cuts = [splitnet.Cut.after("first"), splitnet.Cut.after("add")]
+    calibration = splitnet.calibrate(part, examples, splitnet.CalibrationOptions(cuts=cuts))
+    codecs = [one for one in sweepable(calibration) if one.name == "int8" or one.name.endswith("coarseness=0")]
+    planning = splitnet.TwoTierOptions(
+        device_options=splitnet.ProfileOptions(pause_s=0),
+        link_options=splitnet.LinkProbeOptions(small_messages=3, large_messages=1, pause_s=0, message_s=0.02),
+    )
+    with splitnet.Worker(part) as served:
+        links = [
+            f"shaped://up={rate}Mbit,down=50Mbit,delay=500us@{served.address}"
+            for rate in (2, 5, 10, 20, 50, 100, 200, 1000)
+        ]
+        options = splitnet.SweepOptions(workers=links, max_cuts=1, repetitions=1, pause_s=0, planning=planning)
+        found = splitnet.sweep(part, links, codecs=codecs, options=options)
+    return document_of(part, found, codecs=codecs, calibration=calibration)
+
+
+def test_a_measured_sweep_is_drawn(show: Show, part: splitnet.Partitioner) -> None:
+    document = swept(part)
+    check(document, "sweep")
+    page, _ = show(report.render(document))
+    assert set(page.evaluate("[...document.querySelectorAll('.plot:has(svg)')].map((plot) => plot.id)")) == PLOTS
+    page.locator("select[data-plot='fidelity']").select_option("after add")
+    for link in range(1, 8):
+        page.locator("#choose-link").select_option(str(link))
+        for plot in ("latency", "pareto"):
+            page.wait_for_selector(f"#plot-{plot}-{link} svg")

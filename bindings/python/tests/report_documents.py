@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from splitnet.names import ANY_CUT
+
 Document = dict[str, Any]
 
 LAYERS = 20
+FINGERPRINT = "bf3c663cb6680ede7b7c037c26dd890a"
+INPUTS = "f32[1, 3, 224, 224]"
 LINKS = [
     (1, 4, 80),
     (4, 16, 50),
@@ -57,24 +61,41 @@ def document_of(
 ) -> Document:
     cuts = ["worker only", *(f"after {name.format(i)}" for i in range(1, layers)), "device only"]
     swept = [_link(*LINKS[i], slowness, cuts) for i in range(links)]
-    machine = {"machine": "Some Processor, 2 cores", "framework": "torch 2.13.0", "threads": 1, "load": 0.1}
-    fingerprint = "bf3c663cb6680ede7b7c037c26dd890a"
     return {
         "schema_version": 1,
-        "model": {"name": "a_network", "fingerprint": fingerprint, "layers": layers, "inputs": "f32[1, 3, 224, 224]"},
+        "model": {"name": "a_network", "fingerprint": FINGERPRINT, "layers": layers, "inputs": INPUTS},
         "versions": {"splitnet": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
         "created": "2026-11-27T17:01:02Z",
         "interrupted": False,
         "sweep": {
             "schema_version": 1,
-            "fingerprint": fingerprint,
-            "device": machine | {"pass_s": 0.01 * slowness},
-            "worker": machine | {"pass_s": 0.01},
+            "fingerprint": FINGERPRINT,
+            "device": _machine(0.01 * slowness),
+            "worker": _machine(0.01),
             "links": swept,
+            "failure": "",
         },
         "codecs": _codecs(cuts),
         "map": _map(),
         "pareto": [point for index, link in enumerate(swept) for point in _front(index, link["rows"])],
+    }
+
+
+def _machine(pass_s: float) -> Document:
+    return {
+        "fingerprint": FINGERPRINT,
+        "machine": "Some Processor, 2 cores",
+        "framework": "torch 2.13.0",
+        "inputs": INPUTS,
+        "threads": 1,
+        "load": 0.1,
+        "pass_s": pass_s,
+        "pass_spread_s": 0.01 * pass_s,
+        "stage_overhead_s": 2e-5,
+        "calibration": 1.0,
+        "relative_error": 0.0,
+        "layers": [],
+        "codecs": [],
     }
 
 
@@ -149,15 +170,15 @@ def _row(
 
 def _codecs(cuts: list[str]) -> list[Document]:
     found = []
-    for cut in ["any cut", cuts[5], cuts[10], cuts[15]]:
-        for coarseness in (-8, 0, 8) if cut != "any cut" else (0,):
-            name = f"transform:tables=b41922aa;coarseness={coarseness}" if cut != "any cut" else "f16"
-            changed = 0.0 if cut == "any cut" else 0.02 * 2 ** (coarseness / 8)
+    for cut in [ANY_CUT, cuts[5], cuts[10], cuts[15]]:
+        for coarseness in (-8, 0, 8) if cut != ANY_CUT else (0,):
+            name = f"transform:tables=b41922aa;coarseness={coarseness}" if cut != ANY_CUT else "f16"
+            changed = 0.0 if cut == ANY_CUT else 0.02 * 2 ** (coarseness / 8)
             found.append(
                 {
                     "name": name,
                     "cut": cut,
-                    "ratio": 0.5 if cut == "any cut" else 0.06 / 2 ** (coarseness / 8),
+                    "ratio": 0.5 if cut == ANY_CUT else 0.06 / 2 ** (coarseness / 8),
                     "accuracy_loss": changed,
                     "agreement": 1 - changed,
                     "agreement_low": 1 - 1.5 * changed - 0.002,

@@ -54,14 +54,16 @@ def test_an_answer_says_where_the_time_went(
     assert worker.stats.answered >= 1
 
 
-@pytest.mark.parametrize("endpoint", ["inproc://python", "shm://splitnet-python-test", "unix://@splitnet-python-test"])
+@pytest.mark.parametrize(
+    "endpoint", ["inproc://python", f"shm://splitnet-test-{os.getpid()}", f"unix://@splitnet-test-{os.getpid()}"]
+)
 def test_other_transports(part: splitnet.Partitioner, photo: torch.Tensor, expected: Any, endpoint: str) -> None:
     with splitnet.Worker({"net": part}, endpoint) as worker, splitnet.Session(part, worker=worker.address) as session:
         assert torch.equal(session(photo), expected)
 
 
 def test_an_answer_over_shared_memory_may_be_written_to(part: splitnet.Partitioner, photo: torch.Tensor) -> None:
-    with splitnet.Worker(part, "shm://splitnet-python-write") as worker:
+    with splitnet.Worker(part, f"shm://splitnet-test-write-{os.getpid()}") as worker:
         with splitnet.Session(part, worker=worker.address, finish_on_device=False) as session:
             output = session(photo)
             output.zero_()
@@ -148,15 +150,51 @@ def test_back_pressure_does_not_stop_the_event_loop(
     link = f"shaped://delay=100ms@{worker.address}"
     with splitnet.Session(part, worker=link, cut="first", max_in_flight=1, finish_on_device=False) as session:
 
-        async def ask() -> tuple[float, int]:
-            begun = time.monotonic()
+        async def ask() -> tuple[bool, int]:
             futures = [session.submit(photo) for _ in range(3)]
-            handed_over_s = time.monotonic() - begun
-            return handed_over_s, len(await asyncio.gather(*futures))
+            none_is_done = not any(future.done() for future in futures)
+            return none_is_done, len(await asyncio.gather(*futures))
 
-        handed_over_s, answered = asyncio.run(ask())
-    assert answered == 3
-    assert handed_over_s < 0.1
+        assert asyncio.run(ask()) == (True, 3)
+
+
+def test_all_that_a_loop_submits_ends(part: splitnet.Partitioner, worker: splitnet.Worker, photo: torch.Tensor) -> None:
+    link = f"shaped://delay=300ms@{worker.address}"
+    session = splitnet.Session(part, worker=link, cut="first", max_in_flight=1, finish_on_device=False)
+
+    async def ask() -> list[Any]:
+        wrong = [session.submit(object()), session.submit(photo, deadline_s=float("nan"))]
+        waiting = [session.submit(photo) for _ in range(3)]
+        refused = await asyncio.gather(*wrong, return_exceptions=True)
+        session.close()
+        cancelled = await asyncio.gather(*waiting, session.submit(photo), return_exceptions=True)
+        return [type(one) for one in [*refused, *cancelled]]
+
+    ended = asyncio.run(asyncio.wait_for(ask(), 30))
+    assert ended == [splitnet.InvalidArgument] * 2 + [splitnet.Cancelled] * 4
+
+
+def test_errors_of_submit_arrive_through_the_future(session: splitnet.Session, photo: torch.Tensor) -> None:
+    with pytest.raises(splitnet.InvalidArgument, match="object"):
+        session.submit(object()).result(10)
+    session.close()
+    with pytest.raises(splitnet.Cancelled):
+        session.submit(photo).result(10)
+
+
+def test_in_a_loop_a_deadline_counts_from_the_call(
+    part: splitnet.Partitioner, worker: splitnet.Worker, photo: torch.Tensor
+) -> None:
+    link = f"shaped://delay=300ms@{worker.address}"
+    with splitnet.Session(part, worker=link, cut="first", max_in_flight=1, finish_on_device=False) as session:
+
+        async def ask() -> list[Any]:
+            # The second waits for the first, 0.6 s, before it is handed over; the third for both.
+            futures = [session.submit(photo, deadline_s=left_s) for left_s in (None, None, 0.9)]
+            return await asyncio.gather(*futures, return_exceptions=True)
+
+        kinds = [type(one) for one in asyncio.run(ask())]
+    assert kinds == [splitnet.Answer, splitnet.Answer, splitnet.DeadlineExceeded]
 
 
 def test_a_task_that_is_cancelled_ends_its_inference(slow_session: splitnet.Session, photo: torch.Tensor) -> None:
@@ -188,6 +226,31 @@ def test_ctrl_c_ends_a_call_that_waits(slow_session: splitnet.Session, photo: to
         slow_session(photo)
     assert time.monotonic() - begun < 1.5
     wait_until(lambda: slow_session.stats.failed == 1)
+
+
+@pytest.mark.parametrize("ask", [splitnet.Session.__call__, splitnet.Session.submit])
+def test_ctrl_c_ends_the_wait_for_a_place(
+    part: splitnet.Partitioner, worker: splitnet.Worker, photo: torch.Tensor, ask: Any
+) -> None:
+    link = f"shaped://delay=1s@{worker.address}"
+    with splitnet.Session(part, worker=link, cut="first", max_in_flight=1, finish_on_device=False) as session:
+        first = session.submit(photo)
+        with interrupted_after(0.3), pytest.raises(KeyboardInterrupt):
+            ask(session, photo)
+        assert not first.done()
+
+
+def test_ctrl_c_while_a_worker_drains(photo: torch.Tensor) -> None:
+    module = torch.jit.script(torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 31, padding=15) for _ in range(8))))
+    part = splitnet.Partitioner(module)
+    served = splitnet.Worker({"slow": part})
+    with splitnet.Session(part, worker=served.address, finish_on_device=False) as session:
+        future = session.submit(torch.ones(1, 3, 1024, 1024))
+        wait_until(lambda: served.stats.running > 0)
+        with interrupted_after(0.2), pytest.raises(KeyboardInterrupt):
+            served.drain(600)
+        assert not future.done()
+    served.close()
 
 
 def test_ctrl_c_while_a_session_opens(part: splitnet.Partitioner, worker: splitnet.Worker) -> None:
@@ -250,6 +313,36 @@ def test_a_worker_that_goes_is_no_loss(part: splitnet.Partitioner, photo: torch.
         answer = session.run(photo)
     assert torch.equal(answer.output, expected)
     assert answer.answered_by == ""
+
+
+def test_a_forked_process_is_told_to_open_its_own(part: splitnet.Partitioner, photo: torch.Tensor) -> None:
+    with splitnet.Session(part) as session:
+        child = os.fork()
+        if child == 0:
+            try:
+                session(photo)
+            except splitnet.InvalidArgument as error:
+                os._exit(0 if "fork" in str(error) else 1)
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_arguments_that_are_mixed_up(part: splitnet.Partitioner, worker: splitnet.Worker, model_file: Any) -> None:
+    mixed_up: list[tuple[Any, str]] = [
+        (lambda: splitnet.plan(str(model_file), worker.address), "expected a Partitioner"),  # type: ignore[arg-type]
+        (lambda: splitnet.plan(part, worker), "expected an endpoint"),  # type: ignore[arg-type]
+        (lambda: splitnet.plan(part, worker.address, codecs=["int8"]), "CodecProfile"),  # type: ignore[list-item]
+        (lambda: splitnet.sweep(part, [worker]), "expected an endpoint"),  # type: ignore[list-item]
+        (lambda: splitnet.Session(str(model_file)), "expected a Partitioner"),  # type: ignore[arg-type]
+        (lambda: splitnet.Session(part, worker.address), "an endpoint is worker="),  # type: ignore[arg-type]
+        (lambda: splitnet.Worker(str(model_file)), "expected a Partitioner"),  # type: ignore[arg-type]
+        (lambda: splitnet.Worker({"net": str(model_file)}), "expected a Partitioner"),  # type: ignore[dict-item]
+        (lambda: part.split(after=-1), "found -1"),
+        (lambda: part.split(after=1.5), "found 1.5"),  # type: ignore[arg-type]
+    ]
+    for call, words in mixed_up:
+        with pytest.raises(splitnet.InvalidArgument, match=words):
+            call()
 
 
 class Alternating:
@@ -340,6 +433,76 @@ def test_status_pages_and_logs(part: splitnet.Partitioner, photo: torch.Tensor) 
         status.close()
     assert 'model="small"' in text
     assert any("operation=run" in record for record in records)
+
+
+def test_a_log_sink_may_keep_records_and_raise(
+    part: splitnet.Partitioner, photo: torch.Tensor, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda raised: heard.append(raised.exc_value))
+    records: list[splitnet.LogRecord] = []
+
+    def sink(record: splitnet.LogRecord) -> None:
+        records.append(record)
+        raise RuntimeError("no space")
+
+    options = splitnet.WorkerOptions(log=sink)
+    assert options.replace(executor_threads=1).log is sink
+    listening = splitnet.ListenOptions(log=sink, max_connections=1)
+    with (
+        splitnet.Worker(part, options=options, listen_options=listening) as worker,
+        splitnet.Session(part, worker=worker.address) as session,
+    ):
+        assert torch.equal(session(photo), expected)
+        with pytest.raises(splitnet.Error):
+            splitnet.Session(part, worker=worker.address)
+    texts = [record.to_text() for record in records]
+    assert any("operation=run" in text for text in texts)
+    assert all(record.message in text for record, text in zip(records, texts, strict=True))
+    assert [str(error) for error in heard] == ["no space"] * len(records)
+
+
+def test_options_keep_to_the_transports_of_the_process(
+    part: splitnet.Partitioner, photo: torch.Tensor, expected: Any
+) -> None:
+    with (
+        splitnet.Worker(part, "inproc://options", options=splitnet.WorkerOptions(executor_threads=1)),
+        splitnet.Session(
+            part, worker="inproc://options", options=splitnet.SessionOptions(max_retries=1, finish_on_device=False)
+        ) as session,
+    ):
+        assert torch.equal(session(photo), expected)
+
+
+def test_status_pages_end_with_their_worker(part: splitnet.Partitioner) -> None:
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    with splitnet.Worker(part) as worker:
+        address = worker.serve_status("127.0.0.1:0").address
+        with urlopen(f"{address}/livez", timeout=10) as page:
+            assert page.status == 200
+    with pytest.raises(URLError):
+        urlopen(f"{address}/livez", timeout=10)
+
+
+def test_the_end_of_a_program_waits_for_what_ctrl_c_left(model_file: Any) -> None:
+    import subprocess
+
+    program = (
+        "import os, signal, threading, torch, splitnet\n"
+        f"part = splitnet.Partitioner({str(model_file)!r}, [torch.rand(1, 3, 16, 16)])\n"
+        "worker = splitnet.Worker(part, options=splitnet.WorkerOptions(log=print))\n"
+        "link = 'shaped://delay=500ms@' + worker.address\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n"
+        "    splitnet.Session(part, worker=link, cut='first')\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "interrupted" in ended.stdout
 
 
 def test_the_end_of_a_program_closes_its_sessions(model_file: Any) -> None:

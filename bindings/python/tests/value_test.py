@@ -67,6 +67,13 @@ def test_what_can_not_travel_is_named(wrong: object) -> None:
         stage_of(Pair(), torch.rand(2)).run([wrong])
 
 
+def test_a_list_that_contains_itself_is_refused() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(RecursionError):
+        stage_of(Pair(), torch.rand(2)).run([endless])
+
+
 def test_an_integer_of_more_than_64_bits_is_refused() -> None:
     with pytest.raises(splitnet.InvalidArgument, match="64 bits"):
         stage_of(Pair(), torch.rand(2)).run([1 << 80])

@@ -12,17 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from splitnet.cli import calibrate, doctor, layers, link, plan, profile, report, run, split, sweep, worker
+from splitnet.cli.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_USAGE
 from splitnet.cli.failures import Failure, WrongUsage, failure_of, tell
 from splitnet.cli.output import NobodyReads, end_output, give_up_output
-
-#: Exit codes; docs/command_line.md and the epilogue tell them too.
-DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="splitnet",
     help="Runs one neural network in several places: finds the cuts of a TorchScript model, measures machines and link, "
     "says which cut is best, or that none is, and runs the parts.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted by Ctrl-C.",
+    epilog=f"Exit codes: {DONE} done, {FAILED} failed, {WRONG_USAGE} wrong usage, {INTERRUPTED} interrupted by Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,6 +65,8 @@ def _global_options(
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command, `words` being the arguments behind the program's name, and returns its exit code. Without
     `words` they are those of this process, which ends here when it was interrupted."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (`>&-`: nobody reads; it lasts as long as the process)
     code = _run(list(sys.argv[1:] if words is None else words))
     if words is None and code == INTERRUPTED:
         # Threads of the library may still be in the middle of a pass, and must not see the interpreter go.

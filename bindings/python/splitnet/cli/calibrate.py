@@ -12,10 +12,10 @@ import typer
 
 from splitnet.cli.failures import Failure
 from splitnet.cli.inputs import load_values, load_with
-from splitnet.cli.names import cut_behind, short_codec
 from splitnet.cli.options import Json, ModelFile, OutputFile, Threads
 from splitnet.cli.output import Column, check_writable, print_json, print_table, save_text, to_text
 from splitnet.cli.progress import progress
+from splitnet.names import cut_name, short_codec
 
 if TYPE_CHECKING:
     import splitnet
@@ -70,7 +70,7 @@ def command(
     """
     check_writable(output)
     rows = load_examples(examples)
-    part = load_with(model, rows[0])
+    part = load_with(model, rows[0], other_inputs="--examples of the shape that the model takes, with a batch of 1")
     calibration = _calibrate(part, rows, after or [], output_kind, pixels, threads)
     document = json_format.loads(calibration.to_json())
     if output:
@@ -120,7 +120,7 @@ def _calibrate(
 def _print(part: splitnet.Partitioner, calibration: splitnet.Calibration) -> None:
     rows = [
         [
-            cut_behind(part.layers, one.profile.head),
+            cut_name(part.layers, one.profile.head),
             short_codec(one.profile.name),
             f"{1 / one.profile.ratio:.3g}",
             f"{one.effect.agreement:.2%}",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import typer
 
+from splitnet.cli.exit_codes import FAILED, WRONG_USAGE
+
 # Click is a package of its own beside older versions of Typer, and a part of newer ones; this is its UsageError.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 _BUG = "splitnet --debug … shows where; please report it"
@@ -19,7 +21,7 @@ _BUG = "splitnet --debug … shows where; please report it"
 class Failure(Exception):
     """The command can't be done: `sentence` says why, `next_step` what to try, if anything is known to help."""
 
-    def __init__(self, sentence: str, next_step: str = "", exit_code: int = 1) -> None:
+    def __init__(self, sentence: str, next_step: str = "", exit_code: int = FAILED) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.next_step = next_step
@@ -30,7 +32,7 @@ class WrongUsage(Failure):
     """The words of the command line do not go together, or mean nothing."""
 
     def __init__(self, sentence: str, next_step: str = "") -> None:
-        super().__init__(sentence, next_step, exit_code=2)
+        super().__init__(sentence, next_step, exit_code=WRONG_USAGE)
 
 
 def tell(failure: Failure) -> None:
@@ -129,7 +131,7 @@ def _of_usage(error: Exception) -> Failure:
     text: str = error.format_message() if hasattr(error, "format_message") else str(error)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "splitnet"
-    return WrongUsage(text.rstrip("."), f"{path} --help")
+    return WrongUsage(text.removeprefix("Value error, ").rstrip("."), f"{path} --help")
 
 
 def _of_system(error: OSError) -> Failure:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import difflib
-import pickle
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,8 +45,12 @@ def load_model(
     return load_with(path, read_inputs(shapes, file))
 
 
-def load_with(path: Path, inputs: Sequence[Any]) -> splitnet.Partitioner:
-    """The model with these example inputs. Raises Failure."""
+def load_with(
+    path: Path,
+    inputs: Sequence[Any],
+    other_inputs: str = "--input with other shapes or dtypes, once for each input, in order",
+) -> splitnet.Partitioner:
+    """The model with these example inputs. Raises Failure, which proposes others when they do not fit."""
     _check_is_file(path)
     import splitnet
 
@@ -60,7 +63,7 @@ def load_with(path: Path, inputs: Sequence[Any]) -> splitnet.Partitioner:
             one_sentence(error), "a model whose forward only computes: state as inputs and outputs"
         ) from error
     except InvalidArgument as error:
-        raise Failure(one_sentence(error), "--input with other shapes, once for each input, in order") from error
+        raise Failure(one_sentence(error), other_inputs) from error
 
 
 def read_inputs(shapes: Sequence[str] | None, file: Path | None) -> list[Any]:
@@ -90,7 +93,9 @@ def load_values(path: Path) -> list[Any]:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 (of a file that is something else, torch raises whatever it stumbles over)
         raise Failure(f"{path} is not a file of tensors: {one_sentence(error)}", _TO_SAVE_INPUTS) from error
     if isinstance(content, torch.Tensor):
         return [content]
@@ -100,18 +105,6 @@ def load_values(path: Path) -> list[Any]:
 
 
 _TO_SAVE_INPUTS = 'in Python, torch.save(x, "input.pt") with a tensor, or with a list of the inputs'
-
-
-def model_facts(part: splitnet.Partitioner) -> dict[str, Any]:
-    """What every document says about the model. `inputs` is null where it has no example inputs."""
-    import splitnet
-
-    return {
-        "name": part.name,
-        "fingerprint": part.fingerprint,
-        "layers": len(part.layers.layers),
-        "inputs": splitnet.inputs_of(part.layers) if part.example_inputs else None,
-    }
 
 
 def tensors_in(value: Any) -> list[dict[str, Any]]:

@@ -5,24 +5,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from splitnet.cli.inputs import load_model, model_facts
+from splitnet.cli.inputs import load_model
 from splitnet.cli.options import InputFile, Inputs, Json, ModelFile
 from splitnet.cli.output import Column, print_json, print_table
-from splitnet.units import format_bytes, format_count
+from splitnet.model_facts import model_facts
+from splitnet.units import format_bytes
 
 if TYPE_CHECKING:
     import splitnet
 
-_COLUMNS = [
-    Column("#", is_number=True),
-    Column("layer"),
-    Column("operator"),
-    Column("output"),
-    Column("parameters", is_number=True),
-    Column("FLOPs", is_number=True),
-    Column("boundary behind it", is_number=True),
-    Column("refused"),
-]
+_NUMBERS = ("#", "parameters", "FLOPs", "boundary behind it")
 
 
 def command(model: ModelFile, inputs: Inputs = None, input_file: InputFile = None, json: Json = False) -> None:
@@ -31,72 +23,72 @@ def command(model: ModelFile, inputs: Inputs = None, input_file: InputFile = Non
     Sizes of boundaries need the model's inputs: --input 1x3x224x224.
     """
     part = load_model(model, inputs, input_file, need_inputs=False)
-    document = document_of(part)
     if json:
-        print_json(document)
+        print_json(document_of(part))
     else:
-        _print(document)
+        _print(part)
 
 
 def document_of(part: splitnet.Partitioner) -> dict[str, Any]:
     """What `--json` prints. Sizes, dtypes and FLOPs are null where the model has no example inputs, and those of
     boundaries behind the last layer, where no cut is."""
+    from splitnet.layer_table import first_outputs
+
     has_sizes = bool(part.example_inputs)
     graph, cuts = part.layers, part.cuts()
-    outputs: dict[int, Any] = {}
-    for value in graph.values:
-        if value.dtype:
-            outputs.setdefault(value.producer, value)
-    layers = []
-    for index, layer in enumerate(graph.layers):
-        cut = cuts[index] if index < len(cuts) else None
-        output = outputs.get(index)
-        layers.append(
-            {
-                "index": index,
-                "name": layer.name,
-                "module_path": layer.module_path,
-                "operator": layer.operator_name,
-                "control_flow": layer.control_flow,
-                "dtype": output.dtype if output else None,
-                "sizes": list(output.sizes) if output else None,
-                "parameter_bytes": layer.parameter_bytes,
-                "flops": layer.flops,
-                "boundary_bytes": cut.boundary_bytes if cut and has_sizes else None,
-                "refusal": cut.refusal or None if cut else None,
-            }
-        )
-    sent_whole = sum(value.bytes for value in graph.values if value.producer < 0)
+    outputs = first_outputs(graph)
     return {
         "schema_version": 1,
         "model": model_facts(part),
-        "input_bytes": sent_whole if has_sizes else None,
+        "input_bytes": _input_bytes(graph) if has_sizes else None,
         "cuts": len(cuts),
         "legal_cuts": sum(not cut.refusal for cut in cuts),
-        "layers": layers,
+        "layers": [
+            _layer_facts(index, layer, outputs.get(index), cuts[index] if index < len(cuts) else None, has_sizes)
+            for index, layer in enumerate(graph.layers)
+        ],
     }
 
 
-def _print(document: dict[str, Any]) -> None:
-    model, inputs = document["model"], document["input_bytes"]
-    title = (
-        f"{model['name']}: {model['layers']} layers, {document['legal_cuts']} of {document['cuts']} cuts behind a "
-        "layer are legal"
-    )
-    before = ["", "(inputs)", "", model["inputs"], "", "", format_bytes(inputs), ""] if inputs is not None else None
-    rows = ([before] if before else []) + [_row(layer) for layer in document["layers"]]
-    shown = len(_COLUMNS) if any(row[-1] for row in rows) else len(_COLUMNS) - 1  # Refusals are rare.
-    print_table(_COLUMNS[:shown], [row[:shown] for row in rows], title)
+def _layer_facts(
+    index: int,
+    layer: splitnet.Layer,
+    output: splitnet.GraphValue | None,
+    cut: splitnet.SequentialCut | None,
+    has_sizes: bool,
+) -> dict[str, Any]:
+    return {
+        "index": index,
+        "name": layer.name,
+        "module_path": layer.module_path,
+        "operator": layer.operator_name,
+        "control_flow": layer.control_flow,
+        "dtype": output.dtype if output else None,
+        "sizes": list(output.sizes) if output else None,
+        "parameter_bytes": layer.parameter_bytes,
+        "flops": layer.flops,
+        "boundary_bytes": cut.boundary_bytes if cut and has_sizes else None,
+        "refusal": cut.refusal or None if cut else None,
+    }
 
 
-def _row(layer: dict[str, Any]) -> list[str]:
-    return [
-        str(layer["index"]),
-        layer["name"],
-        layer["operator"],
-        f"{layer['dtype']}{layer['sizes']}" if layer["dtype"] else "",
-        format_bytes(layer["parameter_bytes"]) if layer["parameter_bytes"] else "",
-        "" if layer["flops"] is None else format_count(layer["flops"]),
-        "" if layer["boundary_bytes"] is None else format_bytes(layer["boundary_bytes"]),
-        layer["refusal"] or "",
-    ]
+def _input_bytes(graph: splitnet.LayerGraph) -> int:
+    return sum(value.bytes for value in graph.values if value.producer < 0)
+
+
+def _print(part: splitnet.Partitioner) -> None:
+    from splitnet.layer_table import table_of, title_of
+
+    graph, cuts = part.layers, part.cuts()
+    head, *rows = table_of(graph, cuts)
+    if part.example_inputs:
+        rows.insert(0, _inputs_row(graph)[: len(head)])
+    columns = [Column(name, is_number=name in _NUMBERS) for name in head]
+    print_table(columns, rows, title_of(part.name, graph, cuts))
+
+
+def _inputs_row(graph: splitnet.LayerGraph) -> tuple[str, ...]:
+    """What worker only sends."""
+    import splitnet
+
+    return "", "(inputs)", "", splitnet.inputs_of(graph), "", "", format_bytes(_input_bytes(graph)), ""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -43,16 +44,16 @@ def checks(
     input_file: Path | None,
 ) -> Iterator[Named]:
     """In the order in which they are made; later ones make no sense when the first fails."""
-    part = small_model()
-    yield "loopback", lambda: split_inference("loopback", part, "tcp://127.0.0.1:0")
-    yield "shared memory", lambda: split_inference("shared memory", part, f"shm://splitnet-doctor-{os.getpid()}")
-    yield "port", lambda: port(part, access, listen, default_listen)
+    yield "loopback", lambda: split_inference("loopback", "tcp://127.0.0.1:0")
+    yield "shared memory", lambda: split_inference("shared memory", f"shm://splitnet-doctor-{os.getpid()}")
+    yield "port", lambda: port(access, listen, default_listen)
     if access.worker:
         yield "worker", lambda: worker_answers(access)
     if model:
         yield "model", lambda: model_works(model, inputs, input_file, access)
 
 
+@functools.cache
 def small_model() -> splitnet.Partitioner:
     """Two linear layers."""
     import torch
@@ -66,12 +67,13 @@ def small_model() -> splitnet.Partitioner:
         return splitnet.Partitioner(torch.jit.trace(module, example), [example])  # type: ignore[no-untyped-call]
 
 
-def split_inference(name: str, part: splitnet.Partitioner, endpoint: str) -> Check:
+def split_inference(name: str, endpoint: str) -> Check:
     """One inference through a worker in this process."""
     import torch
 
     import splitnet
 
+    part = small_model()
     inputs = part.example_inputs
     with (
         splitnet.Worker(part, endpoint) as served,
@@ -85,7 +87,7 @@ def split_inference(name: str, part: splitnet.Partitioner, endpoint: str) -> Che
     return ok(name, f"a split inference took {format_time(answer.times.total_s)}")
 
 
-def port(part: splitnet.Partitioner, access: Access, listen: str | None, default_listen: str) -> Check:
+def port(access: Access, listen: str | None, default_listen: str) -> Check:
     """Whether a worker could listen there."""
     import splitnet
 
@@ -93,7 +95,7 @@ def port(part: splitnet.Partitioner, access: Access, listen: str | None, default
     if endpoint == access.worker:
         return ok("port", f"{endpoint} is where the worker listens")
     try:
-        splitnet.Worker(part, endpoint, token=token_of(access.token_file)).close()
+        splitnet.Worker(small_model(), endpoint, token=token_of(access.token_file)).close()
     except Unavailable as error:
         another = "another --listen, as tcp://127.0.0.1:0, which chooses a free port; or to end what listens there"
         found = one_sentence(error)

@@ -13,8 +13,8 @@ from splitnet.cli import worker as worker_command
 from splitnet.cli.checks import Check, fail, ok, warn
 from splitnet.units import format_bytes
 
+BUSY_LOAD = 0.5  #: Runnable tasks for each processor, from which on times may be too long.
 _OLDEST_PYTHON = (3, 10)
-_BUSY_LOAD = 0.5  # Runnable tasks for each processor.
 _SCARCE_BYTES = 1e9
 
 
@@ -31,7 +31,7 @@ def processors() -> Check:
     count = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
     found = f"{count} processors, load {load:.2g}"
-    if load > _BUSY_LOAD * count:
+    if load > BUSY_LOAD * count:
         return warn("processors", found, "to measure (profile, plan, sweep) when nothing else runs here")
     return ok("processors", found)
 

@@ -118,7 +118,7 @@ def save_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` at the end; devices and pipes are written to as they are."""
+    """A path to write to, which takes the place of `path` at the end; devices, pipes and links are written to as they are."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp") if _is_replaceable(path) else path
     try:
         yield draft
@@ -134,7 +134,7 @@ def beside(path: Path) -> Iterator[Path]:
 
 def _is_replaceable(path: Path) -> bool:
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return True  # Not there yet.
 
@@ -150,6 +150,17 @@ def check_writable(*paths: Path | None) -> None:
             raise Failure(f"can't write {path}: there is no directory {path.parent}", f"mkdir -p {path.parent}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise Failure(f"can't write {path}: Permission denied", "another place")
+
+
+def check_folder(path: Path | None) -> None:
+    """As check_writable, of one that will be made if it is not there."""
+    if path is None:
+        return
+    there = next(one for one in [path, *path.absolute().parents] if one.exists())
+    if not there.is_dir():
+        raise Failure(f"can't make the directory {path}: {there} is a file", "another place")
+    if not os.access(there, os.W_OK):
+        raise Failure(f"can't write to {path}: Permission denied", "another place")
 
 
 def _after(error: OSError) -> str:

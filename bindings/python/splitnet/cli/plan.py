@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from splitnet.cli.failures import Failure, worker_failures
-from splitnet.cli.inputs import load_model, model_facts
+from splitnet.cli.inputs import load_model
 from splitnet.cli.link import facts_of
 from splitnet.cli.options import (
     CaFile,
@@ -28,7 +28,8 @@ from splitnet.cli.options import (
 )
 from splitnet.cli.output import emit, print_json
 from splitnet.cli.progress import named_progress
-from splitnet.cli.workers import calibration_of, codec_profiles, registry_of, token_of
+from splitnet.cli.workers import calibration_of, check_known_effect, codec_profiles, registry_of, token_of
+from splitnet.model_facts import model_facts
 from splitnet.units import parse_time
 
 if TYPE_CHECKING:
@@ -66,8 +67,11 @@ def command(
     The table has every term of the best plans, and what device only and worker only would take.
     """
     max_latency_s = parsed_or_none("--max-latency", max_latency, parse_time)
+    if max_accuracy_loss is not None:
+        check_known_effect(codecs or ())
     part = load_model(model, inputs, input_file)
-    device = _device(device_profile)
+    device = _device(device_profile, part)
+    known = calibration_of(calibration, part)
     import splitnet
 
     with worker_failures(worker, model, inputs or ()), named_progress("measuring device, worker and link") as step:
@@ -79,7 +83,7 @@ def command(
             max_latency_s=max_latency_s,
             min_head_layers=min_head_layers,
             codecs=codec_profiles(part, codecs or ()),
-            calibration=calibration_of(calibration, part),
+            calibration=known,
             planning=splitnet.TwoTierOptions(
                 device=device,
                 device_options=splitnet.ProfileOptions(
@@ -95,16 +99,18 @@ def command(
     else:
         emit(plan.explain(rows).rstrip())
     if plan.plan.chosen is None:
-        raise Failure(f"no plan keeps to the constraints: {plan.plan.infeasible}", "wider bounds, or a --calibration")
+        raise Failure(plan.plan.infeasible, "wider bounds, or a --calibration")
 
 
-def _device(profile: Path | None) -> splitnet.Tier:
+def _device(file: Path | None, part: splitnet.Partitioner) -> splitnet.Tier:
     """With a profile it need not be measured; plans are then for as many threads as the profile."""
     import splitnet
 
-    if profile is None:
+    if file is None:
         return splitnet.Tier(name="device", profile=splitnet.DeviceProfile(threads=0))
-    return splitnet.Tier(name="device", profile=splitnet.DeviceProfile.from_file(str(profile)))
+    profile = splitnet.DeviceProfile.from_file(str(file))
+    profile.check_fits(part.layers)
+    return splitnet.Tier(name="device", profile=profile)
 
 
 def document_of(part: splitnet.Partitioner, plan: splitnet.TwoTierPlan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json as json_format
 from typing import Any
 
 from splitnet.cli.inputs import load_model
+from splitnet.cli.machine_checks import BUSY_LOAD
 from splitnet.cli.options import InputFile, Inputs, Json, ModelFile, OutputFile, Threads
 from splitnet.cli.output import Column, check_writable, print_json, print_table, save_text, say, to_text
 from splitnet.cli.progress import progress
@@ -21,7 +22,6 @@ _COLUMNS = [
     Column("so far", is_number=True),
     Column("memory", is_number=True),
 ]
-_BUSY_LOAD = 0.5
 
 
 def command(
@@ -43,7 +43,7 @@ def command(
     with progress("timing the layers") as step:
         options = splitnet.ProfileOptions(stage=splitnet.StageOptions(threads=threads), progress=step)
         profile = splitnet.profile_device(part, part.example_inputs, options)
-    if profile.load > _BUSY_LOAD:
+    if profile.load > BUSY_LOAD:
         say(f"the load of this machine was {profile.load:.2g} for each core: times may be too long")
     document = json_format.loads(profile.to_json())
     if output:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from splitnet.cli.failures import Failure
-from splitnet.cli.output import beside, check_writable, emit
+from splitnet.cli.output import check_writable, emit, save_text
 
 Result = TypeVar("Result")
 
@@ -36,15 +36,14 @@ def command(
 
 def save_report(document: Mapping[str, Any], path: Path) -> None:
     """The page. Raises Failure."""
-    from splitnet import report
+    import splitnet.report as report
 
-    with beside(path) as draft:
-        _understood(lambda: report.save(document, draft))
+    save_text(path, _understood(lambda: report.render(document)))
 
 
 def save_pngs(document: Mapping[str, Any], folder: Path) -> list[Path]:
     """The plots; the folder is made if it is not there. Raises Failure."""
-    from splitnet import report
+    import splitnet.report as report
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splitnet.cli.failures import WrongUsage, worker_failures
-from splitnet.cli.inputs import load_model, model_facts, tensors_in
+from splitnet.cli.failures import worker_failures
+from splitnet.cli.inputs import load_model, tensors_in
 from splitnet.cli.options import (
     CaFile,
     CalibrationFile,
@@ -31,6 +31,8 @@ from splitnet.cli.options import (
 from splitnet.cli.output import Column, check_writable, emit, print_json, print_table, save_bytes
 from splitnet.cli.progress import progress
 from splitnet.cli.sessions import Opened, Wanted, open_session
+from splitnet.cli.workers import calibration_of
+from splitnet.model_facts import model_facts
 from splitnet.units import format_bytes, format_time, parse_time
 
 if TYPE_CHECKING:
@@ -87,22 +89,20 @@ def command(
     --output writes what the model gave, by torch.save.
     """
     deadline_s = parsed_or_none("--deadline", deadline, parse_time)
+    check_writable(output)
+    part = load_model(model, inputs, input_file)
     wanted = Wanted(
         worker=worker or "",
         after=after,
         objective=objective.value if objective else None,
         codecs=codecs or [],
-        calibration=calibration,
+        calibration=calibration_of(calibration, part),
         policy=policy.value if policy else None,
         threads=threads,
         token_file=token_file,
         ca_file=ca_file,
     )
     wanted.check()
-    if inputs is None and input_file is None:
-        raise WrongUsage("the model's inputs are needed: give --input SHAPE for each, or --input-file FILE.pt")
-    check_writable(output)
-    part = load_model(model, inputs, input_file)
     with worker_failures(wanted.worker, model, inputs or ()), open_session(part, wanted) as opened:
         answers = _answers(opened, part.example_inputs, repeat, deadline_s)
     if output:

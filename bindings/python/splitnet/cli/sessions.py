@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from splitnet.cli.failures import Failure, WrongUsage
-from splitnet.cli.names import cut_behind, short_codec
 from splitnet.cli.progress import waiting
-from splitnet.cli.workers import calibration_of, codec_profiles, registry_of, token_of
+from splitnet.cli.workers import codec_profiles, registry_of, token_of
+from splitnet.names import cut_name, short_codec
 
 if TYPE_CHECKING:
     import splitnet
@@ -26,7 +26,7 @@ class Wanted:
     after: str | None
     objective: str | None
     codecs: list[str]
-    calibration: Path | None
+    calibration: splitnet.Calibration | None
     policy: str | None
     threads: int
     token_file: Path | None
@@ -62,7 +62,7 @@ class Opened:
             return self.cut, self.codec
         choice = answer.decision.choice
         return (
-            cut_behind(self.problem.graph, list(range(choice.head_layers))),
+            cut_name(self.problem.graph, range(choice.head_layers)),
             self.problem.codecs[choice.codec].name,
         )
 
@@ -85,7 +85,7 @@ def _planned(part: splitnet.Partitioner, wanted: Wanted) -> Opened:
             wanted.worker,
             str(wanted.objective),
             codecs=codec_profiles(part, wanted.codecs),
-            calibration=calibration_of(wanted.calibration, part),
+            calibration=wanted.calibration,
             threads=wanted.threads,
             token=token,
             registry=registry,
@@ -102,31 +102,32 @@ def _fixed(part: splitnet.Partitioner, wanted: Wanted) -> Opened:
     codec = wanted.codecs[0] if wanted.codecs else "raw"
     options = splitnet.SessionOptions(registry=registry, codec=codec, threads=wanted.threads)
     if wanted.calibration:
-        options = _with_calibrated(part, options, wanted)
+        profile = _calibrated(part, wanted.calibration, codec, wanted.after)
+        codec = profile.name
+        options = options.replace(
+            codec="raw" if profile.refinement else codec, refinement=profile.refinement, codec_tables=profile.tables
+        )
     session = splitnet.Session(
         part, worker=wanted.worker, cut=wanted.after, options=options, token=token_of(wanted.token_file)
     )
     if not wanted.worker:
         return Opened(session, "", "device only", "raw")
-    return Opened(session, wanted.worker, f"after {wanted.after}" if wanted.after else "worker only", options.codec)
+    return Opened(session, wanted.worker, f"after {wanted.after}" if wanted.after else "worker only", codec)
 
 
-def _with_calibrated(
-    part: splitnet.Partitioner, options: splitnet.SessionOptions, wanted: Wanted
-) -> splitnet.SessionOptions:
+def _calibrated(
+    part: splitnet.Partitioner, calibration: splitnet.Calibration, codec: str, after: str | None
+) -> splitnet.CodecProfile:
     """The codec of this name as it was calibrated behind this cut; its tables may be left out of the name."""
     import splitnet
 
-    calibration = calibration_of(wanted.calibration, part)
-    head = part.layers.resolve(splitnet.Cut.after(wanted.after)) if wanted.after else []
-    here = [one.profile for one in calibration.codecs if one.profile.head == head] if calibration else []
+    head = part.layers.resolve(splitnet.Cut.after(after)) if after else []
+    here = [one.profile for one in calibration.codecs if one.profile.head == head]
     for profile in here:
-        if wanted.codecs and wanted.codecs[0] in (profile.name, short_codec(profile.name)):
-            if profile.refinement is not None:
-                return options.replace(refinement=profile.refinement, codec_tables=profile.tables, codec="raw")
-            return options.replace(codec=profile.name, codec_tables=profile.tables)
+        if codec in (profile.name, short_codec(profile.name)):
+            return profile
     names = ", ".join(short_codec(profile.name) for profile in here) or "none"
     raise Failure(
-        f"{wanted.calibration} has no codec {options.codec} for the cut {cut_behind(part.layers, head)}",
+        f"the calibration has no codec {codec} for the cut {cut_name(part.layers, head)}",
         f"--codec with one of those calibrated there ({names}), or --objective latency",
     )

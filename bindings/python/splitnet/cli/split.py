@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splitnet.cli.inputs import load_model, model_facts, tensors_in
+from splitnet.cli.failures import Failure
+from splitnet.cli.inputs import load_model, tensors_in
 from splitnet.cli.options import InputFile, Inputs, Json, ModelFile
 from splitnet.cli.output import Column, beside, print_json, print_table
 from splitnet.errors import Unavailable
+from splitnet.model_facts import model_facts
 from splitnet.units import format_bytes
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def command(
     """
     part = load_model(model, inputs, input_file, need_inputs=False)
     stages = part.split(cuts=after)
+    if not all(stage.info.outputs for stage in stages):
+        raise Failure("a cut behind the last layer leaves nothing to the stage behind it", "--after an earlier layer")
     output_dir.mkdir(parents=True, exist_ok=True)
     known = _values_by_id(stages, part.example_inputs)
     written = []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splitnet.cli.failures import Failure, failure_of, worker_failures
+from splitnet.cli.exit_codes import INTERRUPTED
+from splitnet.cli.failures import Failure, failure_of, tell, worker_failures
 from splitnet.cli.inputs import load_model
 from splitnet.cli.options import (
     CaFile,
@@ -27,7 +29,7 @@ from splitnet.cli.options import (
     TokenFile,
     parsed_or_none,
 )
-from splitnet.cli.output import check_writable, print_json, save_text, say, to_text
+from splitnet.cli.output import check_folder, check_writable, print_json, save_text, say, to_text
 from splitnet.cli.progress import named_progress
 from splitnet.cli.report import save_pngs, save_report
 from splitnet.cli.sweep_links import SweptLink, links_of
@@ -37,8 +39,6 @@ from splitnet.units import parse_time
 
 if TYPE_CHECKING:
     import splitnet
-
-_INTERRUPTED = 130
 
 
 def command(
@@ -82,6 +82,7 @@ def command(
     links = links_of(worker, bandwidth, down, rtt)
     max_plan_s = parsed_or_none("--max-plan", max_plan, parse_time)
     check_writable(output, report)
+    check_folder(pngs)
     part = load_model(model, inputs, input_file)
     known = calibration_of(calibration, part)
     swept_codecs = codec_profiles(part, codecs or ()) + [one for one in sweepable(known) if one.name != "raw"]
@@ -97,14 +98,19 @@ def command(
     with worker_failures(worker, model, inputs or ()):
         sweep, interrupted = _measured(part, links, measure)
     if not sweep.links:
-        raise Failure("interrupted before a plan was measured", exit_code=_INTERRUPTED)
+        raise Failure("interrupted before a plan was measured", exit_code=INTERRUPTED)
     document = document_of(part, sweep, codecs=swept_codecs, calibration=known, interrupted=interrupted)
-    failed = _write(document, output, report, pngs)
-    _print(document, links, as_json=json or (output is not None and bool(failed)))
-    if failed:
-        raise failed[0]
+    failures = _write(document, output, report, pngs)
+    _print(document, links, as_json=json or (bool(failures) and (output is None or output in failures)))
+    if failures:
+        *others, last = failures.values()
+        for failure in others:
+            tell(failure)
+        raise last
+    if sweep.failure:
+        raise Failure(f"the sweep ended early: {sweep.failure}", shlex.join(["splitnet", "doctor", "--worker", worker]))
     if interrupted:
-        raise Failure("interrupted; this is what was measured until then", exit_code=_INTERRUPTED)
+        raise Failure("interrupted; this is what was measured until then", exit_code=INTERRUPTED)
 
 
 def _measured(
@@ -150,9 +156,11 @@ def _interruptible_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _write(document: dict[str, Any], output: Path | None, report: Path | None, pngs: Path | None) -> list[Failure]:
-    """Everything that can be written, whatever else can't: measuring again takes long."""
-    failed = []
+def _write(
+    document: dict[str, Any], output: Path | None, report: Path | None, pngs: Path | None
+) -> dict[Path, Failure]:
+    """Everything that can be written, whatever else can't, with why it can't: measuring again takes long."""
+    failures = {}
     for wanted, write in (
         (output, lambda path: save_text(path, to_text(document) + "\n")),
         (report, lambda path: save_report(document, path)),
@@ -163,8 +171,8 @@ def _write(document: dict[str, Any], output: Path | None, report: Path | None, p
         try:
             write(wanted)
         except Exception as error:  # noqa: BLE001 (whatever it is, the others come first)
-            failed.append(failure_of(error))
-    return failed
+            failures[wanted] = failure_of(error)
+    return failures
 
 
 def _print(document: dict[str, Any], links: list[SweptLink], *, as_json: bool) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from splitnet.cli.names import short_codec
 from splitnet.cli.output import Column, print_table
+from splitnet.names import short_codec
 from splitnet.units import format_time
 
 _COLUMNS = [
@@ -54,6 +54,10 @@ def _plan(row: Mapping[str, Any]) -> str:
 
 
 def _fastest(rows: list[Mapping[str, Any]], cut: str) -> str:
-    """With whatever codec."""
-    times = [row["measured"]["total_s"] for row in rows if row["cut"] == cut and not row["not_measured"]]
-    return format_time(min(times)) if times else "not measured"
+    """With whatever codec, which stands there unless it is raw."""
+    measured = [row for row in rows if row["cut"] == cut and not row["not_measured"]]
+    if not measured:
+        return "not measured"
+    row = min(measured, key=lambda one: float(one["measured"]["total_s"]))
+    codec = "" if row["codec"] == "raw" else f" ({short_codec(row['codec'])})"
+    return format_time(row["measured"]["total_s"]) + codec

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from splitnet.cli.failures import Failure
+from splitnet.cli.failures import Failure, WrongUsage
 from splitnet.cli.output import say
 
 if TYPE_CHECKING:
@@ -51,16 +51,32 @@ def codec_profiles(part: splitnet.Partitioner, names: Sequence[str]) -> list[spl
 
     registry = splitnet.CodecRegistry()
     profiles = []
-    for name in names:
+    for name in dict.fromkeys(names):
         codec = registry.make(name)
+        if codec is None:
+            continue  # Raw, which is always there.
         ratio = _ratio(part, codec)
         if ratio is None:
             raise Failure(f"the codec {name} takes no tensor of this model", "splitnet run --codec raw")
         profiles.append(splitnet.CodecProfile(name=name, ratio=ratio, only_inputs=codec.only_inputs))
-    lossy = [name for name in names if name.partition(":")[0] not in ("raw", "f32")]
+    lossy = _lossy(names)
     if lossy:
         say(f"what {', '.join(lossy)} does to the answers is not known, and counts as nothing: splitnet calibrate")
     return profiles
+
+
+def check_known_effect(names: Sequence[str]) -> None:
+    """Raises WrongUsage: a bound on what changes the answers, and codecs of which nobody knows that."""
+    lossy = _lossy(names)
+    if lossy:
+        raise WrongUsage(
+            f"what {', '.join(lossy)} does to the answers is not known, so --max-accuracy-loss can't be kept to",
+            "splitnet calibrate, and its file as --calibration instead of --codec",
+        )
+
+
+def _lossy(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.partition(":")[0] not in ("raw", "f32")]
 
 
 def _ratio(part: splitnet.Partitioner, codec: splitnet.Codec) -> float | None:

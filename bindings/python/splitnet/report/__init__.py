@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def save(document: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Writes the page to `path` in UTF-8, all of it or, with an OSError, nothing."""
+    """Writes the page to `path` in UTF-8: of a file all of it or, with an OSError, nothing."""
     _write(Path(path), render(document).encode("utf-8"))
 
 
@@ -61,6 +62,9 @@ def _file_name(report: Report, key: str) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Beside it first, so that a full disk spoils nothing."""
+    if not _is_replaceable(path):
+        path.write_bytes(content)
+        return
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         draft.write_bytes(content)
@@ -69,3 +73,11 @@ def _write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Devices, pipes and links are written to as they are."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from splitnet.names import DEVICE_ONLY, WORKER_ONLY
+
 from . import units
 
-DEVICE_ONLY = "device only"
-WORKER_ONLY = "worker only"
 SPLIT = "split"
 RAW = "raw"
 
@@ -49,14 +49,14 @@ class Row:
         return self.measured.total_s if self.measured else self.predicted.total_s
 
     @property
-    def prediction_error(self) -> float | None:
-        """(predicted − measured) / measured, of the total."""
+    def signed_error(self) -> float | None:
+        """(predicted − measured) / measured, of the total; above 0 where the prediction was too long."""
         return self.predicted.total_s / self.measured.total_s - 1 if self.measured else None
 
     @property
     def codec_text(self) -> str:
         """For people; nothing is encoded on the device."""
-        return "" if self.kind == DEVICE_ONLY else units.short_codec(self.codec)
+        return "" if self.kind == DEVICE_ONLY else units.codec_text(self.codec)
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,7 @@ class Report:
     versions: Mapping[str, str]
     created: str
     interrupted: bool
+    failure: str  #: What the worker was lost with; empty: it was not.
     device: Machine
     worker: Machine
     links: Sequence[Link]

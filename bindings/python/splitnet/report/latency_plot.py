@@ -8,8 +8,10 @@ from typing import Any
 
 import altair as alt
 
+from splitnet.names import DEVICE_ONLY, WORKER_ONLY
+
 from . import theme, units
-from .document import DEVICE_ONLY, RAW, WORKER_ONLY, Link, Row, Times
+from .document import RAW, Link, Row, Times
 from .plot import Choice, Plot, data, linear_axis, specification
 
 BEST_CODEC = "the best for each cut, by prediction"
@@ -44,7 +46,7 @@ def latency(link: Link) -> Plot:
     baselines = _baselines(link)
     description = _latency_description(link, baselines, end_s)
     base = alt.Chart(data(values)).transform_filter(
-        "(codec == codecs_best ? datum.best : datum.codec == codec) || datum.cut == 'device only'"
+        f"(codec == codecs_best ? datum.best : datum.codec == codec) || datum.cut == '{DEVICE_ONLY}'"
     )
     chart = (
         alt.layer(

@@ -7,6 +7,7 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from . import latency_plot, plan_plots, sweep_plots, theme, units, verdict
+from . import fidelity_plot, latency_plot, map_plot, pareto_plot, sweep_plots, theme, units, verdict
 from .document import Link, Report
 from .plot import Plot
 
@@ -59,8 +60,8 @@ def plots(report: Report) -> Plots:
         regret=sweep_plots.regret(report),
         prediction=sweep_plots.prediction(report),
         by_link=[_plots_of(report, link) for link in report.links],
-        plan_map=plan_plots.plan_map(report.plan_map) if report.plan_map else None,
-        fidelity=plan_plots.fidelity(report.codecs) if report.codecs else None,
+        plan_map=map_plot.plan_map(report.plan_map) if report.plan_map else None,
+        fidelity=fidelity_plot.fidelity(report.codecs) if report.codecs else None,
     )
 
 
@@ -81,7 +82,8 @@ def html(report: Report) -> str:
         "number": units.significant,
         "plain": lambda value: f"{value:.6g}",
         "short_cut": units.short_cut,
-        "short_codec": units.short_codec,
+        "codec": lambda name: _breakable(units.codec_text(name)),
+        "breakable": _breakable,
     }
     drawn = plots(report)
     scripts = [_library(), (_FOLDER / "report.js").read_text(encoding="utf-8")]
@@ -109,7 +111,12 @@ def vega_lite_version() -> str:
 
 def _plots_of(report: Report, link: Link) -> LinkPlots:
     points = [point for point in report.front if point.link == link.index]
-    return LinkPlots(link, latency_plot.latency(link), plan_plots.pareto(link, points) if points else None)
+    return LinkPlots(link, latency_plot.latency(link), pareto_plot.pareto(link, points) if points else None)
+
+
+def _breakable(codec: str) -> Markup:
+    """In tables lines may end between the options."""
+    return Markup("<wbr>").join(re.split("(?<=[:;])", codec))
 
 
 @functools.cache

@@ -10,8 +10,10 @@ from typing import Any
 
 import altair as alt
 
+from splitnet.names import DEVICE_ONLY, WORKER_ONLY
+
 from . import theme
-from .document import DEVICE_ONLY, RAW, WORKER_ONLY
+from .document import RAW, SPLIT
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def place(cut: str, codec: str) -> str:
     """A key of theme.PLACES."""
     if cut == WORKER_ONLY:
         return WORKER_ONLY if codec == RAW else theme.WORKER_ONLY_COMPRESSED
-    return DEVICE_ONLY if cut == DEVICE_ONLY else "split"
+    return DEVICE_ONLY if cut == DEVICE_ONLY else SPLIT
 
 
 def place_color(legend_title: str | None = None) -> alt.Color:

@@ -29,6 +29,7 @@ def read(document: Mapping[str, Any]) -> Report:
         versions=root.fields("versions").texts(),
         created=root.text("created"),
         interrupted=root.boolean("interrupted"),
+        failure=sweep.text("failure"),
         device=_read_machine(sweep.fields("device")),
         worker=_read_machine(sweep.fields("worker")),
         links=links,

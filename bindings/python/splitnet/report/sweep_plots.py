@@ -9,8 +9,10 @@ from typing import Any
 
 import altair as alt
 
+from splitnet.names import DEVICE_ONLY, WORKER_ONLY
+
 from . import theme, units
-from .document import DEVICE_ONLY, WORKER_ONLY, Link, Report, Row
+from .document import Link, Report, Row
 from .plot import Plot, data, linear_axis, log_axis, place, place_color, place_shape, specification
 
 
@@ -75,19 +77,7 @@ def regret(report: Report) -> Plot:
 
 def prediction(report: Report) -> Plot:
     """Predicted against measured latency of every measured plan."""
-    rows = list(report.measured_rows())
-    values: list[dict[str, Any]] = [
-        {
-            "link": link.label,
-            "cut": row.cut,
-            "codec": row.codec,
-            "place": place(row.cut, row.codec),
-            "measured": 1e3 * row.latency_s,
-            "predicted": 1e3 * row.predicted.total_s,
-            "error": units.percent_text(row.prediction_error or 0.0),
-        }
-        for link, row in rows
-    ]
+    values = [_prediction_value(link, row) for link, row in report.measured_rows()]
     ends = [f(f(value["measured"], value["predicted"]) for value in values) for f in (min, max)]
     scale, axis = log_axis(*ends)
     x = alt.X("measured:Q", title="measured latency (ms, logarithmic)", scale=scale, axis=axis)
@@ -100,12 +90,12 @@ def prediction(report: Report) -> Plot:
         .mark_point(size=60, filled=True, opacity=0.75)
         .encode(color=place_color(), shape=place_shape(), tooltip=["link:N", "cut:N", "codec:N", "error:N"])
     )
-    description = f"Predicted against measured latency of {len(values)} plans: {_error_figures([r for _, r in rows])}."
+    figures = _error_figures([row for _, row in report.measured_rows()])
+    description = f"Predicted against measured latency of {len(values)} plans: {figures}."
     return Plot(
         name="prediction",
         title="Predicted against measured",
-        caption=f"Every measured plan on every link; on the dashed line both are the same. "
-        f"{_error_figures([r for _, r in rows]).capitalize()}.",
+        caption=f"Every measured plan on every link; on the dashed line both are the same. {figures.capitalize()}.",
         description=description,
         spec=specification(alt.layer(line.encode(x=x, y=y), dots.encode(x=x, y=y)), description, height=340),
     )
@@ -138,6 +128,18 @@ def _glance_value(link: Link, row: Row) -> dict[str, Any]:
     }
 
 
+def _prediction_value(link: Link, row: Row) -> dict[str, Any]:
+    return {
+        "link": link.label,
+        "cut": row.cut,
+        "codec": row.codec,
+        "place": place(row.cut, row.codec),
+        "measured": 1e3 * row.latency_s,
+        "predicted": 1e3 * row.predicted.total_s,
+        "error": units.percent_text(row.signed_error or 0.0),
+    }
+
+
 def _error_figures(rows: Sequence[Row]) -> str:
-    errors = [abs(row.prediction_error or 0.0) for row in rows]
+    errors = [abs(row.signed_error or 0.0) for row in rows]
     return f"median error {units.percent_text(median(errors))}, worst {units.percent_text(max(errors))}"

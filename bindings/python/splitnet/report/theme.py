@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .document import DEVICE_ONLY, SPLIT, WORKER_ONLY
+from splitnet.names import DEVICE_ONLY, WORKER_ONLY
+
+from .document import SPLIT
 
 HEAD = "#2C7FC0"
 TAIL = "#009E73"

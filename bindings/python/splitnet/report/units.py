@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from splitnet import units
+import splitnet.units as units
+from splitnet.names import short_codec
 
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
-# Options that say with what a codec was made, not which one it is: too long to read.
-_OPTIONS_LEFT_OUT = ("tables", "mean", "std")
+_LONGEST_CODEC = 40
 
 
 def typeset(text: str) -> str:
@@ -48,11 +48,9 @@ def percent_text(share: float) -> str:
     return f"{text.replace('-', _MINUS)}{_SPACE}%"
 
 
-def short_codec(name: str) -> str:
-    """`transform:tables=b419…;coarseness=-24` as "transform coarseness=-24"."""
-    kind, _, options = name.partition(":")
-    shown = [option for option in options.split(";") if option and option.split("=")[0] not in _OPTIONS_LEFT_OUT]
-    return shorten_end(f"{kind} {', '.join(shown)}".strip(), 40)
+def codec_text(name: str) -> str:
+    """As `splitnet.names.short_codec`, and not longer than there is room for."""
+    return shorten_end(short_codec(name), _LONGEST_CODEC)
 
 
 def short_cut(cut: str, length: int = 30) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from statistics import median
 
-from .document import DEVICE_ONLY, SPLIT, WORKER_ONLY, Link, Report, Row
-from .units import percent_text, short_codec, significant, time_text
+from splitnet.names import DEVICE_ONLY, WORKER_ONLY
+
+from .document import SPLIT, Link, Report, Row
+from .units import codec_text, percent_text, significant, time_text
 
 
 def summary(report: Report) -> list[str]:
     """A few sentences about all links."""
     sentences = [_count_of_verdicts(report)]
-    errors = sorted(abs(row.prediction_error or 0.0) for _, row in report.measured_rows())
+    errors = sorted(abs(row.signed_error or 0.0) for _, row in report.measured_rows())
     sentences.append(
         f"Predicted against measured latency, over {len(errors)} measured plans: "
         f"median error {percent_text(median(errors))}, worst {percent_text(errors[-1])}."
@@ -54,8 +56,8 @@ def _count_of_verdicts(report: Report) -> str:
     kinds = [link.chosen.kind for link in report.links]
     links = "1 link" if len(kinds) == 1 else f"{len(kinds)} links"
     counts = [
-        f"{name} on {kinds.count(kind)}"
-        for kind, name in ((DEVICE_ONLY, "device only"), (WORKER_ONLY, "worker only"), (SPLIT, "a split"))
+        f"{'a split' if kind == SPLIT else kind} on {kinds.count(kind)}"
+        for kind in (DEVICE_ONLY, WORKER_ONLY, SPLIT)
         if kind in kinds
     ]
     wins = sum(link.split_wins for link in report.links)
@@ -72,9 +74,9 @@ def _others(link: Link) -> list[tuple[str, Row]]:
     """The unsplit plans that the chosen one is compared with."""
     compressed = link.baseline(WORKER_ONLY, compressed=True)
     candidates = [
-        ("device only", link.baseline(DEVICE_ONLY)),
+        (DEVICE_ONLY, link.baseline(DEVICE_ONLY)),
         ("worker only with raw inputs", link.baseline(WORKER_ONLY)),
-        (f"worker only with {short_codec(compressed.codec)}" if compressed else "", compressed),
+        (f"worker only with {codec_text(compressed.codec)}" if compressed else "", compressed),
     ]
     return [(name, row) for name, row in candidates if row and row is not link.chosen]
 
