@@ -113,8 +113,8 @@ struct SweepOptions {
 /// so are the three best by the profiles. A plan that fails, or takes more than 10 s and ten times what was predicted,
 /// is listed with its error. When it is stopped, plans that were not measured say so, and links of which none was are
 /// left out; so it is when the worker is lost, or a link behind the first can't be measured (Sweep::failure). Throws as
-/// SweepOptions::validate and profile_two_tiers; what device only fails with; unavailable when the worker is lost before
-/// anything was measured; invalid_argument when max_plan_s leaves no plan.
+/// SweepOptions::validate and profile_two_tiers; what device only fails with; unavailable when the worker is lost
+/// before anything was measured; invalid_argument when max_plan_s leaves no plan.
 Sweep run_sweep(const std::shared_ptr<const Model>& model, const SweepOptions& options);
 
 /// Readable JSON with its schema version.

@@ -57,9 +57,9 @@ void register_results(py::module_& module) {
                  field("worker_load_factor", &L::worker_load_factor), field("rows", &L::rows),
                  field("chosen", &L::chosen), field("best", &L::best), field("regret", &L::regret),
                  field("split_wins", &L::split_wins));
-  auto sweep =
-      value_class<Sweep>(module, "Sweep", field("fingerprint", &Sweep::fingerprint), field("device", &Sweep::device),
-                         field("worker", &Sweep::worker), field("links", &Sweep::links), field("failure", &Sweep::failure));
+  auto sweep = value_class<Sweep>(module, "Sweep", field("fingerprint", &Sweep::fingerprint),
+                                  field("device", &Sweep::device), field("worker", &Sweep::worker),
+                                  field("links", &Sweep::links), field("failure", &Sweep::failure));
   sweep
       .def(
           "to_json", [](const Sweep& self) { return to_json(self); }, "Readable JSON with its schema version.")
