@@ -189,6 +189,10 @@ def test_a_worker_with_another_model(tmp_path: Path, endpoint: str, told: Told) 
     assert_one_sentence(message, "no model with fingerprint", f"try: to serve the same file: splitnet worker {path}")
 
 
+def test_an_endpoint_without_a_scheme(told: Told) -> None:
+    assert_one_sentence(told(1, "link", "127.0.0.1:7070"), "no scheme", "try: tcp://127.0.0.1:7070")
+
+
 def test_a_worker_that_wants_a_token(
     part: splitnet.Partitioner, model_file: Path, tmp_path: Path, told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:

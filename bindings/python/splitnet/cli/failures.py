@@ -91,6 +91,8 @@ def _next_step_with_worker(error: Exception, worker: str, model: Path | None, in
         return shlex.join(["splitnet", "doctor", "--worker", worker])
     if isinstance(error, Incompatible):
         return f"to serve the same file: {worker_command(worker, model, inputs)}"
+    if "://" not in worker:
+        return f"tcp://{worker}"
     if isinstance(error, InvalidArgument) and "without inputs" in str(error):
         return f"to serve it with its inputs: {worker_command(worker, model, inputs)}"
     return ""

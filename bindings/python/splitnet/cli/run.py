@@ -178,7 +178,9 @@ def _facts(document: dict[str, Any]) -> list[str]:
     if document["requests"]:
         lines.append(f"sent {format_bytes(document['bytes_up'])}, received {format_bytes(document['bytes_down'])}")
     if document["hedged"]:
-        lines.append(f"the device began with the rest of {document['hedged']}")
+        lines.append(
+            f"{document['hedged']} times the device began with the worker's part, for want of an answer in time"
+        )
     if document["kept_exact"]:
         lines.append(f"{document['kept_exact']} tensors were sent exactly, for they held NaN, infinity or the like")
     if document["predicted_s"] is not None:
