@@ -5,14 +5,12 @@
 #include <chrono>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "aws/http_client.hpp"
 #include "splitnet/aws/credentials.hpp"
 
 namespace splitnet::detail {
-
-using HttpHeader = std::pair<std::string, std::string>;
 
 /// What is signed of a request.
 struct SignedRequest {

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests to the services of AWS, by libcurl.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "splitnet/error.hpp"
+#include "splitnet/transport.hpp"
+
+namespace splitnet::detail {
+
+using HttpHeader = std::pair<std::string, std::string>;
+
+struct HttpRequest {
+  std::string method = "POST";
+  std::string url;
+  std::vector<HttpHeader> headers = {};
+  std::string body = {};
+};
+
+struct HttpReply {
+  int status = 0;
+  std::vector<HttpHeader> headers;  ///< Names in lower case.
+  std::string body;
+
+  /// Empty: there is none. `name` in lower case.
+  [[nodiscard]] std::string_view header(std::string_view name) const;
+};
+
+struct HttpClientOptions {
+  std::string ca_file = {};  ///< Certificates of authorities, as PEM; empty: those of the system.
+  std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
+  std::size_t max_reply_bytes = std::size_t{64} << 20;
+};
+
+/// Keeps its connections. Follows no redirects: a signature is for one place. Thread-safe; the destructor ends what is
+/// under way with `cancelled`.
+class HttpClient {
+ public:
+  using Result = std::variant<HttpReply, Error>;
+  using Done = std::function<void(Result)>;
+
+  /// Throws internal (no thread, or libcurl can't be set up).
+  explicit HttpClient(HttpClientOptions options = {});
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  /// `done` runs once, on the client's thread, and must neither throw nor block: with a reply of whatever status, or
+  /// invalid_argument (a bad URL), unavailable (nobody there, the connection is lost), unauthenticated (a certificate
+  /// that is not trusted), deadline_exceeded, cancelled, too_large (a reply).
+  void send(HttpRequest request, Deadline deadline, std::stop_token stop, Done done);
+  /// Waits for it. Throws the errors of `send`.
+  HttpReply send_and_wait(HttpRequest request, Deadline deadline);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace splitnet::detail
