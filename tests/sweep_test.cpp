@@ -206,7 +206,8 @@ TEST_F(SweepTest, ShowsItsTokenToTheWorker) {
   EXPECT_TRUE(throws(ErrorCode::unauthenticated, "token", [&] { (void)run(); }));
   options_.connect.token = listening.token;
   options_.max_cuts = 1;
-  for (const SweepRow& row : run().links.front().rows) EXPECT_EQ(row.not_measured, "") << row.cut;
+  const auto sweep = run();
+  for (const SweepRow& row : sweep.links.front().rows) EXPECT_EQ(row.not_measured, "") << row.cut;
 }
 
 TEST_F(SweepTest, KeepsWhatWasMeasuredWhenItIsStopped) {

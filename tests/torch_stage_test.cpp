@@ -369,7 +369,7 @@ TEST(SavedStage, MissingEmptyOrForeignFilesAreToldApart) {
   EXPECT_TRUE(throws(ErrorCode::corrupt, "SPLSTAGE", [&] { load_stage(file.path()); }));
   testing::perceptron().save(file.path());
   EXPECT_TRUE(throws(ErrorCode::corrupt, "SPLSTAGE", [&] { load_stage(file.path()); }));
-  EXPECT_TRUE(throws(ErrorCode::corrupt, "/tmp", [] { load_stage("/tmp"); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "is a directory", [] { load_stage("/tmp"); }));
 }
 
 TEST(SavedStage, ATruncatedOrLongerFileIsCorrupt) {
