@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "error_of.hpp"
+#include "temporary_file.hpp"
 #include "torch_modules.hpp"
 
 namespace splitnet {

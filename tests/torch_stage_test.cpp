@@ -17,6 +17,7 @@
 #include "splitnet/message.hpp"
 #include "splitnet/session.hpp"
 #include "splitnet/worker.hpp"
+#include "temporary_file.hpp"
 #include "torch_modules.hpp"
 
 namespace splitnet {

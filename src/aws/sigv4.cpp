@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <ctime>
 #include <map>
 
 #include "aws/digest.hpp"
+#include "aws/timestamp.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -105,16 +105,6 @@ std::string signed_names(const std::map<std::string, std::string>& headers) {
   return names;
 }
 
-/// UTC, as 20150830T123600Z.
-std::string timestamp(std::chrono::system_clock::time_point time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[17];
-  std::strftime(text, sizeof(text), "%Y%m%dT%H%M%SZ", &parts);
-  return text;
-}
-
 std::string credential_scope(const std::string& date, const SigningScope& scope) {
   return date + '/' + scope.region + '/' + scope.service + "/aws4_request";
 }
@@ -154,7 +144,7 @@ std::string canonical_request(const SignedRequest& request, const SigningScope& 
 
 std::vector<HttpHeader> sign(const SignedRequest& request, const SigningScope& scope,
                              const AwsCredentials& credentials) {
-  const std::string time = timestamp(scope.time);
+  const std::string time = compact_time(scope.time);
   const std::string date = time.substr(0, 8);
   std::vector<HttpHeader> added = {{"x-amz-date", time}};
   if (!credentials.session_token.empty()) added.emplace_back("x-amz-security-token", credentials.session_token);

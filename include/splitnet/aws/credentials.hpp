@@ -15,7 +15,7 @@ namespace splitnet {
 struct AwsCredentials {
   std::string access_key_id;
   std::string secret_access_key;
-  std::string session_token = {};                                       ///< Of temporary ones.
+  std::string session_token = {};                                        ///< Of temporary ones.
   std::optional<std::chrono::system_clock::time_point> expires_at = {};  ///< Of temporary ones.
 
   /// Throws unauthenticated: a part is missing, or they have expired; `where` says where they came from.
@@ -32,9 +32,11 @@ AwsCredentialsProvider fixed_aws_credentials(AwsCredentials credentials);
 
 /// From the standard places, the first that has some, looked for anew until some were found:
 /// - AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of the environment;
-/// - the profile AWS_PROFILE ("default") in the file AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials): aws_access_key_id,
+/// - the profile AWS_PROFILE ("default") in the file AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials):
+/// aws_access_key_id,
 ///   aws_secret_access_key, aws_session_token;
-/// - the endpoint of the container: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, or AWS_CONTAINER_CREDENTIALS_FULL_URI (HTTPS,
+/// - the endpoint of the container: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, or AWS_CONTAINER_CREDENTIALS_FULL_URI
+/// (HTTPS,
 ///   loopback, or the link-local addresses of ECS and EKS), with AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE). Fetched
 ///   again five minutes before they expire.
 AwsCredentialsProvider default_aws_credentials();
