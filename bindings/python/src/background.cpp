@@ -3,7 +3,6 @@
 
 #include <pybind11/pybind11.h>
 
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -55,7 +54,7 @@ void wait_for_background() {
   const pybind11::gil_scoped_release released;
   Background& all = background();
   std::unique_lock lock(all.mutex);
-  while (!all.ended.wait_for(lock, std::chrono::milliseconds(50), [&] { return all.running == 0; })) {
+  while (!all.ended.wait_for(lock, signal_pause, [&] { return all.running == 0; })) {
     lock.unlock();
     handle_signals();
     lock.lock();

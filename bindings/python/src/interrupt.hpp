@@ -17,6 +17,9 @@
 
 namespace splitnet::python {
 
+/// What waits looks after signals so often.
+inline constexpr std::chrono::milliseconds signal_pause{50};
+
 /// Signals of Python are handled on its main thread.
 bool is_main_thread();
 
@@ -39,7 +42,7 @@ std::invoke_result_t<Work> wait_interruptibly(Work work) {
   auto result = task->get_future();
   const pybind11::gil_scoped_release released;
   run_in_background([task = std::move(task)] { (*task)(); });
-  while (result.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) handle_signals();
+  while (result.wait_for(signal_pause) != std::future_status::ready) handle_signals();
   return result.get();
 }
 

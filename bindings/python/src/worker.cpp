@@ -70,8 +70,8 @@ std::shared_ptr<StatusServer> serve_status(const std::shared_ptr<Worker>& worker
 bool drain(Worker& worker, double timeout_s) {
   const py::gil_scoped_release released;
   const auto end = std::chrono::steady_clock::now() + from_seconds(timeout_s);
-  constexpr std::chrono::nanoseconds step = std::chrono::milliseconds(50);
-  while (!worker.drain(std::min(step, std::max(end - std::chrono::steady_clock::now(), 0ns)))) {
+  while (!worker.drain(
+      std::min<std::chrono::nanoseconds>(signal_pause, std::max(end - std::chrono::steady_clock::now(), 0ns)))) {
     if (std::chrono::steady_clock::now() >= end) return false;
     handle_signals();
   }

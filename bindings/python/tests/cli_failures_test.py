@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import splitnet
-from cli_tools import INPUT, PROGRAM, assert_one_sentence, check, run, worker
+from cli_tools import INPUT, PROGRAM, Outcome, assert_one_sentence, check, run, worker
 from conftest import SmallNet
 from splitnet.cli import main
 from splitnet.cli.failures import Failure
@@ -302,28 +302,34 @@ def test_nobody_reads_on(model_file: Path) -> None:
     assert process.returncode == 0
 
 
+def sweep_until(line: str, act: Callable[[subprocess.Popen[str]], object], *words: object) -> Outcome:
+    """A sweep over two links, in which something happens when it says `line`: then it has measured on that link."""
+    with subprocess.Popen(
+        [*PROGRAM, "sweep", *map(str, words), "--input", INPUT, "--bandwidth", "50,100Mbit"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        while not process.stderr.readline().startswith(line):
+            assert process.poll() is None
+        act(process)
+        table, message = process.stdout.read(), process.stderr.read()
+    return Outcome(process.returncode, table, message)
+
+
 def test_a_worker_that_dies_in_a_sweep(model_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "sweep.json"
     serve = [*PROGRAM, "worker", str(model_file), "--input", INPUT, "--listen", "tcp://127.0.0.1:0"]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as served:
         assert served.stdout
         endpoint = served.stdout.readline().removeprefix("listening on ").strip()
-        words = ["--worker", endpoint, "--input", INPUT, "--bandwidth", "50,100Mbit", "--cuts", "2"]
-        with subprocess.Popen(
-            [*PROGRAM, "sweep", str(model_file), *words, "--repetitions", "30", "--output", str(path)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdout
-            assert process.stderr
-            while not process.stderr.readline().startswith("link 2 of 2"):
-                assert process.poll() is None
-            served.kill()
-            table, message = process.stdout.read(), process.stderr.read()
-    assert process.returncode == 1
-    assert_one_sentence(message, "the sweep ended early", f"try: splitnet doctor --worker {endpoint}")
-    assert "50 Mbit/s" in table
+        words = [model_file, "--worker", endpoint, "--cuts", 2, "--repetitions", 30, "--output", path]
+        ended = sweep_until("link 2 of 2", lambda _: served.kill(), *words)
+    assert ended.code == 1
+    assert_one_sentence(ended.err, "the sweep ended early", f"try: splitnet doctor --worker {endpoint}")
+    assert "50 Mbit/s" in ended.out
     document = json.loads(path.read_text())
     check(document, "sweep")
     assert document["sweep"]["failure"]
@@ -332,23 +338,12 @@ def test_a_worker_that_dies_in_a_sweep(model_file: Path, tmp_path: Path) -> None
 
 def test_ctrl_c_in_a_sweep_keeps_what_was_measured(model_file: Path, endpoint: str, tmp_path: Path) -> None:
     path = tmp_path / "sweep.json"
-    words = ["--worker", endpoint, "--input", INPUT, "--bandwidth", "50,100Mbit", "--repetitions", "1000"]
-    with subprocess.Popen(
-        [*PROGRAM, "sweep", str(model_file), *words, "--output", str(path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout
-        assert process.stderr
-        while not process.stderr.readline().startswith("link 1 of 2"):  # An inference was measured.
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        table, message = process.stdout.read(), process.stderr.read()
-    assert process.returncode == 130
-    assert "Traceback" not in message
-    assert "splitnet: interrupted; this is what was measured until then" in message
-    assert "50 Mbit/s" in table
+    words = [model_file, "--worker", endpoint, "--repetitions", 1000, "--output", path]
+    ended = sweep_until("link 1 of 2", lambda process: process.send_signal(signal.SIGINT), *words)
+    assert ended.code == 130
+    assert "Traceback" not in ended.err
+    assert "splitnet: interrupted; this is what was measured until then" in ended.err
+    assert "50 Mbit/s" in ended.out
     document = json.loads(path.read_text())
     check(document, "sweep")
     assert document["interrupted"]

@@ -7,13 +7,13 @@ import contextlib
 import errno
 import json
 import os
-import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import splitnet.files as files
 from splitnet.cli.failures import Failure
 
 
@@ -118,25 +118,12 @@ def save_bytes(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` at the end; devices, pipes and links are written to as they are."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp") if _is_replaceable(path) else path
+    """As `files.beside`. Raises Failure."""
     try:
-        yield draft
-        if draft != path:
-            draft.replace(path)
+        with files.beside(path) as draft:
+            yield draft
     except OSError as error:
         raise Failure(f"can't write {path}: {error.strerror or error}", _after(error)) from error
-    finally:
-        if draft != path:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
-
-
-def _is_replaceable(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return True  # Not there yet.
 
 
 def check_writable(*paths: Path | None) -> None:

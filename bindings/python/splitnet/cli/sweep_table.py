@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from splitnet.cli.output import Column, print_table
-from splitnet.names import short_codec
+from splitnet.names import DEVICE_ONLY, WORKER_ONLY, short_codec
 from splitnet.units import format_time
 
 _COLUMNS = [
@@ -17,8 +17,8 @@ _COLUMNS = [
     Column("best measured"),
     Column("takes", is_number=True),
     Column("regret", is_number=True),
-    Column("device only", is_number=True),
-    Column("worker only", is_number=True),
+    Column(DEVICE_ONLY, is_number=True),
+    Column(WORKER_ONLY, is_number=True),
     Column("verdict"),
 ]
 
@@ -43,8 +43,8 @@ def _row(link: Mapping[str, Any], name: str) -> list[str]:
         _plan(best),
         format_time(best["measured"]["total_s"]),
         f"{link['regret']:.1%}",
-        _fastest(rows, "device only"),
-        _fastest(rows, "worker only"),
+        _fastest(rows, DEVICE_ONLY),
+        _fastest(rows, WORKER_ONLY),
         "split" if link["split_wins"] else "don't split",
     ]
 

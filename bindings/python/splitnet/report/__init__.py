@@ -7,15 +7,15 @@ that says what was found and what was expected when it is not one.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import vl_convert
+
+from splitnet.files import beside
 
 from . import page, theme
 from .document import Report
@@ -61,23 +61,5 @@ def _file_name(report: Report, key: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Beside it first, so that a full disk spoils nothing."""
-    if not _is_replaceable(path):
-        path.write_bytes(content)
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with beside(path) as draft:
         draft.write_bytes(content)
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
-
-
-def _is_replaceable(path: Path) -> bool:
-    """Devices, pipes and links are written to as they are."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except FileNotFoundError:
-        return True

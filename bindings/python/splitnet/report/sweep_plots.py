@@ -116,12 +116,13 @@ def _glance_rows(link: Link) -> list[Row]:
     return list({id(row): row for row in rows if row}.values())
 
 
+def _plan_value(link: Link, row: Row) -> dict[str, Any]:
+    return {"link": link.label, "cut": row.cut, "codec": row.codec, "place": place(row.cut, row.codec)}
+
+
 def _glance_value(link: Link, row: Row) -> dict[str, Any]:
     return {
-        "link": link.label,
-        "cut": row.cut,
-        "codec": row.codec,
-        "place": place(row.cut, row.codec),
+        **_plan_value(link, row),
         "latency": 1e3 * row.latency_s,
         "by": "measured" if row.measured else "predicted",
         "chosen": row is link.chosen,
@@ -130,10 +131,7 @@ def _glance_value(link: Link, row: Row) -> dict[str, Any]:
 
 def _prediction_value(link: Link, row: Row) -> dict[str, Any]:
     return {
-        "link": link.label,
-        "cut": row.cut,
-        "codec": row.codec,
-        "place": place(row.cut, row.codec),
+        **_plan_value(link, row),
         "measured": 1e3 * row.latency_s,
         "predicted": 1e3 * row.predicted.total_s,
         "error": units.percent_text(row.signed_error or 0.0),
