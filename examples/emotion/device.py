@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
+import psutil  # type: ignore[import-untyped]
+
 import splitnet
 
 

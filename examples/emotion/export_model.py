@@ -16,6 +16,8 @@ import argparse
 import pathlib
 import sys
 import warnings
+from collections.abc import Callable
+from typing import BinaryIO
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ZOO = ROOT / "tests/zoo"
@@ -30,29 +32,32 @@ def up_to_date(out: pathlib.Path) -> bool:
 def export(out: pathlib.Path) -> None:
     warnings.filterwarnings("ignore")
     sys.path.insert(0, str(ZOO))
+    import models_real  # type: ignore[import-not-found]
     import numpy
+    import packages  # type: ignore[import-not-found]
     import torch
     from PIL import Image
 
-    import models_real
-    import packages
-
     faces = numpy.load(packages.verified("skimage/data/lfw_subset.npy"))[:100]  # The other 100 are no faces.
+    grey = numpy.rint(faces * 255).astype(numpy.uint8)
+    photo = Image.open(packages.verified("skimage/data/astronaut.png"))
     with torch.no_grad():
-        model = torch.jit.trace(models_real.emotion(), packages.face(64))
-    # Each appears whole or not at all, whatever interrupts this.
-    for name, write in (
-        ("emotion_photo.jpg", lambda path: Image.open(packages.verified("skimage/data/astronaut.png")).save(path, "JPEG", quality=90)),
-        ("emotion_faces.npy", lambda path: numpy.save(path.open("wb"), numpy.rint(faces * 255).astype(numpy.uint8))),
-        ("emotion.pt", lambda path: torch.jit.save(model, str(path))),
-    ):
-        unfinished = out / f"{name}.unfinished"
-        write(unfinished)
-        unfinished.rename(out / name)
+        model = torch.jit.trace(models_real.emotion(), packages.face(64))  # type: ignore[no-untyped-call]
+    write_whole(out / "emotion_photo.jpg", lambda file: photo.save(file, "JPEG", quality=90))
+    write_whole(out / "emotion_faces.npy", lambda file: numpy.save(file, grey))
+    write_whole(out / "emotion.pt", lambda file: torch.jit.save(model, file))  # type: ignore[no-untyped-call]
+
+
+def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], None]) -> None:
+    """An interrupted run leaves no half file behind."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    with unfinished.open("wb") as file:
+        write(file)
+    unfinished.rename(path)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/models")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)

@@ -14,13 +14,13 @@ from types import TracebackType
 
 import cv2
 import numpy
-import splitnet
 import torch
 
+import splitnet
+from common.prices import planner_price
 from emotion.device import DeviceCheck, check_device
 from emotion.faces import FACE_SIDE
 from emotion.network import blocks_of
-from emotion.prices import lambda_price
 from emotion.settings import Settings
 
 _CODECS = ["f16", "int8:per=channel;lossless=zstd", "int4:per=channel;lossless=zstd"]
@@ -80,7 +80,7 @@ class LocalPlatform:
         settings = self.settings
         worker = splitnet.Tier(
             name="worker",
-            price=lambda_price(settings.memory_megabytes),
+            price=planner_price(settings.memory_megabytes),
             cold_start_probability=settings.cold_start_probability,
             cold_start_s=settings.cold_start_s,
         )
@@ -152,7 +152,7 @@ class LocalPlatform:
             link_s=link_s,
             worker_s=remote_s,
             total_s=times.total_s,
-            sent_bytes=times.boundary_bytes,
+            sent_bytes=times.boundary_bytes if answer.requests else 0,
             answered_by=answer.answered_by,
             trouble=trouble,
         )

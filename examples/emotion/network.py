@@ -32,6 +32,4 @@ def blocks_of(part: splitnet.Partitioner) -> list[Block]:
     starts = starts[1:]
     ends = [first for first, _ in starts[1:]] + [len(layers)]
     boundaries = [cut.boundary_bytes for cut in part.cuts()] + [0]
-    return [
-        Block(name, first, end, boundaries[end - 1]) for (first, name), end in zip(starts, ends, strict=True)
-    ]
+    return [Block(name, first, end, boundaries[end - 1]) for (first, name), end in zip(starts, ends, strict=True)]

@@ -47,7 +47,12 @@ def parse(arguments: Sequence[str], program: str, description: str) -> Settings:
     add("models", str(MODELS), "folder with what export_model.py wrote", type=Path)
     add("objective", "latency", "what to plan for", choices=("latency", "dollars", "throughput"))
     add("max_accuracy_loss", "0.01", "share of answers that a codec may change", type=_share)
-    add("min_head_layers", "2", "layers that run on the device whatever the plan; 2: the first block", type=_at_least_one)
+    add(
+        "min_head_layers",
+        "2",
+        "layers that run on the device whatever the plan; 2: the first block",
+        type=_at_least_one,
+    )
     add("cold_start_probability", "0", "that a call finds no warm function", type=_share)
     add("cold_start_s", "2", "seconds that such a call takes longer", type=_positive)
     add("memory_megabytes", "1769", "of the function, for the dollars of a plan; 1769 is one CPU", type=_at_least_one)
