@@ -45,7 +45,7 @@ def export(out: pathlib.Path) -> None:
         model = torch.jit.trace(models_real.emotion(), packages.face(64))  # type: ignore[no-untyped-call]
     write_whole(out / "emotion_photo.jpg", lambda file: photo.save(file, "JPEG", quality=90))
     write_whole(out / "emotion_faces.npy", lambda file: numpy.save(file, grey))
-    write_whole(out / "emotion.pt", lambda file: torch.jit.save(model, file))  # type: ignore[no-untyped-call]
+    write_whole(out / "emotion.pt", lambda file: torch.jit.save(model, file))
 
 
 def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], None]) -> None:

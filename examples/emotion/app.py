@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page: a photo in, an emotion out, and where each part of the network ran.
+
+streamlit run examples/emotion/app.py -- --help
+"""
+
+from __future__ import annotations
+
+import sys
+
+import altair
+import botocore.exceptions  # type: ignore[import-untyped]
+import streamlit
+from PIL import Image, ImageDraw
+
+from common.pictures import PictureError
+from emotion import settings as options
+from emotion.emotions import LABELS, strongest
+from emotion.faces import Face, find_faces, open_photo
+from emotion.local_platform import Choice, LocalPlatform, Recognition
+from emotion.network_picture import DEVICE_COLOUR, picture_of
+from emotion.whole_photo import WholePhoto, WholePhotoAnswer
+
+
+@streamlit.cache_resource(show_spinner="Measuring this device, the worker and the link …")
+def open_platform(settings: options.Settings) -> LocalPlatform:
+    return LocalPlatform(settings)
+
+
+@streamlit.cache_resource
+def open_whole_photo(bucket: str) -> WholePhoto:
+    return WholePhoto(bucket)
+
+
+def main() -> None:
+    settings = options.parse(sys.argv[1:], "streamlit run app.py --", "Hybrid emotion recognition.")
+    streamlit.set_page_config("Emotion, split", "🙂")
+    streamlit.title("What does this face say?")
+    platform = open_platform(settings)
+    show_device(platform)
+    choice = choose_cut(platform)
+    photo = choose_photo()
+    if photo is None:
+        return
+    try:
+        picture = open_photo(photo)
+        faces = find_faces(picture)
+    except PictureError as error:
+        streamlit.error(f"This photo can't be used: {error}.")
+        return
+    found = [platform.recognise(face.pixels, choice) for face in faces]
+    number = choose_face(picture, faces, found)
+    show_answer(found[number].probabilities)
+    show_way(found[number], platform, len(photo))
+    if settings.bucket and streamlit.toggle("Send the photo, for comparison: it leaves this device"):
+        compare(open_whole_photo(settings.bucket), photo, number, found[number])
+
+
+def choose_photo() -> bytes | None:
+    """From a file or the camera; the one chosen last on this page's switch."""
+    if streamlit.radio("Photo", ("Upload", "Camera"), horizontal=True) == "Camera":
+        taken = streamlit.camera_input("Take a photo")
+    else:
+        taken = streamlit.file_uploader("A photo with a face, seen from the front", max_upload_size=64)
+    return None if taken is None else taken.getvalue()
+
+
+def show_device(platform: LocalPlatform) -> None:
+    device = platform.check()
+    first, second, third = streamlit.columns(3)
+    first.metric("Processor", f"{device.cores} cores", f"{device.busy:.0%} busy", delta_color="off")
+    second.metric(
+        "Memory free",
+        f"{device.available_bytes / 1e9:.1f} GB",
+        f"of {device.memory_bytes / 1e9:.1f} GB",
+        delta_color="off",
+    )
+    third.metric(
+        "Whole network here",
+        f"{device.pass_s * 1e3:.1f} ms",
+        "on mains" if device.battery is None else f"battery {device.battery:.0%}",
+        delta_color="off",
+    )
+    if platform.plan_trouble:
+        streamlit.warning(f"No worker: {platform.plan_trouble}. Everything runs on this device.")
+    elif platform.plan is not None:
+        link = platform.plan.link
+        streamlit.caption(
+            f"Worker {platform.settings.worker}: round trip {link.rtt_s * 1e3:.1f} ms, "
+            f"{link.up_bytes_per_s * 8e-6:,.0f} Mbit/s up."
+        )
+    if streamlit.button("Check again"):
+        with streamlit.spinner("Measuring …"):
+            platform.make_plan()
+        streamlit.rerun()
+
+
+def choose_cut(platform: LocalPlatform) -> Choice:
+    """The planner's choice, or that of the slider; both on the picture of the network."""
+    ends = [block.end for block in platform.blocks if block.end >= platform.settings.min_head_layers]
+    names = {block.end: f"after {block.name}" for block in platform.blocks[:-1]} | {platform.layers: "device only"}
+    choice = platform.chosen
+    if streamlit.toggle("Choose the cut myself"):
+        end = streamlit.select_slider("Runs on this device", ends, ends[-1], format_func=lambda end: names[end])
+        choice = platform.choice(end)
+    head = platform.part.layers.layers[choice.head_layers - 1].name
+    where = "Device only" if choice.head_layers == platform.layers else f"Cut after {head}, codec {choice.codec}"
+    predicted = "" if choice.predicted_s is None else f": predicted {choice.predicted_s * 1e3:.1f} ms"
+    chosen = " (the planner's choice)" if choice == platform.chosen else ""
+    streamlit.markdown(f"**{where}**{predicted}{chosen}")
+    ink = "#fafafa" if streamlit.context.theme.type == "dark" else "#31333f"
+    sent = f"sends {choice.predicted_bytes / 1000:.1f} KB"
+    streamlit.image(
+        picture_of(platform.blocks, choice.head_layers, sent, ink),
+        f"{choice.head_layers} layers run on this device, {platform.layers - choice.head_layers} on the worker.",
+    )
+    return choice
+
+
+def choose_face(picture: Image.Image, faces: list[Face], found: list[Recognition]) -> int:
+    """All faces with their answers; the number of the one to look at, at first the largest."""
+    number = 0
+    if len(faces) > 1:
+        words = [f"Face {index + 1}: {strongest(one.probabilities)}" for index, one in enumerate(found)]
+        number = words.index(streamlit.radio(f"{len(faces)} faces, the largest first", words) or words[0])
+    shown = picture.copy()
+    draw = ImageDraw.Draw(shown)
+    for index, face in enumerate(faces):
+        left, top, width, height = face.box
+        colour = DEVICE_COLOUR if index == number else "white"
+        draw.rectangle((left, top, left + width, top + height), outline=colour, width=max(2, picture.width // 150))
+    streamlit.image(shown, "This photo stays on this device.", width=320)
+    return number
+
+
+def show_answer(probabilities: list[float]) -> None:
+    label = strongest(probabilities)
+    streamlit.subheader(f"{label}, {max(probabilities):.0%}")
+    rows = [
+        {"emotion": name, "probability": value, "text": f"{value:.1%}"}
+        for name, value in zip(LABELS, probabilities, strict=True)
+    ]
+    bars = altair.Chart(altair.InlineData(values=rows)).encode(
+        x=altair.X("probability:Q", axis=altair.Axis(format="%"), scale=altair.Scale(domain=[0, 1.15]), title=None),
+        y=altair.Y("emotion:N", sort=list(LABELS), title=None),
+    )
+    text = bars.mark_text(align="left", dx=4).encode(text="text:N")
+    streamlit.altair_chart(bars.mark_bar(color=DEVICE_COLOUR) + text)
+
+
+def show_way(found: Recognition, platform: LocalPlatform, photo_bytes: int) -> None:
+    """Where each part ran, how long it took, and what was sent."""
+    if found.trouble:
+        streamlit.warning(f"The worker is gone, so this device finished: {found.trouble}.")
+    head, layers = found.choice.head_layers, platform.layers
+    on_worker = f"{layers - head} layers" if found.answered_by else "nothing"
+    streamlit.table(
+        {
+            "where": ["this device", "link", "worker", "together"],
+            "what": [
+                f"{head if found.answered_by else layers} layers",
+                f"{found.sent_bytes:,} bytes sent",
+                on_worker,
+                f"{layers} layers",
+            ],
+            "ms": [f"{s * 1e3:.1f}" for s in (found.device_s, found.link_s, found.worker_s, found.total_s)],
+        }
+    )
+    share = found.sent_bytes / photo_bytes
+    streamlit.markdown(f"Sent **{found.sent_bytes:,} bytes**; the photo has {photo_bytes:,} ({share:.0%}).")
+
+
+def compare(whole: WholePhoto, photo: bytes, number: int, split: Recognition) -> None:
+    """The same photo by way of S3 and a function that runs everything."""
+    try:
+        with streamlit.spinner("Sending the photo …"):
+            answer = whole.recognise(photo)
+    except (PictureError, TimeoutError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        streamlit.error(f"Sending the photo failed: {error}")
+        return
+    streamlit.table(_comparison(answer, split))
+    streamlit.caption(f"By way of S3 it says: {strongest(answer.probabilities[number])}.")
+
+
+def _comparison(whole: WholePhotoAnswer, split: Recognition) -> dict[str, list[str]]:
+    start_s = whole.total_s - whole.upload_s - whole.fetch_s - whole.search_s - whole.network_s
+    return {
+        "photo sent": ["upload", "start and wait", "read from S3", "search for faces", "network", "together", "bytes"],
+        "ms": [
+            *(f"{s * 1e3:.1f}" for s in (whole.upload_s, start_s, whole.fetch_s, whole.search_s, whole.network_s)),
+            f"{whole.total_s * 1e3:.1f}",
+            f"{whole.sent_bytes:,}",
+        ],
+        "split": [
+            "",
+            f"{split.link_s * 1e3:.1f}",
+            "",
+            "here",
+            "",
+            f"{split.total_s * 1e3:.1f}",
+            f"{split.sent_bytes:,}",
+        ],
+    }
+
+
+main()
