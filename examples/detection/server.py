@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`POST /object-detection`: `{"id", "image_data"}` in; `{"id", "objects": [{"label", "accuracy"}], "inference_time"}` out.
+
+    python -m detection.server [--port 8080] [--worker ENDPOINT [--cut LAYER]]
+
+`image_data` is the picture's file in base64, `inference_time` is in milliseconds. With `?boxes=1` each object has its
+`box` too: left, top, right, bottom in pixels of the picture. Errors are `{"error": words}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import binascii
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+import splitnet
+from common.pictures import PictureError
+from detection import model_files, placing
+from detection.detector import Answer, Detector
+
+PATH = "/object-detection"
+MAX_PICTURE_BYTES = 32 * 2**20
+_MAX_BODY_BYTES = MAX_PICTURE_BYTES * 4 // 3 + 2**16  # In base64, with some room for the rest.
+_BODY_TIMEOUT_S = 60.0
+
+_DETECTOR: web.AppKey[Callable[[bytes], Awaitable[Answer]]] = web.AppKey("detector")
+
+
+def make_app(detector: Detector, at_once: int = 2, max_waiting: int = 16) -> web.Application:
+    """The server. `at_once` pictures are decoded and detected at a time (this bounds memory), `max_waiting` may wait."""
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_errors_in_json])
+    threads = ThreadPoolExecutor(at_once, "detect")
+    places = at_once + max_waiting
+
+    async def detect(data: bytes) -> Answer:
+        nonlocal places
+        if not places:
+            raise _error(web.HTTPServiceUnavailable, "too many requests are waiting: try again", {"Retry-After": "1"})
+        places -= 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, detector.detect, data)
+        finally:
+            places += 1
+
+    async def end(_: web.Application) -> None:
+        threads.shutdown()
+
+    app[_DETECTOR] = detect
+    app.router.add_post(PATH, _object_detection)
+    app.on_cleanup.append(end)
+    return app
+
+
+async def _object_detection(request: web.Request) -> web.Response:
+    identifier, data = _parsed(await _body(request))
+    try:
+        answer = await request.app[_DETECTOR](data)
+    except PictureError as error:
+        raise _error(web.HTTPUnprocessableEntity, f"image_data: {error}") from None
+    objects = [_described(one, request.query.get("boxes") == "1") for one in answer.objects]
+    return web.json_response(
+        {"id": identifier, "objects": objects, "inference_time": round(answer.inference_s * 1e3, 3)}
+    )
+
+
+def _described(found: Any, with_box: bool) -> dict[str, object]:
+    described: dict[str, object] = {"label": found.label, "accuracy": round(found.accuracy, 4)}
+    if with_box:
+        described["box"] = [round(edge, 1) for edge in found.box]
+    return described
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise _error(web.HTTPRequestTimeout, f"the body was not there within {_BODY_TIMEOUT_S:g} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise web.HTTPRequestEntityTooLarge(
+            _MAX_BODY_BYTES,
+            request.content_length or 0,
+            **_json(f"the body is too large, expected at most {_MAX_BODY_BYTES} bytes"),
+        ) from None
+
+
+def _parsed(body: bytes) -> tuple[str | int, bytes]:
+    """The id, and the picture's bytes."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        _refuse(f"the body is not JSON: {error}")
+    if not isinstance(found, dict):
+        _refuse(f"found {_kind(found)}, expected an object with id and image_data")
+    missing = [name for name in ("id", "image_data") if name not in found]
+    if missing:
+        _refuse(f"{' and '.join(missing)} is missing, found {', '.join(found) or 'nothing'}")
+    if unknown := found.keys() - {"id", "image_data"}:
+        _refuse(f"found {', '.join(sorted(unknown))}, expected id and image_data only")
+    identifier, image = found["id"], found["image_data"]
+    if not isinstance(identifier, str | int) or isinstance(identifier, bool):
+        _refuse(f"id: found {_kind(identifier)}, expected a string or an integer")
+    if not isinstance(image, str):
+        _refuse(f"image_data: found {_kind(image)}, expected the picture in base64, a string")
+    try:
+        return identifier, base64.b64decode(image, validate=True)
+    except (binascii.Error, ValueError) as error:
+        _refuse(f"image_data is not base64: {error}")
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")
+
+
+def _refuse(words: str) -> NoReturn:
+    raise _error(web.HTTPBadRequest, words)
+
+
+def _json(words: str) -> dict[str, Any]:
+    return {"text": json.dumps({"error": words}), "content_type": "application/json"}
+
+
+def _error(kind: type[web.HTTPError], words: str, headers: dict[str, str] | None = None) -> web.HTTPError:
+    return kind(headers=headers, **_json(words))
+
+
+@web.middleware
+async def _errors_in_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        error.text = json.dumps({"error": f"found {request.method}, expected POST"})
+        error.content_type = "application/json"
+        raise
+    except web.HTTPNotFound:
+        raise _error(web.HTTPNotFound, f"there is nothing at {request.path}, expected {PATH}") from None
+    except web.HTTPException:
+        raise
+    except Exception as error:
+        print(f"server: {type(error).__name__}: {error}", file=sys.stderr)
+        raise _error(web.HTTPInternalServerError, "the detector failed; its log says why") from None
+
+
+async def serve(app: web.Application, host: str, port: int) -> None:
+    """Prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way."""
+    stop = asyncio.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound = runner.addresses[0][1]
+        print(f"listening on http://{f'[{host}]' if ':' in host else host}:{bound}{PATH}", flush=True)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="detection.server", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="0 chooses a free one (%(default)s)")
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="listen where other machines reach it: anyone may ask"
+    )
+    parser.add_argument("--models", type=Path, default=model_files.FOLDER, help="folder of the model's files")
+    placing.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    if options.host not in ("127.0.0.1", "::1", "localhost") and not options.allow_remote:
+        parser.error(f"--host {options.host}: other machines may reach it; say --allow-remote if that is meant")
+    try:
+        with placing.open_session(model_files.partitioner(options.models), options) as session:
+            if words := session.explain(5):
+                print(words, file=sys.stderr)
+            detector = Detector(session, model_files.class_names(options.models))
+            asyncio.run(serve(make_app(detector), options.host, options.port))
+    except (splitnet.Error, OSError) as error:
+        print(f"detection.server: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

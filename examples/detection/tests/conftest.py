@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the detection example share."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import splitnet
+from common.package_files import ROOT
+from detection import model_files
+from detection.detector import Detector
+
+
+@pytest.fixture(scope="session", autouse=True)
+def exported() -> None:
+    """The model and the photos are there."""
+    subprocess.run([ROOT / ".venv/bin/python", ROOT / "examples/detection/export_model.py"], check=True)
+
+
+@pytest.fixture(scope="session")
+def names(exported: None) -> list[str]:
+    return model_files.class_names()
+
+
+@pytest.fixture(scope="session")
+def photos(exported: None) -> dict[str, Path]:
+    """Files by name: cat, coffee, …"""
+    return {path.stem: path for path in model_files.sample_photos()}
+
+
+@pytest.fixture(scope="session")
+def part(exported: None) -> splitnet.Partitioner:
+    return model_files.partitioner()
+
+
+@pytest.fixture(scope="session")
+def session(part: splitnet.Partitioner) -> Iterator[splitnet.Session]:
+    """On this device only."""
+    with splitnet.Session(part, threads=1) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def detector(session: splitnet.Session, names: list[str]) -> Detector:
+    return Detector(session, names)

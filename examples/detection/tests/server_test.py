@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server as a program, spoken to in raw HTTP."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import splitnet
+from common.package_files import ROOT
+from detection.server import main
+
+PATH = "/object-detection"
+
+
+@dataclass
+class Reply:
+    """An HTTP response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, object]:
+        assert self.headers["content-type"].startswith("application/json")
+        found: dict[str, object] = json.loads(self.body)
+        return found
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Its port and process."""
+    command = [sys.executable, "-W", "ignore", "-m", "detection.server", "--port", "0", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT / "examples"
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on http://127.0.0.1:") and line.endswith(PATH + "\n"), line
+        try:
+            yield int(line.split(":")[2].split("/")[0]), process
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def port(exported: None) -> Iterator[int]:
+    with server() as (number, _):
+        yield number
+
+
+def ask(port: int, body: bytes, method: str = "POST", path: str = PATH, length: int | None = None) -> Reply:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
+        connection.sendall(f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body)
+        data = b"".join(iter(lambda: connection.recv(65536), b""))
+    first, *lines = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Reply(int(first.split()[1]), headers, data.partition(b"\r\n\r\n")[2])
+
+
+def question(picture: bytes, identifier: object = "a7") -> bytes:
+    return json.dumps({"id": identifier, "image_data": base64.b64encode(picture).decode()}).encode()
+
+
+def test_answers_exactly_as_theirs(port: int, photos: dict[str, Path]) -> None:
+    reply = ask(port, question(photos["coffee"].read_bytes(), "c0ffee-1"))
+    assert reply.status == 200
+    assert list(reply.json) == ["id", "objects", "inference_time"]
+    assert reply.json["id"] == "c0ffee-1"
+    objects = reply.json["objects"]
+    assert isinstance(objects, list) and objects
+    assert all(list(one) == ["label", "accuracy"] for one in objects)
+    assert objects[0]["label"] == "cup" and 0.5 < objects[0]["accuracy"] <= 1
+    milliseconds = reply.json["inference_time"]
+    assert isinstance(milliseconds, float) and 1 < milliseconds < 10_000
+
+
+def test_an_id_that_is_a_number_comes_back_as_one(port: int, photos: dict[str, Path]) -> None:
+    reply = ask(port, question(photos["rocket"].read_bytes(), 12))
+    assert (reply.status, reply.json["id"], reply.json["objects"]) == (200, 12, [])
+
+
+def test_boxes_when_asked_for(port: int, photos: dict[str, Path]) -> None:
+    reply = ask(port, question(photos["cat"].read_bytes()), path=PATH + "?boxes=1")
+    objects = reply.json["objects"]
+    assert isinstance(objects, list)
+    assert list(objects[0]) == ["label", "accuracy", "box"] and objects[0]["label"] == "cat"
+    assert len(objects[0]["box"]) == 4 and 0 <= objects[0]["box"][0] < objects[0]["box"][2] <= 451
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"{", 400, "the body is not JSON"),
+        (b"", 400, "the body is not JSON"),
+        (b"\xff\xfe", 400, "the body is not JSON"),
+        (b"[" * 100_000, 400, "the body is not JSON"),
+        (b"[1, 2]", 400, "found a list, expected an object with id and image_data"),
+        (b'{"id": "x"}', 400, "image_data is missing, found id"),
+        (b'{"image": "", "ID": 1}', 400, "id and image_data is missing, found image, ID"),
+        (b'{"id": 1, "image_data": "", "extra": 0}', 400, "found extra, expected id and image_data only"),
+        (b'{"id": null, "image_data": ""}', 400, "id: found null, expected a string or an integer"),
+        (b'{"id": true, "image_data": ""}', 400, "id: found a boolean"),
+        (b'{"id": 1, "image_data": 7}', 400, "image_data: found a number, expected the picture in base64"),
+        (b'{"id": 1, "image_data": "%%%"}', 400, "image_data is not base64"),
+        (b'{"id": 1, "image_data": "abc"}', 400, "image_data is not base64"),
+        (b'{"id": 1, "image_data": ""}', 422, "image_data: found an empty file, expected a picture"),
+        (b'{"id": 1, "image_data": "aGVsbG8="}', 422, "image_data: found 5 bytes that are no picture, expected one"),
+    ],
+)
+def test_bad_requests_say_what_is_wrong(port: int, body: bytes, status: int, words: str) -> None:
+    reply = ask(port, body)
+    assert reply.status == status
+    assert list(reply.json) == ["error"]
+    assert words in str(reply.json["error"])
+
+
+def test_a_damaged_picture_and_one_with_too_many_pixels(port: int, photos: dict[str, Path]) -> None:
+    reply = ask(port, question(photos["cat"].read_bytes()[:5000]))
+    assert (reply.status, "damaged" in str(reply.json["error"])) == (422, True)
+    stream = io.BytesIO()
+    Image.new("1", (12_000, 9_000)).save(stream, "PNG")
+    reply = ask(port, question(stream.getvalue()))
+    assert reply.status == 422
+    assert "12000x9000 pixels, expected at most 64 million" in str(reply.json["error"])
+
+
+def test_a_50_megapixel_photo_is_answered(port: int, photos: dict[str, Path]) -> None:
+    stream = io.BytesIO()
+    Image.open(photos["motorcycle"]).resize((8660, 5843)).save(stream, "JPEG", quality=70)
+    reply = ask(port, question(stream.getvalue()))
+    objects = reply.json["objects"]
+    assert isinstance(objects, list) and objects[0]["label"] == "motorbike"
+
+
+def test_wrong_method_and_path(port: int) -> None:
+    reply = ask(port, b"", "GET")
+    assert (reply.status, reply.headers["allow"]) == (405, "POST")
+    assert reply.json == {"error": "found GET, expected POST"}
+    reply = ask(port, b"{}", path="/elsewhere")
+    assert (reply.status, reply.json) == (404, {"error": f"there is nothing at /elsewhere, expected {PATH}"})
+
+
+def test_a_body_that_is_too_large_is_refused(port: int) -> None:
+    reply = ask(port, b"x" * (45 * 2**20))
+    assert reply.status == 413
+    assert "too large, expected at most" in str(reply.json["error"])
+
+
+def test_concurrent_requests_get_their_own_answers(port: int, photos: dict[str, Path]) -> None:
+    expected = {"cat": "cat", "coffee": "cup", "motorcycle": "motorbike", "astronaut": "person"}
+
+    def one(number: int) -> None:
+        name = list(expected)[number % 4]
+        reply = ask(port, question(photos[name].read_bytes(), number))
+        objects = reply.json["objects"]
+        assert isinstance(objects, list)
+        assert (reply.json["id"], objects[0]["label"]) == (number, expected[name])
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(one, range(16)))
+
+
+def test_a_flood_is_answered_with_try_again(port: int, photos: dict[str, Path]) -> None:
+    data = question(photos["rocket"].read_bytes())
+    with concurrent.futures.ThreadPoolExecutor(60) as threads:
+        replies = list(threads.map(lambda _: ask(port, data), range(60)))
+    assert {reply.status for reply in replies} == {200, 503}
+    refused = next(reply for reply in replies if reply.status == 503)
+    assert refused.headers["retry-after"] == "1" and "try again" in str(refused.json["error"])
+    assert ask(port, data).status == 200
+
+
+def test_a_client_that_goes_away_leaves_the_server_well(port: int, photos: dict[str, Path]) -> None:
+    body = question(photos["cat"].read_bytes())
+    for sent in (0, 10, len(body) // 2, len(body)):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            connection.sendall(body[:sent])
+    assert ask(port, body).status == 200
+
+
+def test_ends_when_told_to_and_finishes_what_it_has(photos: dict[str, Path]) -> None:
+    stream = io.BytesIO()
+    Image.open(photos["motorcycle"]).resize((7000, 4723)).save(stream, "WEBP", quality=50)  # Takes a while to decode.
+    body = question(stream.getvalue())
+    with server() as (port, process), concurrent.futures.ThreadPoolExecutor(1) as threads:
+        assert ask(port, question(photos["cat"].read_bytes())).status == 200  # It is warm.
+        reply = threads.submit(ask, port, body)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        while reachable(port):
+            time.sleep(0.01)
+        assert not reply.done()
+        assert reply.result().status == 200 and b'"motorbike"' in reply.result().body
+        assert process.wait(20) == 0
+
+
+def reachable(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_split_network_gives_the_same_answer(port: int, part: splitnet.Partitioner, photos: dict[str, Path]) -> None:
+    with splitnet.Worker(part, threads=1) as worker:
+        with server("--worker", worker.address, "--cut", "max_pool2d#4") as (split, _):
+            for path in photos.values():
+                body = question(path.read_bytes())
+                assert ask(split, body).json["objects"] == ask(port, body).json["objects"]
+        assert worker.stats.answered >= len(photos)
+    assert "max_pool2d#4" in {cut.layer for cut in part.cuts()}
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0 and "--worker ENDPOINT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--host", "0.0.0.0"], 2, "--allow-remote"),
+        (["--port", "many"], 2, "invalid int value: 'many'"),
+        (["--models", "/nowhere"], 1, "export_model.py makes it"),
+        (["--worker", "tcp://127.0.0.1:1", "--cut", "4"], 1, "tcp://127.0.0.1:1"),
+    ],
+)
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str) -> None:
+    try:
+        found = main(arguments)
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        found = ended.code
+    assert (found, words in capsys.readouterr().err) == (code, True)
