@@ -34,26 +34,35 @@ def open_whole_photo(bucket: str) -> WholePhoto:
 
 def main() -> None:
     settings = options.parse(sys.argv[1:], "streamlit run app.py --", "Hybrid emotion recognition.")
-    streamlit.set_page_config("Emotion, split", "🙂")
+    streamlit.set_page_config("Emotion, split", "🙂", layout="wide")
     streamlit.title("What does this face say?")
     platform = open_platform(settings)
-    show_device(platform)
-    choice = choose_cut(platform)
-    photo = choose_photo()
-    if photo is None:
-        return
-    try:
-        picture = open_photo(photo)
-        faces = find_faces(picture)
-    except PictureError as error:
-        streamlit.error(f"This photo can't be used: {error}.")
-        return
-    found = [platform.recognise(face.pixels, choice) for face in faces]
-    number = choose_face(picture, faces, found)
-    show_answer(found[number].probabilities)
-    show_way(found[number], platform, len(photo))
-    if settings.bucket and streamlit.toggle("Send the photo, for comparison: it leaves this device"):
-        compare(open_whole_photo(settings.bucket), photo, number, found[number])
+    left, right = streamlit.columns(2, gap="large")
+    with right:
+        show_device(platform)
+        choice = choose_cut(platform)
+    with left:
+        photo = choose_photo()
+        if photo is None:
+            return
+        try:
+            picture = open_photo(photo)
+            faces = find_faces(picture)
+        except PictureError as error:
+            streamlit.error(f"This photo can't be used: {error}.")
+            return
+        found = [platform.recognise(face.pixels, choice) for face in faces]
+        number = choose_face(picture, faces, found)
+        show_answer(found[number].probabilities)
+    with right:
+        show_way(found[number], platform, len(photo))
+        if settings.bucket and streamlit.toggle("Send the photo, for comparison: it leaves this device"):
+            compare(open_whole_photo(settings.bucket), photo, number, found[number])
+
+
+def ink() -> str:
+    """The colour of words in pictures, as the page's theme has it."""
+    return "#fafafa" if streamlit.context.theme.type == "dark" else "#31333f"
 
 
 def choose_photo() -> bytes | None:
@@ -67,26 +76,18 @@ def choose_photo() -> bytes | None:
 
 def show_device(platform: LocalPlatform) -> None:
     device = platform.check()
-    first, second, third = streamlit.columns(3)
-    first.metric("Processor", f"{device.cores} cores", f"{device.busy:.0%} busy", delta_color="off")
-    second.metric(
-        "Memory free",
-        f"{device.available_bytes / 1e9:.1f} GB",
-        f"of {device.memory_bytes / 1e9:.1f} GB",
-        delta_color="off",
+    power = "" if device.battery is None else f", battery {device.battery:.0%}"
+    power += "" if device.on_mains else " and not on mains"
+    streamlit.markdown(
+        f"**This device**: {device.cores} cores, {device.busy:.0%} busy; {device.available_bytes / 1e9:.1f} of "
+        f"{device.memory_bytes / 1e9:.1f} GB free{power}. The whole network takes {device.pass_s * 1e3:.1f} ms on it."
     )
-    third.metric(
-        "Whole network here",
-        f"{device.pass_s * 1e3:.1f} ms",
-        "on mains" if device.battery is None else f"battery {device.battery:.0%}",
-        delta_color="off",
-    )
-    if platform.plan_trouble:
+    if platform.plan is None:
         streamlit.warning(f"No worker: {platform.plan_trouble}. Everything runs on this device.")
-    elif platform.plan is not None:
+    else:
         link = platform.plan.link
-        streamlit.caption(
-            f"Worker {platform.settings.worker}: round trip {link.rtt_s * 1e3:.1f} ms, "
+        streamlit.markdown(
+            f"**Worker**: {platform.settings.worker}, round trip {link.rtt_s * 1e3:.1f} ms, "
             f"{link.up_bytes_per_s * 8e-6:,.0f} Mbit/s up."
         )
     if streamlit.button("Check again"):
@@ -108,10 +109,9 @@ def choose_cut(platform: LocalPlatform) -> Choice:
     predicted = "" if choice.predicted_s is None else f": predicted {choice.predicted_s * 1e3:.1f} ms"
     chosen = " (the planner's choice)" if choice == platform.chosen else ""
     streamlit.markdown(f"**{where}**{predicted}{chosen}")
-    ink = "#fafafa" if streamlit.context.theme.type == "dark" else "#31333f"
     sent = f"sends {choice.predicted_bytes / 1000:.1f} KB"
     streamlit.image(
-        picture_of(platform.blocks, choice.head_layers, sent, ink),
+        picture_of(platform.blocks, choice.head_layers, sent, ink()),
         f"{choice.head_layers} layers run on this device, {platform.layers - choice.head_layers} on the worker.",
     )
     return choice
@@ -129,23 +129,23 @@ def choose_face(picture: Image.Image, faces: list[Face], found: list[Recognition
         left, top, width, height = face.box
         colour = DEVICE_COLOUR if index == number else "white"
         draw.rectangle((left, top, left + width, top + height), outline=colour, width=max(2, picture.width // 150))
-    streamlit.image(shown, "This photo stays on this device.", width=320)
+    streamlit.image(shown, "The photo stays on this device.")
     return number
 
 
 def show_answer(probabilities: list[float]) -> None:
-    label = strongest(probabilities)
-    streamlit.subheader(f"{label}, {max(probabilities):.0%}")
+    streamlit.subheader(f"{strongest(probabilities)}, {max(probabilities):.1%}")
     rows = [
         {"emotion": name, "probability": value, "text": f"{value:.1%}"}
         for name, value in zip(LABELS, probabilities, strict=True)
     ]
-    bars = altair.Chart(altair.InlineData(values=rows)).encode(
-        x=altair.X("probability:Q", axis=altair.Axis(format="%"), scale=altair.Scale(domain=[0, 1.15]), title=None),
+    axis = altair.Axis(format="%", values=[0, 0.5, 1])
+    both = altair.Chart(altair.InlineData(values=rows), height=230).encode(
+        x=altair.X("probability:Q", axis=axis, scale=altair.Scale(domain=[0, 1.2]), title=None),
         y=altair.Y("emotion:N", sort=list(LABELS), title=None),
     )
-    text = bars.mark_text(align="left", dx=4).encode(text="text:N")
-    streamlit.altair_chart(bars.mark_bar(color=DEVICE_COLOUR) + text)
+    words = both.mark_text(align="left", dx=4, color=ink()).encode(text="text:N")
+    streamlit.altair_chart(both.mark_bar(color=DEVICE_COLOUR) + words)
 
 
 def show_way(found: Recognition, platform: LocalPlatform, photo_bytes: int) -> None:
