@@ -23,6 +23,9 @@
 #include <vector>
 
 #include "splitnet/access.hpp"
+#ifdef SPLITNET_WITH_AWS
+#include "splitnet/aws/transports.hpp"
+#endif
 #include "splitnet/error.hpp"
 #include "splitnet/log.hpp"
 #include "splitnet/metrics.hpp"
@@ -90,7 +93,10 @@ void add_options(CLI::App& app, Arguments& arguments) {
                  "A model is a program: serve only files that you trust.")
       ->required()
       ->type_name("[NAME=]MODEL.pt");
-  app.add_option("--listen", arguments.listen, "Endpoint to listen on; port 0 chooses a free one; may be repeated")
+  app.add_option(
+         "--listen", arguments.listen,
+         "Endpoint to listen on; port 0 chooses a free one; lambda-runtime:// for a function of AWS Lambda; may be "
+         "repeated")
       ->capture_default_str();
   app.add_option("--input", arguments.inputs,
                  "Example input as [NAME=]SHAPE[:DTYPE], for instance 1x3x224x224 or bert=1x128:i64; once for each "
@@ -257,6 +263,14 @@ std::map<std::string, std::vector<Value>> parse_inputs(const std::vector<std::st
 
 // ---- The work.
 
+TransportRegistry registry_of(const Arguments& arguments) {
+  auto registry = TransportRegistry::with_defaults(arguments.tls);
+#ifdef SPLITNET_WITH_AWS
+  add_aws_transports(registry);
+#endif
+  return registry;
+}
+
 /// The arguments outlive the worker.
 WorkerOptions worker_options(const Arguments& arguments) {
   WorkerOptions options;
@@ -269,7 +283,7 @@ WorkerOptions worker_options(const Arguments& arguments) {
   options.batching.max_rows = arguments.batch_rows;
   options.batching.max_wait = std::chrono::nanoseconds(std::llround(arguments.batch_wait_ms * 1e6));
   options.forward_to = arguments.forward_to;
-  options.registry = TransportRegistry::with_defaults(arguments.tls);
+  options.registry = registry_of(arguments);
   if (!arguments.forward_token_file.empty()) options.connect.token = load_token(arguments.forward_token_file);
   options.log = [&arguments](const LogRecord& record) { write(arguments, record); };
   return options;
@@ -435,7 +449,7 @@ int serve(const Arguments& arguments) {
     const EndsAtOnce while_loading(arguments);
     load_models(*worker, files, arguments);
   }
-  const auto registry = TransportRegistry::with_defaults(arguments.tls);
+  const auto registry = registry_of(arguments);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);
     std::cout << "listening on " << address << std::endl;

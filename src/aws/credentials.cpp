@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/aws/credentials.hpp"
 
-#include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
+#include "aws/environment.hpp"
 #include "aws/http_client.hpp"
-#include "aws/profile_file.hpp"
+#include "aws/json.hpp"
 #include "aws/timestamp.hpp"
 #include "splitnet/error.hpp"
 
 namespace splitnet {
 namespace {
 
+using detail::content_of;
+using detail::environment;
 using detail::HttpHeader;
 using SystemClock = std::chrono::system_clock;
 
@@ -25,17 +24,6 @@ using SystemClock = std::chrono::system_clock;
 constexpr auto kRenewBefore = std::chrono::minutes(5);
 constexpr auto kContainerTimeout = std::chrono::seconds(5);
 constexpr std::string_view kContainerHost = "http://169.254.170.2";
-
-std::string environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-/// Empty: it can't be read.
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::optional<AwsCredentials> from_environment() {
   AwsCredentials found = {environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"),
@@ -46,20 +34,17 @@ std::optional<AwsCredentials> from_environment() {
 }
 
 std::string path_of_profiles() {
-  const std::string path = environment("AWS_SHARED_CREDENTIALS_FILE");
-  return path.empty() ? environment("HOME") + "/.aws/credentials" : path;
+  return detail::path_of_settings("AWS_SHARED_CREDENTIALS_FILE", "credentials");
 }
 
 std::optional<AwsCredentials> from_profile() {
-  const std::string wanted = environment("AWS_PROFILE");
-  const std::string profile = wanted.empty() ? "default" : wanted;
   const std::string path = path_of_profiles();
-  auto settings = detail::settings_of_profile(content_of(path), profile);
+  auto settings = detail::settings_in(path);
   AwsCredentials found = {settings["aws_access_key_id"], settings["aws_secret_access_key"],
                           settings["aws_session_token"]};
-  const std::string where = "profile '" + profile + "' of '" + path + "'";
+  const std::string where = "profile '" + detail::profile_name() + "' of '" + path + "'";
   if (found.access_key_id.empty() && found.secret_access_key.empty()) {
-    if (wanted.empty()) return std::nullopt;
+    if (environment("AWS_PROFILE").empty()) return std::nullopt;
     throw Error(ErrorCode::unauthenticated, where + ", which AWS_PROFILE names, has no credentials");
   }
   found.validate(where);
@@ -99,12 +84,8 @@ AwsCredentials from_container(detail::HttpClient& client, const std::string& url
                                           std::chrono::steady_clock::now() + kContainerTimeout);
   if (reply.status != 200)
     throw Error(ErrorCode::unauthenticated, where + " answered with status " + std::to_string(reply.status));
-  const auto document = nlohmann::json::parse(reply.body, nullptr, false);
-  const auto text = [&](const char* name) {
-    return document.is_object() && document.contains(name) && document[name].is_string()
-               ? document[name].get<std::string>()
-               : std::string();
-  };
+  const detail::JsonObject document(reply.body);
+  const auto text = [&](const char* name) { return std::string(document.text(name).value_or("")); };
   AwsCredentials found = {text("AccessKeyId"), text("SecretAccessKey"), text("Token"),
                           detail::time_of_iso8601(text("Expiration"))};
   found.validate(where);

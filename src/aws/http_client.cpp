@@ -59,13 +59,12 @@ struct Call {
   List headers;
   HttpReply reply;
   bool is_too_large = false;
-  std::size_t max_reply_bytes = 0;
   char error_text[CURL_ERROR_SIZE] = {};
 };
 
 std::size_t take_body(char* data, std::size_t, std::size_t size, void* user) {
   Call& call = *static_cast<Call*>(user);
-  if (size > call.max_reply_bytes - call.reply.body.size()) {
+  if (size > call.request.max_reply_bytes - call.reply.body.size()) {
     call.is_too_large = true;
     return 0;
   }
@@ -110,24 +109,29 @@ std::string_view HttpReply::header(std::string_view name) const {
   return found == headers.end() ? std::string_view() : std::string_view(found->second);
 }
 
-class HttpClient::Impl {
+class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
  public:
   explicit Impl(HttpClientOptions options) : options_(std::move(options)) {
     set_up_libcurl();
     multi_.reset(curl_multi_init());
     if (!multi_) throw Error(ErrorCode::internal, "libcurl can't be set up");
+  }
+
+  void start() {
     try {
-      thread_ = std::thread([this] { work(); });
+      thread_ = std::thread([self = shared_from_this()] { self->work(); });
     } catch (const std::system_error& error) {
       throw Error(ErrorCode::internal, std::string("no thread for HTTP requests: ") + error.what());
     }
   }
-  ~Impl() {
+  /// A completion that lets go of the client can't wait for the thread it runs on: that ends by itself.
+  void close() {
     {
       const std::lock_guard lock(mutex_);
       closed_ = true;
     }
     curl_multi_wakeup(multi_.get());
+    if (thread_.get_id() == std::this_thread::get_id()) return thread_.detach();
     thread_.join();
   }
 
@@ -185,7 +189,6 @@ class HttpClient::Impl {
     CURL* const handle = curl_easy_init();
     if (handle == nullptr) return call->done(Error(ErrorCode::overloaded, "no memory for an HTTP request"));
     call->handle.reset(handle);
-    call->max_reply_bytes = options_.max_reply_bytes;
     call->headers = list_of(call->request.headers);
     set_options(*call);
     const CURLMcode added = curl_multi_add_handle(multi_.get(), handle);
@@ -204,9 +207,9 @@ class HttpClient::Impl {
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout / std::chrono::milliseconds(1)));
     if (!options_.ca_file.empty()) set(CURLOPT_CAINFO, options_.ca_file.c_str());
-    if (request.method == "POST" || request.method == "PUT" || !request.body.empty()) {
-      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-      set(CURLOPT_POSTFIELDS, request.body.data());
+    if (request.method == "POST" || request.method == "PUT") {
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body ? request.body->size() : 0));
+      set(CURLOPT_POSTFIELDS, request.body ? request.body->data() : "");
     }
     if (request.method == "HEAD") set(CURLOPT_NOBODY, 1L);
     set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
@@ -237,7 +240,7 @@ class HttpClient::Impl {
     const std::string where = "request to " + call.request.url.substr(0, call.request.url.find('?')) + ": ";
     if (call.is_too_large) {
       return Error(ErrorCode::too_large,
-                   where + "the reply has more than " + std::to_string(call.max_reply_bytes) + " bytes");
+                   where + "the reply has more than " + std::to_string(call.request.max_reply_bytes) + " bytes");
     }
     return Error(code_of(code), where + (call.error_text[0] != '\0' ? call.error_text : curl_easy_strerror(code)));
   }
@@ -280,8 +283,12 @@ class HttpClient::Impl {
   std::thread thread_;
 };
 
-HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
-HttpClient::~HttpClient() = default;
+HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {
+  impl_->start();
+}
+HttpClient::~HttpClient() {
+  impl_->close();
+}
 
 void HttpClient::send(HttpRequest request, Deadline deadline, std::stop_token stop, Done done) {
   impl_->send(std::move(request), deadline, std::move(stop), std::move(done));

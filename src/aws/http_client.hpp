@@ -25,8 +25,13 @@ struct HttpRequest {
   std::string method = "POST";
   std::string url;
   std::vector<HttpHeader> headers = {};
-  std::string body = {};
+  std::shared_ptr<const std::string> body = {};  ///< None: an empty one. Shared, for a request that is sent again.
+  std::size_t max_reply_bytes = std::size_t{64} << 20;
 };
+
+inline std::shared_ptr<const std::string> body_of(std::string text) {
+  return std::make_shared<const std::string>(std::move(text));
+}
 
 struct HttpReply {
   int status = 0;
@@ -40,11 +45,10 @@ struct HttpReply {
 struct HttpClientOptions {
   std::string ca_file = {};  ///< Certificates of authorities, as PEM; empty: those of the system.
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
-  std::size_t max_reply_bytes = std::size_t{64} << 20;
 };
 
 /// Keeps its connections. Follows no redirects: a signature is for one place. Thread-safe; the destructor ends what is
-/// under way with `cancelled`.
+/// under way with `cancelled`, and may run in a completion.
 class HttpClient {
  public:
   using Result = std::variant<HttpReply, Error>;
@@ -65,7 +69,7 @@ class HttpClient {
 
  private:
   class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace splitnet::detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/timestamp.hpp"
 
+#include <curl/curl.h>
+
 #include <ctime>
 
 namespace splitnet::detail {
@@ -18,6 +20,12 @@ std::optional<std::chrono::system_clock::time_point> time_of_iso8601(const std::
   std::tm parts{};
   if (strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return std::nullopt;
   return std::chrono::system_clock::from_time_t(timegm(&parts));
+}
+
+std::optional<std::chrono::system_clock::time_point> time_of_http(const std::string& text) {
+  const std::time_t seconds = curl_getdate(text.c_str(), nullptr);
+  if (seconds < 0) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(seconds);
 }
 
 }  // namespace splitnet::detail

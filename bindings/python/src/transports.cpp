@@ -6,12 +6,19 @@
 #include "interrupt.hpp"
 #include "log_sink.hpp"
 #include "splitnet/access.hpp"
+#include "splitnet/aws/transports.hpp"
 #include "splitnet/transport/shaped.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "value_class.hpp"
 
 namespace splitnet::python {
 namespace {
+
+TransportRegistry registry_with_aws(const TlsOptions& tls) {
+  auto registry = TransportRegistry::with_defaults(tls);
+  add_aws_transports(registry);
+  return registry;
+}
 
 void register_options(py::module_& module) {
   using M = MessageLimits;
@@ -60,8 +67,7 @@ void register_registry(py::module_& module) {
         self.close();
       });
   py::class_<TransportRegistry>(module, "TransportRegistry", doc("TransportRegistry"))
-      .def(py::init(&TransportRegistry::with_defaults), shown_default("tls", TlsOptions{}),
-           doc("TransportRegistry::with_defaults"))
+      .def(py::init(&registry_with_aws), shown_default("tls", TlsOptions{}), doc("TransportRegistry::with_defaults"))
       .def_property_readonly("schemes", &TransportRegistry::schemes, "Known ones: \"tcp\", \"shm\" ….")
       .def(
           "connect",
@@ -76,7 +82,7 @@ void register_registry(py::module_& module) {
 }  // namespace
 
 const TransportRegistry& default_registry() {
-  static const TransportRegistry registry = TransportRegistry::with_defaults();
+  static const TransportRegistry registry = registry_with_aws({});
   return registry;
 }
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// The transports of splitnet::aws, for a registry.
+#pragma once
+
+#include "splitnet/aws/options.hpp"
+#include "splitnet/transport_registry.hpp"
+
+namespace splitnet {
+
+/// Adds `lambda` and `lambda-runtime`; they look for a store in SPLITNET_STORE (LambdaOptions::store).
+void add_aws_transports(TransportRegistry& registry, const AwsOptions& options = {});
+
+}  // namespace splitnet

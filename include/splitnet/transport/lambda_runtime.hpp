@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/// \file
+/// `lambda-runtime://`: being a function of AWS Lambda. Whoever listens on it is its custom runtime.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "splitnet/aws/options.hpp"
+#include "splitnet/transport.hpp"
+
+namespace splitnet {
+
+struct LambdaRuntimeOptions {
+  AwsOptions aws;
+  /// As LambdaOptions::store.
+  std::string store = {};
+};
+
+/// Endpoints: `lambda-runtime://`, which takes the address from AWS_LAMBDA_RUNTIME_API, as Lambda and its emulators set
+/// it, or `lambda-runtime://host:port`. Only listens.
+///
+/// Takes one invocation after the other, as the "Runtime API" of the Lambda developer guide has it: those of
+/// `lambda:` connections, and those of function URLs and API Gateway (proxy events of either version), which answer
+/// `http:` and `https:` connections; a body is base64 there, so a REST API has to be told that
+/// application/octet-stream is binary. Anything else is answered with an error of the function.
+///
+/// The deadline is the earlier of the request's and the invocation's; a handler that is not done shortly before the
+/// invocation ends is asked to stop, and the call ends with deadline_exceeded, which leaves the function as it is:
+/// Lambda would end it. The trace header of AWS becomes the request's trace context when that has none of its own.
+/// ListenOptions::token is looked for in the Authorization field of proxy events; who may invoke the function itself is
+/// a matter of its policy. The limits of connections do not apply: Lambda sets its own.
+///
+/// The first reply has `times_s["init"]`: from the start of this process to its first look for an invocation.
+std::shared_ptr<Transport> make_lambda_runtime_transport(const LambdaRuntimeOptions& options = {});
+
+}  // namespace splitnet

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// RFC 4648, by OpenSSL: events of Lambda are JSON.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "splitnet/message.hpp"
+
+namespace splitnet::detail {
+
+constexpr std::size_t base64_size(std::size_t bytes) noexcept {
+  return (bytes + 2) / 3 * 4;
+}
+/// What `message` is on the wire, in one run, behind `text`.
+void append_base64(std::string& text, const EncodedMessage& message);
+/// On a 64-byte boundary. Nothing: it is not base64. Throws std::bad_alloc.
+std::optional<Storage> decode_base64(std::string_view text);
+
+}  // namespace splitnet::detail

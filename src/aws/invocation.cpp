@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/invocation.hpp"
+
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "aws/json.hpp"
+#include "splitnet/error.hpp"
+
+namespace splitnet::detail {
+namespace {
+
+constexpr std::string_view kBegin = R"({"splitnet":")";
+constexpr std::string_view kBeginAt = R"({"splitnet_at":)";
+constexpr std::string_view kEnd = R"("})";
+
+Storage message_bytes(std::string_view base64) {
+  if (auto bytes = decode_base64(base64)) return *std::move(bytes);
+  throw Error(ErrorCode::corrupt, "invocation: 'splitnet' is not base64");
+}
+
+}  // namespace
+
+std::size_t invocation_size(const EncodedMessage& message) noexcept {
+  return kBegin.size() + base64_size(message.size_bytes) + kEnd.size();
+}
+
+std::string invocation_of(const EncodedMessage& message) {
+  std::string text;
+  text.reserve(invocation_size(message));
+  text += kBegin;
+  append_base64(text, message);
+  text += kEnd;
+  return text;
+}
+
+std::string invocation_at(const std::string& url) {
+  return std::string(kBeginAt) + json_text(url) + "}";
+}
+
+std::variant<Storage, std::string> read_invocation(std::string text) {
+  // As it is written here; whoever else writes it may do so as JSON allows.
+  const std::string_view all = text;
+  const bool is_as_written =
+      all.size() >= kBegin.size() + kEnd.size() && all.starts_with(kBegin) && all.ends_with(kEnd);
+  if (is_as_written) {
+    const auto inner = all.substr(kBegin.size(), all.size() - kBegin.size() - kEnd.size());
+    if (auto bytes = decode_base64(inner)) return *std::move(bytes);
+  }
+  const std::size_t size = text.size();
+  const JsonObject document(std::move(text));
+  if (const auto base64 = document.text("splitnet")) return message_bytes(*base64);
+  if (const auto url = document.text("splitnet_at")) return std::string(*url);
+  throw Error(ErrorCode::corrupt, "invocation: " + std::to_string(size) +
+                                      " bytes that are no JSON object with 'splitnet' or 'splitnet_at'");
+}
+
+Message decode_whole(const Storage& bytes, const MessageLimits& limits) {
+  if (bytes.size_bytes() < message_header_bytes) {
+    throw Error(ErrorCode::corrupt, "invocation: " + std::to_string(bytes.size_bytes()) +
+                                        " bytes are no message, which has " + std::to_string(message_header_bytes) +
+                                        " at least");
+  }
+  const std::span<const std::byte, message_header_bytes> header(bytes.data(), message_header_bytes);
+  const auto expected = message_header_bytes + decode_header(header, limits).body_bytes();
+  if (bytes.size_bytes() != expected) {
+    throw Error(ErrorCode::corrupt, "invocation: " + std::to_string(bytes.size_bytes()) + " bytes with a message of " +
+                                        std::to_string(expected));
+  }
+  return decode(header, bytes.slice(message_header_bytes, expected - message_header_bytes), limits);
+}
+
+Storage stored(std::string_view bytes) {
+  Storage copy = Storage::allocate(bytes.size());
+  std::memcpy(copy.data(), bytes.data(), bytes.size());
+  return copy;
+}
+
+}  // namespace splitnet::detail

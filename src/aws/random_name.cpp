@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aws/random_name.hpp"
+
+#include <openssl/rand.h>
+
+#include <array>
+#include <string_view>
+
+#include "aws/digest.hpp"
+#include "splitnet/error.hpp"
+
+namespace splitnet::detail {
+
+std::string random_name() {
+  std::array<unsigned char, 16> bytes{};
+  if (RAND_bytes(bytes.data(), bytes.size()) != 1) throw Error(ErrorCode::internal, "no random numbers to be had");
+  return to_hex(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+}  // namespace splitnet::detail

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lambda_caller.hpp"
+
+#include <algorithm>
+#include <future>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "aws/invocation.hpp"
+#include "aws/json.hpp"
+#include "aws/random_name.hpp"
+#include "aws/service_error.hpp"
+#include "aws/xray.hpp"
+#include "splitnet/trace.hpp"
+
+namespace splitnet::detail {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kRemovalTime = std::chrono::seconds(5);
+
+std::string trace_header(const TraceContext& trace) {
+  const auto parent = parse_traceparent(trace.traceparent);
+  return parent ? to_xray(*parent) : "";
+}
+
+/// Of an answer with X-Amz-Function-Error: the function, or what it runs in, has failed.
+Error function_error(const HttpReply& reply, const std::string& endpoint) {
+  const JsonObject document(reply.body);
+  const auto type = document.text("errorType").value_or("");
+  const auto message = document.text("errorMessage").value_or("");
+  auto code = ErrorCode::internal;
+  const bool is_over = message.find("Task timed out") != std::string_view::npos || type.starts_with("Sandbox.");
+  if (type == "Function.ResponseSizeTooLarge") {
+    code = ErrorCode::too_large;
+  } else if (is_over || type.starts_with("Runtime.")) {  // Crashed, out of memory, not started: others may be well.
+    code = ErrorCode::unavailable;
+  }
+  std::string text = "'" + endpoint + "': the function failed";
+  if (!type.empty()) text += " with " + std::string(type);
+  if (!message.empty()) text += ": " + std::string(message);
+  return Error(code, text);
+}
+
+std::string joined(const EncodedMessage& message) {
+  std::string bytes;
+  bytes.reserve(message.size_bytes);
+  for (const auto& buffer : message.buffers) bytes.append(reinterpret_cast<const char*>(buffer.data()), buffer.size());
+  return bytes;
+}
+
+}  // namespace
+
+LambdaCaller::LambdaCaller(std::shared_ptr<asio::io_context> context, Target target, const ConnectOptions& options)
+    : context_(std::move(context)),
+      target_(std::move(target)),
+      options_(options),
+      has_checksum_(options.payload_checksum.value_or(!target_.service->is_encrypted())) {}
+
+void LambdaCaller::connect() {
+  calls_ = std::make_shared<CallTable>(context_, options_.max_calls_in_flight, [weak = weak_from_this()](auto id) {
+    const auto self = weak.lock();
+    if (!self) return;
+    asio::post(*self->context_, [self, id] {
+      const auto found = self->invocations_.find(id);
+      if (found != self->invocations_.end()) found->second->stop.request_stop();
+    });
+  });
+  std::promise<HttpClient::Result> promise;
+  const auto timeout = std::min<std::chrono::nanoseconds>(options_.connect_timeout, std::chrono::hours(24));
+  target_.service->send(request_for("DryRun"), Clock::now() + timeout, {},
+                        [&promise](HttpClient::Result result) { promise.set_value(std::move(result)); });
+  auto result = promise.get_future().get();
+  const std::string what = "connect to '" + target_.endpoint + "' at " + target_.service->where();
+  if (const auto* const error = std::get_if<Error>(&result)) throw Error(error->code(), what + ": " + error->what());
+  const auto& reply = std::get<HttpReply>(result);
+  if (reply.status / 100 != 2) throw service_error(reply, what);
+}
+
+ServiceRequest LambdaCaller::request_for(const char* type) const {
+  return {.path = target_.path,
+          .headers = {{"content-type", "application/json"}, {"x-amz-invocation-type", type}},
+          .max_reply_bytes = 2 * max_invocation_bytes};
+}
+
+void LambdaCaller::call(Message request, Deadline deadline, const std::stop_token& stop, Completion done) {
+  const auto id = calls_->begin(deadline, stop, std::move(done));
+  if (id == 0) return;
+  request.id = id;
+  request.time_left.reset();
+  if (deadline) request.time_left = *deadline - Clock::now();
+  try {
+    const auto invocation = std::make_shared<Invocation>();
+    invocation->id = id;
+    invocation->deadline = deadline;
+    invocation->message = encode(request, has_checksum_, options_.limits);
+    invocation->trace = trace_header(request.trace);
+    invocation->queued = count_queued(invocation->message.size_bytes);
+    asio::post(*context_, [self = shared_from_this(), invocation] { self->begin(invocation); });
+  } catch (const Error& error) {
+    calls_->finish_later(id, error);
+  } catch (const std::exception& error) {
+    calls_->finish_later(id, Error(ErrorCode::internal, std::string("call: ") + error.what()));
+  }
+  calls_->watch(id, stop);
+}
+
+/// Throws overloaded; else counts until the last handle goes.
+std::shared_ptr<void> LambdaCaller::count_queued(std::size_t bytes) {
+  const auto give_back = [total = queued_bytes_, bytes](void*) { *total -= bytes; };
+  const auto before = queued_bytes_->fetch_add(bytes);
+  std::shared_ptr<void> counted(this, give_back);
+  if (bytes <= options_.max_queued_bytes && before <= options_.max_queued_bytes - bytes) return counted;
+  throw Error(ErrorCode::overloaded, "call to '" + target_.endpoint + "': " + std::to_string(bytes) +
+                                         " bytes would exceed the " + std::to_string(options_.max_queued_bytes) +
+                                         " that may wait");
+}
+
+void LambdaCaller::begin(const InvocationPtr& invocation) {
+  if (!calls_->is_waiting(invocation->id)) return;  // Its end overtook it.
+  invocations_.emplace(invocation->id, invocation);
+  try {
+    if (invocation_size(invocation->message) > max_invocation_bytes) return put_into_store(invocation);
+    invoke(invocation, invocation_of(invocation->message));
+  } catch (const std::bad_alloc&) {
+    finish(invocation, Error(ErrorCode::overloaded, "call to '" + target_.endpoint + "': no memory for its event"));
+  }
+}
+
+void LambdaCaller::put_into_store(const InvocationPtr& invocation) {
+  if (!target_.store) {
+    return finish(invocation,
+                  Error(ErrorCode::too_large,
+                        "call to '" + target_.endpoint + "': " + std::to_string(invocation->message.size_bytes) +
+                            " bytes are " + std::to_string(invocation_size(invocation->message)) +
+                            " as JSON, an invocation takes " + std::to_string(max_invocation_bytes) +
+                            "; a store (LambdaOptions::store, SPLITNET_STORE) would take them, another codec or cut "
+                            "needs less"));
+  }
+  invocation->key = "requests/" + random_name();
+  note_object();
+  target_.store->put(invocation->key, joined(invocation->message), invocation->deadline, invocation->stop.get_token(),
+                     [self = shared_from_this(), invocation](std::optional<Error> error) {
+                       asio::post(*self->context_, [self, invocation, error = std::move(error)] {
+                         if (error) return self->finish(invocation, *error);
+                         self->invoke(invocation, invocation_at(self->target_.store->url_of(invocation->key)));
+                       });
+                     });
+}
+
+void LambdaCaller::invoke(const InvocationPtr& invocation, std::string event) {
+  invocation->message = {};
+  auto request = request_for("RequestResponse");
+  if (!invocation->trace.empty()) request.headers.emplace_back("x-amzn-trace-id", invocation->trace);
+  request.body = body_of(std::move(event));
+  target_.service->send(
+      std::move(request), invocation->deadline, invocation->stop.get_token(),
+      [self = shared_from_this(), invocation](HttpClient::Result result) {
+        auto& context = *self->context_;
+        asio::post(context, [self, invocation, result = std::make_shared<HttpClient::Result>(std::move(result))] {
+          self->on_reply(invocation, std::move(*result));
+        });
+      });
+}
+
+void LambdaCaller::on_reply(const InvocationPtr& invocation, HttpClient::Result result) {
+  if (const auto* const error = std::get_if<Error>(&result)) return finish(invocation, *error);
+  auto& reply = std::get<HttpReply>(result);
+  const std::string what = "call to '" + target_.endpoint + "' at " + target_.service->where();
+  if (reply.status / 100 != 2) return finish(invocation, service_error(reply, what));
+  if (!reply.header("x-amz-function-error").empty()) {
+    return finish(invocation, function_error(reply, target_.endpoint));
+  }
+  read(invocation, std::move(reply));
+}
+
+void LambdaCaller::read(const InvocationPtr& invocation, HttpReply reply) {
+  try {
+    auto content = read_invocation(std::move(reply.body));
+    if (const auto* const url = std::get_if<std::string>(&content)) return get_from_store(invocation, *url);
+    finish(invocation, message_of(invocation, std::get<Storage>(content)));
+  } catch (const Error& error) {
+    finish(invocation, Error(error.code(), "'" + target_.endpoint + "' answered with " + error.what() +
+                                               "; is the function a splitnet worker?"));
+  } catch (const std::bad_alloc&) {
+    finish(invocation, Error(ErrorCode::overloaded, "message: no memory to decode it"));
+  }
+}
+
+CallResult LambdaCaller::message_of(const InvocationPtr& invocation, const Storage& bytes) const {
+  Message message = decode_whole(bytes, options_.limits);
+  const bool is_error = message.kind == MessageKind::error;
+  if (!is_error && message.kind != MessageKind::reply) {
+    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' sent a request instead of a reply");
+  }
+  // What is said about a request that could not be read has no id.
+  if (message.id != invocation->id && !(is_error && message.id == 0)) {
+    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' answered another request");
+  }
+  return message;
+}
+
+void LambdaCaller::get_from_store(const InvocationPtr& invocation, const std::string& url) {
+  const auto key = target_.store ? target_.store->key_of(url) : std::nullopt;
+  if (!key) {
+    return finish(invocation, Error(ErrorCode::too_large, "'" + target_.endpoint + "' has put its answer at '" + url +
+                                                              "', which is not in the store of this side (" +
+                                                              (target_.store ? target_.store->url_of("") : "none") +
+                                                              "): LambdaOptions::store, SPLITNET_STORE"));
+  }
+  note_object();
+  target_.store->get(*key, options_.limits.max_message_bytes, invocation->deadline, invocation->stop.get_token(),
+                     [self = shared_from_this(), invocation, key = *key](std::variant<std::string, Error> got) {
+                       auto shared = std::make_shared<std::variant<std::string, Error>>(std::move(got));
+                       asio::post(*self->context_, [self, invocation, key, shared] {
+                         self->remove(key);
+                         if (const auto* const error = std::get_if<Error>(shared.get())) {
+                           return self->finish(invocation, *error);
+                         }
+                         try {
+                           self->finish(invocation,
+                                        self->message_of(invocation, stored(std::get<std::string>(*shared))));
+                         } catch (const Error& error) {
+                           self->finish(invocation, error);
+                         } catch (const std::bad_alloc&) {
+                           self->finish(invocation, Error(ErrorCode::overloaded, "message: no memory to decode it"));
+                         }
+                       });
+                     });
+}
+
+void LambdaCaller::finish(const InvocationPtr& invocation, CallResult result) {
+  invocations_.erase(invocation->id);
+  if (!invocation->key.empty()) remove(invocation->key);
+  calls_->finish_here(invocation->id, std::move(result));
+}
+
+void LambdaCaller::note_object() {
+  const std::lock_guard lock(mutex_);
+  ++objects_;
+}
+
+/// Also after the connection was closed, and when nobody waits for the answer any more.
+void LambdaCaller::remove(const std::string& key) {
+  target_.store->remove(key, Clock::now() + kRemovalTime, {}, [self = shared_from_this()](std::optional<Error>) {
+    const std::lock_guard lock(self->mutex_);
+    if (--self->objects_ == 0) self->removed_.notify_all();
+  });
+}
+
+void LambdaCaller::wait_until_removed() {
+  std::unique_lock lock(mutex_);
+  removed_.wait_for(lock, kRemovalTime, [&] { return objects_ == 0; });
+}
+
+void LambdaCaller::close() {
+  if (closed_.exchange(true)) return;
+  calls_->close(Error(ErrorCode::unavailable, "connection to '" + target_.endpoint + "': closed"));
+  asio::post(*context_, [self = shared_from_this()] {
+    for (const auto& [id, invocation] : self->invocations_) invocation->stop.request_stop();
+  });
+}
+
+}  // namespace splitnet::detail

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The calling side of lambda:. Private.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <variant>
+
+#include "aws/service.hpp"
+#include "call_table.hpp"
+#include "io_thread.hpp"
+#include "splitnet/object_store.hpp"
+#include "splitnet/transport.hpp"
+
+namespace splitnet::detail {
+
+/// Everything of a connection that pending work may still refer to. What is not said to be for any thread is for the
+/// context's.
+class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
+ public:
+  struct Target {
+    std::string endpoint;
+    std::string path;  ///< Of the function's invocations.
+    std::shared_ptr<AwsService> service;
+    std::shared_ptr<ObjectStore> store;  ///< None: what is too large is not sent.
+  };
+
+  LambdaCaller(std::shared_ptr<asio::io_context> context, Target target, const ConnectOptions& options);
+
+  /// Any thread, before anything else; throws what Transport::connect does.
+  void connect();
+  /// Any thread.
+  void call(Message request, Deadline deadline, const std::stop_token& stop, Completion done);
+  /// Any thread.
+  void close();
+  /// Any thread but the context's: until what calls have left in the store is gone, or a few seconds.
+  void wait_until_removed();
+
+ private:
+  struct Invocation {
+    std::uint64_t id = 0;
+    Deadline deadline;
+    EncodedMessage message;
+    std::string trace;
+    std::shared_ptr<void> queued;  ///< Counts against ConnectOptions::max_queued_bytes.
+    std::stop_source stop;
+    std::string key;  ///< Of the object that has the request; empty: there is none.
+  };
+  using InvocationPtr = std::shared_ptr<Invocation>;
+
+  [[nodiscard]] std::shared_ptr<void> count_queued(std::size_t bytes);
+  [[nodiscard]] ServiceRequest request_for(const char* type) const;
+  void begin(const InvocationPtr& invocation);
+  void put_into_store(const InvocationPtr& invocation);
+  void invoke(const InvocationPtr& invocation, std::string event);
+  void on_reply(const InvocationPtr& invocation, HttpClient::Result result);
+  void read(const InvocationPtr& invocation, HttpReply reply);
+  void get_from_store(const InvocationPtr& invocation, const std::string& url);
+  void finish(const InvocationPtr& invocation, CallResult result);
+  void note_object();
+  void remove(const std::string& key);
+  [[nodiscard]] CallResult message_of(const InvocationPtr& invocation, const Storage& bytes) const;
+
+  const std::shared_ptr<asio::io_context> context_;
+  const Target target_;
+  const ConnectOptions options_;
+  const bool has_checksum_;
+  std::shared_ptr<CallTable> calls_;
+  std::shared_ptr<std::atomic<std::size_t>> queued_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
+  std::atomic<bool> closed_{false};
+  std::unordered_map<std::uint64_t, InvocationPtr> invocations_;
+
+  std::mutex mutex_;
+  std::condition_variable removed_;
+  std::size_t objects_ = 0;  // In the store, or on their way there; under the lock.
+};
+
+}  // namespace splitnet::detail

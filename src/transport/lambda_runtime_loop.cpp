@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lambda_runtime_loop.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <future>
+#include <new>
+#include <utility>
+
+#include "aws/invocation.hpp"
+#include "aws/json.hpp"
+#include "aws/random_name.hpp"
+#include "aws/since_start.hpp"
+#include "aws/xray.hpp"
+#include "http_status.hpp"
+#include "splitnet/access.hpp"
+#include "splitnet/trace.hpp"
+
+namespace splitnet::detail {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// For the answer to get out before Lambda ends the function.
+constexpr auto kMargin = std::chrono::milliseconds(100);
+/// Of a poll that fails: the runtime API is on the same machine, and comes back or never does.
+constexpr auto kPause = std::chrono::milliseconds(100);
+constexpr auto kAnswerTime = std::chrono::seconds(30);
+
+/// Lambda gives the deadline as a time of day.
+Clock::time_point end_of(std::string_view milliseconds) {
+  std::int64_t since_epoch = 0;
+  const auto [end, failed] =
+      std::from_chars(milliseconds.data(), milliseconds.data() + milliseconds.size(), since_epoch);
+  // A function runs for a quarter of an hour at most.
+  constexpr auto longest = std::chrono::minutes(15);
+  if (failed != std::errc() || since_epoch <= 0) return Clock::now() + longest;
+  const std::chrono::system_clock::time_point when{std::chrono::milliseconds(since_epoch)};
+  const auto left = std::min<Clock::duration>(when - std::chrono::system_clock::now(), longest);
+  return Clock::now() + left;
+}
+
+std::string error_document(const Error& error) {
+  return R"({"errorMessage":)" + json_text(error.what()) + R"(,"errorType":)" +
+         json_text("Splitnet." + std::string(to_string(error.code()))) + R"(,"stackTrace":[]})";
+}
+
+unsigned status_of(const Message& reply) {
+  return reply.kind == MessageKind::error ? detail::status_of(reply.error) : 200;
+}
+
+}  // namespace
+
+LambdaRuntimeLoop::LambdaRuntimeLoop(const std::string& address, std::shared_ptr<ObjectStore> store, Handler handler,
+                                     const ListenOptions& options)
+    : url_("http://" + address + "/2018-06-01/runtime/"),
+      store_(std::move(store)),
+      handler_(std::move(handler)),
+      options_(options),
+      calls_(std::make_shared<ServedCalls>([this](Message reply) {
+        const std::lock_guard lock(mutex_);
+        if (reply.id != serial_) return;  // Of an invocation that is over.
+        reply_ = std::move(reply);
+        answered_.notify_all();
+      })),
+      thread_([this] { work(); }) {}
+
+void LambdaRuntimeLoop::close() {
+  stop_.request_stop();
+  calls_->close();
+  answered_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void LambdaRuntimeLoop::work() {
+  init_s_ = since_process_start_s();
+  while (!stop_.stop_requested()) {
+    if (auto invocation = next()) handle(*std::move(invocation));
+  }
+}
+
+std::optional<LambdaRuntimeLoop::Invocation> LambdaRuntimeLoop::next() {
+  std::promise<HttpClient::Result> promise;
+  // Without a deadline: between two invocations the whole process sleeps.
+  client_.send({.method = "GET", .url = url_ + "invocation/next"}, {}, stop_.get_token(),
+               [&promise](HttpClient::Result result) { promise.set_value(std::move(result)); });
+  auto result = promise.get_future().get();
+  auto* const reply = std::get_if<HttpReply>(&result);
+  if (reply != nullptr && reply->status == 200) {
+    Invocation invocation;
+    invocation.id = reply->header("lambda-runtime-aws-request-id");
+    invocation.ends_at = end_of(reply->header("lambda-runtime-deadline-ms"));
+    invocation.trace = reply->header("lambda-runtime-trace-id");
+    invocation.event = std::move(reply->body);
+    return invocation;
+  }
+  if (stop_.stop_requested()) return std::nullopt;
+  warn(reply == nullptr ? std::get<Error>(result).what()
+                        : "the runtime API answered with status " + std::to_string(reply->status));
+  std::unique_lock lock(mutex_);
+  answered_.wait_for(lock, kPause, [&] { return stop_.stop_requested(); });
+  return std::nullopt;
+}
+
+void LambdaRuntimeLoop::handle(Invocation invocation) {
+  const std::string path = "invocation/" + invocation.id;
+  try {
+    post(path + "/response", answer_to(invocation));
+  } catch (const Error& error) {
+    post(path + "/error", error_document(error),
+         {{"lambda-runtime-function-error-type", "Splitnet." + std::string(to_string(error.code()))}});
+  } catch (const std::bad_alloc&) {
+    const Error error(ErrorCode::overloaded, "no memory for this invocation");
+    post(path + "/error", error_document(error), {{"lambda-runtime-function-error-type", "Splitnet.overloaded"}});
+  }
+}
+
+/// Throws only where whoever asked can't be a splitnet.
+std::string LambdaRuntimeLoop::answer_to(Invocation& invocation) {
+  std::optional<ProxyEvent> proxied;
+  // Messages of splitnet need not be looked through.
+  if (!invocation.event.starts_with(R"({"splitnet)")) proxied = read_proxy_event(JsonObject(invocation.event));
+  Message reply;
+  try {
+    reply = serve(read(invocation, proxied), invocation);
+  } catch (const Error& error) {
+    if (!proxied && error.code() == ErrorCode::corrupt) throw;
+    reply = Message::make_error(error);
+  }
+  return written(std::move(reply), invocation, proxied.has_value());
+}
+
+Message LambdaRuntimeLoop::read(Invocation& invocation, const std::optional<ProxyEvent>& proxied) {
+  if (proxied) {
+    const std::string bearer = "Bearer ";
+    const std::string& shown = proxied->authorization;
+    if (!options_.token.empty() && !is_same_token(bearer + options_.token, shown)) {
+      throw Error(ErrorCode::unauthenticated,
+                  shown.empty() ? "a token is needed, and none came" : "the token is wrong");
+    }
+    if (proxied->method != "POST") {
+      throw Error(ErrorCode::invalid_argument, "method '" + proxied->method + "': expected POST");
+    }
+    return decode_whole(proxied->body, options_.limits);
+  }
+  auto content = read_invocation(std::move(invocation.event));
+  const auto* const url = std::get_if<std::string>(&content);
+  if (url == nullptr) return decode_whole(std::get<Storage>(content), options_.limits);
+  const auto key = store_ ? store_->key_of(*url) : std::nullopt;
+  if (!key) {
+    throw Error(ErrorCode::invalid_argument, "the message is said to be at '" + *url +
+                                                 "', which is not in the store of this worker (" +
+                                                 (store_ ? store_->url_of("") : "none") + "): SPLITNET_STORE");
+  }
+  return decode_whole(stored(store_->get(*key, options_.limits.max_message_bytes, invocation.ends_at)),
+                      options_.limits);
+}
+
+Message LambdaRuntimeLoop::serve(Message request, const Invocation& invocation) {
+  if (request.kind != MessageKind::request) {
+    throw Error(ErrorCode::corrupt, "a message came that is no request");
+  }
+  const auto id = request.id;  // Another caller's may be the same.
+  {
+    const std::lock_guard lock(mutex_);
+    request.id = ++serial_;
+    reply_.reset();
+  }
+  const auto serial = request.id;
+  const auto give_up_at = invocation.ends_at - kMargin;
+  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(give_up_at - Clock::now());
+  request.time_left = std::min(request.time_left.value_or(left), left);
+  if (request.trace.traceparent.empty()) {
+    if (const auto parent = parse_xray(invocation.trace)) request.trace.traceparent = to_string(*parent);
+  }
+  calls_->serve(std::move(request), handler_, "lambda");
+  std::unique_lock lock(mutex_);
+  answered_.wait_until(lock, give_up_at, [&] { return reply_.has_value() || stop_.stop_requested(); });
+  std::optional<Message> reply = std::exchange(reply_, std::nullopt);
+  lock.unlock();
+  if (!reply) {
+    calls_->cancel(serial);
+    reply = Message::make_error(
+        stop_.stop_requested() ? Error(ErrorCode::unavailable, "the worker was closed before its answer")
+                               : Error(ErrorCode::deadline_exceeded, "the time was over before the function's answer"));
+  }
+  reply->id = id;
+  if (std::exchange(is_first_, false)) reply->times_s["init"] = init_s_;
+  return *std::move(reply);
+}
+
+std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocation, bool is_proxied) {
+  auto message = encode(reply, options_.payload_checksum.value_or(true), options_.limits);
+  const bool fits = invocation_size(message) + 200 <= max_invocation_bytes;
+  if (!fits && (is_proxied || !store_)) {
+    auto refused = Message::make_error(
+        Error(ErrorCode::too_large, "the reply has " + std::to_string(message.size_bytes) +
+                                        " bytes, a function answers with " + std::to_string(max_invocation_bytes) +
+                                        " of JSON at most" +
+                                        (is_proxied ? "" : "; a store (SPLITNET_STORE) would take them")));
+    refused.id = reply.id;
+    reply = std::move(refused);
+    message = encode(reply, true, options_.limits);
+  } else if (!fits) {
+    const std::string key = "replies/" + random_name();
+    std::string bytes;
+    bytes.reserve(message.size_bytes);
+    for (const auto& buffer : message.buffers)
+      bytes.append(reinterpret_cast<const char*>(buffer.data()), buffer.size());
+    store_->put(key, std::move(bytes), invocation.ends_at);
+    return invocation_at(store_->url_of(key));
+  }
+  if (!is_proxied) return invocation_of(message);
+  std::string base64;
+  append_base64(base64, message);
+  return proxy_response(status_of(reply), base64);
+}
+
+void LambdaRuntimeLoop::post(const std::string& path, std::string body, std::vector<HttpHeader> headers) {
+  headers.emplace_back("content-type", "application/json");
+  try {
+    const auto reply =
+        client_.send_and_wait({.url = url_ + path, .headers = std::move(headers), .body = body_of(std::move(body))},
+                              Clock::now() + kAnswerTime);
+    if (reply.status / 100 != 2) warn("the runtime API refused an answer with status " + std::to_string(reply.status));
+  } catch (const Error& error) {
+    warn(std::string("an answer did not reach the runtime API: ") + error.what());
+  }
+}
+
+void LambdaRuntimeLoop::warn(const std::string& message) {
+  if (options_.log) options_.log({LogLevel::warning, "lambda-runtime: " + message, {}});
+}
+
+}  // namespace splitnet::detail

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// One invocation of Lambda after the other. Private.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "aws/http_client.hpp"
+#include "proxy_event.hpp"
+#include "served_calls.hpp"
+#include "splitnet/object_store.hpp"
+#include "splitnet/transport.hpp"
+
+namespace splitnet::detail {
+
+class LambdaRuntimeLoop {
+ public:
+  /// `address`: host:port of the runtime API. `store`: none, what is too large is not answered.
+  LambdaRuntimeLoop(const std::string& address, std::shared_ptr<ObjectStore> store, Handler handler,
+                    const ListenOptions& options);
+  ~LambdaRuntimeLoop() { close(); }
+  LambdaRuntimeLoop(const LambdaRuntimeLoop&) = delete;
+  LambdaRuntimeLoop& operator=(const LambdaRuntimeLoop&) = delete;
+
+  /// Any thread, but not in a handler.
+  void close();
+
+ private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  struct Invocation {
+    std::string id;
+    TimePoint ends_at;
+    std::string trace;  ///< As AWS writes it.
+    std::string event;
+  };
+
+  void work();
+  std::optional<Invocation> next();
+  void handle(Invocation invocation);
+  std::string answer_to(Invocation& invocation);
+  [[nodiscard]] Message read(Invocation& invocation, const std::optional<ProxyEvent>& proxied);
+  [[nodiscard]] Message serve(Message request, const Invocation& invocation);
+  [[nodiscard]] std::string written(Message reply, const Invocation& invocation, bool is_proxied);
+  void post(const std::string& path, std::string body, std::vector<HttpHeader> headers = {});
+  void warn(const std::string& message);
+
+  const std::string url_;
+  const std::shared_ptr<ObjectStore> store_;
+  const Handler handler_;
+  const ListenOptions options_;
+  std::stop_source stop_;
+  bool is_first_ = true;
+  double init_s_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::uint64_t serial_ = 0;      // Of the request that is served; under the lock.
+  std::optional<Message> reply_;  // Under the lock.
+  std::shared_ptr<ServedCalls> calls_;
+
+  HttpClient client_;
+  std::thread thread_;
+};
+
+}  // namespace splitnet::detail
