@@ -60,7 +60,7 @@ class LocalPlatform:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        examples = _example_faces(settings.models)
+        examples = example_faces(settings.models)
         self.part = splitnet.Partitioner(settings.models / "emotion.pt", [examples[0]])
         self.blocks = blocks_of(self.part)
         self.layers = len(self.part.layers.layers)
@@ -196,7 +196,8 @@ class LocalPlatform:
         )
 
 
-def _example_faces(models: Path) -> list[torch.Tensor]:
+def example_faces(models: Path) -> list[torch.Tensor]:
+    """A hundred faces of Labeled Faces in the Wild, each 1x1x64x64 float32 in -1..1."""
     faces = numpy.load(models / "emotion_faces.npy")
     return [
         torch.from_numpy(cv2.resize(face, (FACE_SIDE, FACE_SIDE)).astype("float32") / 127.5 - 1)[None, None]
