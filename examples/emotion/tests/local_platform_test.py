@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local platform chooses a cut, runs it, and always answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import splitnet
+from emotion.faces import Face
+from emotion.local_platform import LocalPlatform
+from emotion.settings import Settings, parse
+from emotion.wire import Wire
+
+Open = Callable[..., LocalPlatform]
+
+
+@pytest.fixture
+def open_platform(models: Path) -> Iterator[Open]:
+    opened: list[LocalPlatform] = []
+
+    def open_one(worker: str, *more: str) -> LocalPlatform:
+        opened.append(LocalPlatform(settings("--worker", worker, "--models", str(models), *more)))
+        return opened[-1]
+
+    yield open_one
+    for platform in opened:
+        platform.close()
+
+
+def settings(*arguments: str) -> Settings:
+    return parse(arguments, "test", "")
+
+
+def whole(models: Path, face: Face) -> torch.Tensor:
+    network = torch.jit.load(models / "emotion.pt")  # type: ignore[no-untyped-call]
+    with torch.inference_mode():
+        answer: torch.Tensor = network(face.pixels)[0]
+    return answer
+
+
+def test_every_cut_gives_the_answer_of_the_whole_network(
+    open_platform: Open, worker: splitnet.Worker, models: Path, face: Face
+) -> None:
+    platform = open_platform(worker.address)
+    for block in platform.blocks:
+        found = platform.recognise(face.pixels, platform.choice(block.end))
+        lossy = found.choice.codec not in ("raw", "f16")
+        assert (torch.tensor(found.probabilities) - whole(models, face)).abs().max() < (0.05 if lossy else 1e-3)
+        assert found.answered_by == ("" if block is platform.blocks[-1] else worker.address)
+        assert found.total_s == pytest.approx(found.device_s + found.link_s + found.worker_s)
+
+
+def test_on_a_slow_link_fewer_bytes_are_sent(open_platform: Open, worker: splitnet.Worker, face: Face) -> None:
+    with Wire(worker.address.removeprefix("tcp://"), up_bytes_per_s=250e3, delay_s=0.005) as wire:
+        platform = open_platform(f"tcp://{wire.address}")
+        assert platform.chosen.head_layers == platform.layers, "there is nothing to gain"
+        forced = platform.choice(platform.blocks[1].end)
+        assert forced.codec != "raw"
+        found = platform.recognise(face.pixels, forced)
+        assert found.sent_bytes < 0.3 * platform.blocks[1].output_bytes
+        assert found.sent_bytes == pytest.approx(forced.predicted_bytes, rel=0.5)
+        assert found.link_s > 0.01 + found.sent_bytes / 250e3
+
+
+def test_a_check_measures_anew(open_platform: Open, worker: splitnet.Worker) -> None:
+    platform = open_platform(worker.address)
+    check = platform.check()
+    assert check.cores >= 1
+    assert 0 <= check.busy <= 1
+    assert 0 < check.available_bytes < check.memory_bytes
+    assert 1e-4 < check.pass_s < 1
+    first = platform.plan
+    platform.make_plan()
+    assert platform.plan is not None
+    assert platform.plan is not first
+
+
+def test_without_a_worker_all_runs_here(open_platform: Open, face: Face) -> None:
+    platform = open_platform("tcp://127.0.0.1:1")
+    assert platform.plan is None
+    assert "Connection refused" in platform.plan_trouble
+    assert platform.chosen.head_layers == platform.layers
+    assert platform.chosen.predicted_s is None
+    assert platform.recognise(face.pixels, platform.chosen).trouble == ""
+    forced = platform.recognise(face.pixels, platform.choice(4))
+    assert "Connection refused" in forced.trouble
+    assert forced.probabilities[3] > 0.9
+    assert (forced.sent_bytes, forced.answered_by) == (0, "")
+
+
+def test_when_the_worker_goes_the_device_finishes(open_platform: Open, part: splitnet.Partitioner, face: Face) -> None:
+    worker = splitnet.Worker(part, threads=1)
+    platform = open_platform(worker.address)
+    choice = platform.choice(4)
+    assert platform.recognise(face.pixels, choice).trouble == ""
+    worker.close()
+    found = platform.recognise(face.pixels, choice)
+    assert "did not answer" in found.trouble
+    assert found.answered_by == ""
+    assert found.probabilities[3] > 0.9
+
+
+def test_a_worker_with_another_model_is_named(open_platform: Open, face: Face) -> None:
+    other = splitnet.Partitioner(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU()).eval(), [face.pixels])
+    with splitnet.Worker(other) as worker:
+        platform = open_platform(worker.address)
+        assert platform.plan is None
+        assert "fingerprint" in platform.plan_trouble or "model" in platform.plan_trouble
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--objective", "beauty"], "beauty"),
+        (["--max-accuracy-loss", "2"], "not in 0..1"),
+        (["--min-head-layers", "0"], "below 1"),
+        (["--deadline-s", "-1"], "not above 0"),
+    ],
+)
+def test_wrong_settings_are_named(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        settings(*arguments)
+    assert ended.value.code == 2
+    assert word in capsys.readouterr().err
+
+
+def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_WORKER", "lambda://emotion-tail")
+    monkeypatch.setenv("EMOTION_MEMORY_MEGABYTES", "512")
+    assert settings().worker == "lambda://emotion-tail"
+    assert settings().memory_megabytes == 512
+    assert settings("--worker", "tcp://127.0.0.1:9").worker == "tcp://127.0.0.1:9"
