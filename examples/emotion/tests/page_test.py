@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import splitnet
-from common.package_files import package_file
 from PIL import Image, ImageOps
 from playwright import sync_api
 from playwright.sync_api import expect
 
+import splitnet
+from common.package_files import package_file
 from emotion.network_picture import WORKER_COLOUR
 from emotion.page_server import PageServer
 
@@ -161,9 +161,7 @@ def test_of_several_faces_each_is_answered(show: Show, astronaut: Image.Image) -
         ("coffee.png", None, "no face was found"),
     ],
 )
-def test_a_bad_upload_is_explained(
-    show: Show, photo: bytes, name: str, content: bytes | None, message: str
-) -> None:
+def test_a_bad_upload_is_explained(show: Show, photo: bytes, name: str, content: bytes | None, message: str) -> None:
     page = show()
     upload(page, name, package_file(f"skimage/data/{name}").read_bytes() if content is None else content)
     expect(page.get_by_text(re.compile(f"This photo can't be used: .*{message}"))).to_be_visible()
