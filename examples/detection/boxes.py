@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +20,6 @@ MAX_OVERLAP = 0.45  #: Darknet's `nms`: of two boxes of a class that overlap by 
 _GREY = (127, 127, 127)
 #: yolov3-tiny.cfg: width and height in pixels of the square; those of the coarse head, of the fine one.
 _ANCHORS = (((81, 82), (135, 169), (344, 319)), ((10, 14), (23, 27), (37, 58)))
-
-#: 1x3xSxS in 0..1 to the two raw heads: 1x255xCxC with cells of 32 pixels, and of 16.
-Network = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,10 @@ def letterbox(picture: Picture, side: int = SIDE) -> Letterbox:
 def objects_in(
     photo: Letterbox, heads: Sequence[torch.Tensor], names: Sequence[str], min_accuracy: float = MIN_ACCURACY
 ) -> list[Detection]:
-    """The objects that the heads tell of, best first, boxes within the photo."""
+    """The objects that the heads tell of, best first, boxes within the photo.
+
+    `heads` are the network's two outputs: 1x255xCxC with cells of 32 pixels, and of 16.
+    """
     side = photo.pixels.shape[-1]
     rows = torch.cat([_rows(head, anchors, side) for head, anchors in zip(heads, _ANCHORS, strict=True)])
     accuracies = rows[:, 4:5] * rows[:, 5:]

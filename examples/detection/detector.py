@@ -4,10 +4,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from detection.boxes import Detection, Network, objects_in, read_photo
+import torch
+
+import splitnet
+from detection.boxes import Detection, objects_in, read_photo
+from detection.model_files import Network
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Where the time of one pass of the network went."""
+
+    device_s: float
+    transfer_s: float = 0.0  #: There and back, with encoding and decoding.
+    worker_s: float = 0.0
+    sent_bytes: int = 0
+    received_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -16,12 +31,17 @@ class Answer:
 
     objects: list[Detection]  #: Best first.
     inference_s: float  #: The network, its transfers where it is split, and the boxes; not decoding the picture file.
+    steps: Steps
+
+
+#: 1x3xSxS in 0..1 to the two raw heads, and where the time went.
+TimedNetwork = Callable[[torch.Tensor], tuple[Sequence[torch.Tensor], Steps]]
 
 
 class Detector:
     """Thread-safe where the network is."""
 
-    def __init__(self, network: Network, names: Sequence[str]) -> None:
+    def __init__(self, network: TimedNetwork, names: Sequence[str]) -> None:
         self._network = network
         self._names = names
 
@@ -29,5 +49,35 @@ class Detector:
         """Raises PictureError, and what the network raises."""
         photo = read_photo(data)
         begun_s = time.perf_counter()
-        objects = objects_in(photo, self._network(photo.pixels), self._names)
-        return Answer(objects, time.perf_counter() - begun_s)
+        heads, steps = self._network(photo.pixels)
+        objects = objects_in(photo, heads, self._names)
+        return Answer(objects, time.perf_counter() - begun_s, steps)
+
+
+def in_session(session: splitnet.Session) -> TimedNetwork:
+    """On this device, or split with a worker."""
+
+    def run(pixels: torch.Tensor) -> tuple[Sequence[torch.Tensor], Steps]:
+        answer = session.run(pixels)
+        times = answer.times
+        steps = Steps(
+            device_s=times.head_s + times.rest_s,
+            transfer_s=times.encode_s + times.transport_s + times.decode_s,
+            worker_s=times.tail_s,
+            sent_bytes=sum(hop.request_bytes for hop in times.hops),
+            received_bytes=sum(hop.reply_bytes for hop in times.hops),
+        )
+        return answer.output, steps
+
+    return run
+
+
+def in_plain_torch(network: Network) -> TimedNetwork:
+    """All of it here, without splitnet."""
+
+    def run(pixels: torch.Tensor) -> tuple[Sequence[torch.Tensor], Steps]:
+        begun_s = time.perf_counter()
+        heads = network(pixels)
+        return heads, Steps(device_s=time.perf_counter() - begun_s)
+
+    return run

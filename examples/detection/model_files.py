@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +14,9 @@ from detection import boxes
 
 FOLDER = ROOT / "build/models"
 MODEL_NAME = "yolov3_tiny"  #: By which workers and sessions know it.
+
+#: 1x3xSxS in 0..1 to the two raw heads.
+Network = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 def model_file(folder: Path = FOLDER) -> Path:
@@ -36,7 +40,7 @@ def partitioner(folder: Path = FOLDER) -> splitnet.Partitioner:
     return splitnet.Partitioner(model_file(folder), [example])
 
 
-def plain_network(folder: Path = FOLDER) -> boxes.Network:
+def plain_network(folder: Path = FOLDER) -> Network:
     """The whole network in plain torch, optimised for inference."""
     network = torch.jit.freeze(torch.jit.load(str(model_file(folder))))  # type: ignore[no-untyped-call]
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 
 import splitnet
+from common.prices import planner_price
 from detection.codecs import calibrated
 
-MAX_ACCURACY_LOSS = 0.05  #: Of what a codec may change the heads by: mean relative error.
+MAX_ACCURACY_LOSS = 0.05  #: What a codec may change the heads by: mean relative error.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,17 +26,29 @@ def open_session(part: splitnet.Partitioner, options: argparse.Namespace) -> spl
     """Raises splitnet.Error."""
     if not options.worker:
         return splitnet.Session(part, threads=options.threads)
-    if options.cut:
-        return splitnet.Session(
-            part, worker=options.worker, cut=options.cut, codec=options.codec, threads=options.threads
-        )
-    return splitnet.Session(part, make_plan(part, options.worker, options.threads))
+    if not options.cut:
+        return splitnet.Session(part, make_plan(part, options.worker, options.threads))
+    head = part.layers.resolve(splitnet.Cut(options.cut))
+    settings = splitnet.SessionOptions(codec_tables=_tables(part, head, options.codec))
+    return splitnet.Session(
+        part,
+        worker=options.worker,
+        cut=head,
+        codec=options.codec,
+        threads=options.threads,
+        options=settings,
+    )
 
 
 def make_plan(
-    part: splitnet.Partitioner, worker: str, threads: int = 1, planning: splitnet.TwoTierOptions | None = None
+    part: splitnet.Partitioner, worker: str, threads: int = 1, memory_megabytes: int | None = None
 ) -> splitnet.TwoTierPlan:
-    """The fastest place, cut and codec under MAX_ACCURACY_LOSS."""
+    """The fastest place, cut and codec under MAX_ACCURACY_LOSS. With its memory, the worker is a function that is paid
+    for. Raises splitnet.Error."""
+    planning = splitnet.TwoTierOptions()
+    if memory_megabytes is not None:
+        tier = splitnet.Tier(memory_bytes=memory_megabytes * 2**20, price=planner_price(memory_megabytes))
+        planning = planning.replace(worker=tier)
     return splitnet.plan(
         part,
         worker,
@@ -44,3 +57,26 @@ def make_plan(
         planning=planning,
         threads=threads,
     )
+
+
+def best_split(plan: splitnet.TwoTierPlan) -> splitnet.Candidate:
+    """The fastest candidate in which both sides compute, whether or not splitting pays. Raises ValueError: none does."""
+    layers = len(plan.problem.graph.layers)
+    splits = [
+        one
+        for one in plan.plan.candidates
+        if not one.violates and one.assignment.heads and 0 < len(one.assignment.heads[0]) < layers
+    ]
+    if not splits:
+        raise ValueError(f"found no split among {len(plan.plan.candidates)} candidates that keeps to the constraints")
+    return min(splits, key=lambda one: one.cost.latency_s)
+
+
+def _tables(part: splitnet.Partitioner, head: list[int], codec: str) -> bytes | None:
+    """What the codec learned for this cut; None where it learns nothing."""
+    if not codec.startswith("transform"):
+        return None
+    for profile in calibrated(part).profiles():
+        if profile.name == codec and profile.head == head:
+            return profile.tables
+    raise splitnet.InvalidArgument(f"codec {codec}: no tables of it were learned for this cut, see detection/codecs.py")

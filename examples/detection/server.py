@@ -3,8 +3,9 @@
 
     python -m detection.server [--port 8080] [--worker ENDPOINT [--cut LAYER]]
 
-`image_data` is the picture's file in base64, `inference_time` is in milliseconds. With `?boxes=1` each object has its
-`box` too: left, top, right, bottom in pixels of the picture. Errors are `{"error": words}`.
+`image_data` is the picture's file in base64, `inference_time` is in milliseconds. With `?details=1` each
+object has its `box` too (left, top, right, bottom in pixels of the picture), and `steps` says where the time went.
+Errors are `{"error": words}`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from aiohttp import web
 import splitnet
 from common.pictures import PictureError
 from detection import model_files, placing
-from detection.detector import Answer, Detector
+from detection.detector import Answer, Detector, Steps, in_session
 
 PATH = "/object-detection"
 MAX_PICTURE_BYTES = 32 * 2**20
@@ -67,17 +68,27 @@ async def _object_detection(request: web.Request) -> web.Response:
         answer = await request.app[_DETECTOR](data)
     except PictureError as error:
         raise _error(web.HTTPUnprocessableEntity, f"image_data: {error}") from None
-    objects = [_described(one, request.query.get("boxes") == "1") for one in answer.objects]
-    return web.json_response(
-        {"id": identifier, "objects": objects, "inference_time": round(answer.inference_s * 1e3, 3)}
-    )
+    objects: list[dict[str, Any]] = [{"label": one.label, "accuracy": round(one.accuracy, 4)} for one in answer.objects]
+    reply: dict[str, Any] = {"id": identifier, "objects": objects, "inference_time": _milliseconds(answer.inference_s)}
+    if request.query.get("details") == "1":
+        for described, one in zip(objects, answer.objects, strict=True):
+            described["box"] = [round(edge, 1) for edge in one.box]
+        reply["steps"] = _described(answer.steps)
+    return web.json_response(reply)
 
 
-def _described(found: Any, with_box: bool) -> dict[str, object]:
-    described: dict[str, object] = {"label": found.label, "accuracy": round(found.accuracy, 4)}
-    if with_box:
-        described["box"] = [round(edge, 1) for edge in found.box]
-    return described
+def _described(steps: Steps) -> dict[str, float]:
+    return {
+        "device_time": _milliseconds(steps.device_s),
+        "transfer_time": _milliseconds(steps.transfer_s),
+        "worker_time": _milliseconds(steps.worker_s),
+        "sent_bytes": steps.sent_bytes,
+        "received_bytes": steps.received_bytes,
+    }
+
+
+def _milliseconds(time_s: float) -> float:
+    return round(time_s * 1e3, 3)
 
 
 async def _body(request: web.Request) -> bytes:
@@ -186,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         with placing.open_session(model_files.partitioner(options.models), options) as session:
             if words := session.explain(5):
                 print(words, file=sys.stderr)
-            detector = Detector(session, model_files.class_names(options.models))
+            detector = Detector(in_session(session), model_files.class_names(options.models))
             asyncio.run(serve(make_app(detector), options.host, options.port))
     except (splitnet.Error, OSError) as error:
         print(f"detection.server: {error}", file=sys.stderr)

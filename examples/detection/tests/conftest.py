@@ -12,7 +12,7 @@ import pytest
 import splitnet
 from common.package_files import ROOT
 from detection import model_files
-from detection.detector import Detector
+from detection.detector import Detector, in_session
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,4 +46,4 @@ def session(part: splitnet.Partitioner) -> Iterator[splitnet.Session]:
 
 @pytest.fixture(scope="session")
 def detector(session: splitnet.Session, names: list[str]) -> Detector:
-    return Detector(session, names)
+    return Detector(in_session(session), names)

@@ -10,7 +10,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +20,8 @@ import pytest
 from PIL import Image
 
 import splitnet
-from common.package_files import ROOT
 from detection.server import main
+from detection.server_process import running_server
 
 PATH = "/object-detection"
 
@@ -45,18 +44,9 @@ class Reply:
 @contextmanager
 def server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """Its port and process."""
-    command = [sys.executable, "-W", "ignore", "-m", "detection.server", "--port", "0", *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT / "examples"
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("listening on http://127.0.0.1:") and line.endswith(PATH + "\n"), line
-        try:
-            yield int(line.split(":")[2].split("/")[0]), process
-        finally:
-            process.terminate()
-            assert process.wait(20) == 0
+    with running_server(*arguments) as started:
+        assert started.url.startswith("http://127.0.0.1:") and started.url.endswith(PATH)
+        yield int(started.url.split(":")[2].split("/")[0]), started.process
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +87,12 @@ def test_an_id_that_is_a_number_comes_back_as_one(port: int, photos: dict[str, P
     assert (reply.status, reply.json["id"], reply.json["objects"]) == (200, 12, [])
 
 
-def test_boxes_when_asked_for(port: int, photos: dict[str, Path]) -> None:
-    reply = ask(port, question(photos["cat"].read_bytes()), path=PATH + "?boxes=1")
-    objects = reply.json["objects"]
-    assert isinstance(objects, list)
+def test_boxes_and_steps_when_asked_for(port: int, photos: dict[str, Path]) -> None:
+    reply = ask(port, question(photos["cat"].read_bytes()), path=PATH + "?details=1")
+    objects, steps = reply.json["objects"], reply.json["steps"]
+    assert isinstance(objects, list) and isinstance(steps, dict)
+    assert 0 < steps["device_time"] <= reply.json["inference_time"]
+    assert steps["sent_bytes"] == steps["transfer_time"] == steps["worker_time"] == 0
     assert list(objects[0]) == ["label", "accuracy", "box"] and objects[0]["label"] == "cat"
     assert len(objects[0]["box"]) == 4 and 0 <= objects[0]["box"][0] < objects[0]["box"][2] <= 451
 

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Local, remote and split side by side: transfer, inference, end to end, memory, dollars.
+
+    python -m detection.measure [FOLDER] [--repetitions 5] [--link up=20Mbit,down=50Mbit,delay=10ms] [--json FILE]
+
+The functions run on stand-ins for AWS on this machine (examples/lambda/local_aws), where a smaller memory size is a
+smaller share of a core. `--link` puts a modelled link before the split's function; the others have none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import splitnet
+from common import prices
+from common.summary import Summary
+from detection import cloud, model_files, placing
+from detection.client import Sent, send_folder
+from detection.cloud_route import CloudRoute
+from detection.report import Column, Report
+from detection.server_process import running_server
+from detection.server_route import ServerRoute
+from local_aws import Invocation, LocalAws
+
+
+def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, link: str = "") -> Report:
+    """Each way over all files, so many times, after one call that is not counted.
+
+    Raises splitnet.Error, RuntimeError (no server), NotAnswered (at the calls that are not counted).
+    """
+    os.environ.update(aws.environment)
+    part = model_files.partitioner()
+    local, expected = _local(files, repetitions)
+    remote, remote_failures = _remote(aws, sizes, files, repetitions, expected)
+
+    worker = f"lambda://{cloud.TAIL}"
+    endpoint = f"shaped://{link}@{worker}" if link else worker
+    plan = placing.make_plan(part, endpoint, memory_megabytes=sizes.tail_megabytes)
+    best = placing.best_split(plan)
+    cut = plan.problem.graph.layers[len(best.assignment.heads[0]) - 1].name
+    split, split_failures = _split(aws, sizes, files, repetitions, expected, (endpoint, cut, best.assignment.codecs[0]))
+    return Report(
+        columns=[local, remote, split],
+        pictures=len(files),
+        repetitions=repetitions,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores",
+        measured_on=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        link=link,
+        verdict=plan.explain(0).partition("verdict:")[2].strip(),
+        split_cut=cut,
+        split_codec=best.assignment.codecs[0],
+        split_is_chosen=plan.is_split,
+        failures=[*remote_failures, *split_failures],
+    )
+
+
+def _local(files: list[Path], repetitions: int) -> tuple[Column, Sent]:
+    with running_server() as server:
+        route = ServerRoute(server.url, details=True)
+        route.send(files[0].name, files[0].read_bytes())
+        sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
+        memory_bytes = server.peak_memory_bytes
+    column = Column(
+        name="local",
+        transfer_s=None,
+        inference_s=_times(sent, "inference"),
+        execution_s=None,
+        end_to_end_s=_times(sent, "whole call"),
+        cold_s=None,
+        device_memory_bytes=memory_bytes,
+        function_memory_bytes=None,
+        sent_bytes=0,
+        dollars_per_1000=0,
+        same_objects=len(files) - len(sent[0].failed),
+    )
+    return column, sent[0]
+
+
+def _remote(
+    aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, expected: Sent
+) -> tuple[Column, list[str]]:
+    route = CloudRoute(cloud.BUCKET, cloud.TABLE)
+    cold = route.send(files[0].name, files[0].read_bytes())
+    begun, reads = len(aws.invocations(cloud.WHOLE)), route.reads
+    sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
+    calls = aws.invocations(cloud.WHOLE)[begun:]
+    count = len(files) * repetitions
+    polls = (route.reads - reads) / count
+    column = Column(
+        name=f"remote, {sizes.whole_megabytes} MB",
+        transfer_s=_times(sent, "upload"),
+        inference_s=_times(sent, "inference"),
+        execution_s=Summary.of(call.duration_s for call in calls),
+        end_to_end_s=_times(sent, "end to end"),
+        cold_s=cold.times_s["end to end"],
+        device_memory_bytes=None,
+        function_memory_bytes=Summary.of(call.peak_memory_bytes for call in calls),
+        sent_bytes=Summary.of(file.stat().st_size for file in files).mean,
+        dollars_per_1000=1000
+        * (
+            _function_dollars(calls, count)
+            + prices.OBJECT_PUT
+            + prices.OBJECT_GET
+            + prices.TABLE_WRITE
+            + prices.TABLE_READ * (1 + polls / 2)  # The function's read is consistent, the client's are not.
+        ),
+        same_objects=_same(sent, expected),
+    )
+    return column, _failures("remote", sent, calls)
+
+
+def _split(
+    aws: LocalAws,
+    sizes: cloud.Sizes,
+    files: list[Path],
+    repetitions: int,
+    expected: Sent,
+    place: tuple[str, str, str],
+) -> tuple[Column, list[str]]:
+    endpoint, cut, codec = place
+    with running_server("--worker", endpoint, "--cut", cut, "--codec", codec, environment=aws.environment) as server:
+        route = ServerRoute(server.url, details=True)
+        aws.recycle(cloud.TAIL)
+        cold = route.send(files[0].name, files[0].read_bytes())
+        begun = len(aws.invocations(cloud.TAIL))
+        sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
+        calls = aws.invocations(cloud.TAIL)[begun:]
+        memory_bytes = server.peak_memory_bytes
+    steps = [outcome.steps for one in sent for outcome in one.outcomes.values()]
+    received_bytes = sum(one["received_bytes"] for one in steps) / len(steps)
+    column = Column(
+        name=f"split, {sizes.tail_megabytes} MB",
+        transfer_s=Summary.of(one["transfer_time"] / 1e3 for one in steps),
+        inference_s=Summary.of((one["device_time"] + one["worker_time"]) / 1e3 for one in steps),
+        execution_s=Summary.of(call.duration_s for call in calls),
+        end_to_end_s=_times(sent, "whole call"),
+        cold_s=cold.times_s["whole call"],
+        device_memory_bytes=memory_bytes,
+        function_memory_bytes=Summary.of(call.peak_memory_bytes for call in calls),
+        sent_bytes=sum(one["sent_bytes"] for one in steps) / len(steps),
+        dollars_per_1000=1000 * (_function_dollars(calls, len(steps)) + received_bytes * prices.EGRESS_BYTE),
+        same_objects=_same(sent, expected),
+    )
+    failures = _failures("split", sent, calls)
+    if any(one["worker_time"] == 0 for one in steps):
+        failures.append("split: the device finished what the function should have")
+    return column, failures
+
+
+def _times(sent: list[Sent], name: str) -> Summary:
+    return Summary.of(outcome.times_s[name] for one in sent for outcome in one.outcomes.values())
+
+
+def _function_dollars(calls: Sequence[Invocation], pictures: int) -> float:
+    """For one picture."""
+    return sum(prices.function_dollars(call.billed_s, call.memory_megabytes) for call in calls) / pictures
+
+
+def _same(sent: list[Sent], expected: Sent) -> int:
+    """Files in which the same labels were found, in every repetition."""
+
+    def labels(one: Sent, name: str) -> list[str] | None:
+        return sorted(found.label for found in one.outcomes[name].objects) if name in one.outcomes else None
+
+    return sum(all(labels(one, name) == labels(expected, name) for one in sent) for name in expected.outcomes)
+
+
+def _failures(name: str, sent: list[Sent], calls: Sequence[Invocation]) -> list[str]:
+    failures = [f"{name}: {file} was not answered" for one in sent for file in (*one.failed, *one.skipped)]
+    return failures + [f"{name}: {call.error}" for call in calls if call.error]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="detection.measure", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="of pictures; none: the sample photos")
+    parser.add_argument("--repetitions", type=int, default=5, help="(%(default)s)")
+    parser.add_argument("--link", default="", help="before the split's function, as up=20Mbit,down=50Mbit,delay=10ms")
+    parser.add_argument("--json", type=Path, help="write the report there, too")
+    options = parser.parse_args(arguments)
+    files = sorted(options.folder.iterdir()) if options.folder else model_files.sample_photos()
+    try:
+        with cloud.started() as aws:
+            report = measure(aws, cloud.Sizes(), files, options.repetitions, options.link)
+    except (splitnet.Error, RuntimeError, OSError) as error:
+        print(f"detection.measure: {error}", file=sys.stderr)
+        return 1
+    print(report.text())
+    if options.json:
+        options.json.write_text(report.to_json() + "\n")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

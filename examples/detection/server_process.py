@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.package_files import ROOT
+
+_END_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """One that listens."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most that was resident since it started."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise ProcessLookupError(f"process {self.process.pid}: its status has no VmHWM, so it has ended")
+
+
+@contextmanager
+def running_server(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
+    """`python -m detection.server ARGUMENTS`, on a port of its own unless they name one, ended at the end.
+
+    Raises RuntimeError: it did not start (it says why on standard error), or did not end well.
+    """
+    command = [sys.executable, "-W", "ignore", "-m", "detection.server", "--port", "0", *arguments]
+    settings = {**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT / "examples")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line.startswith("listening on "):
+                raise RuntimeError(f"the server did not start, exit status {process.wait(_END_TIMEOUT_S)}")
+            yield ServerProcess(line.removeprefix("listening on ").strip(), process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait(_END_TIMEOUT_S)
+    if process.returncode != 0:
+        raise RuntimeError(f"the server ended with exit status {process.returncode}")
