@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures what the report that this example follows did: how many blocks in the cloud, cold and hot.
+
+Both ways, the photo sent whole and the network split, go over the same link (wire.py) to functions and buckets on this
+machine (local_aws). Each time goes from the photo's bytes to the answer, the search for faces included.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from common import prices
+from emotion import settings
+from emotion.cloud import BUCKET, MEMORY_MEGABYTES, TAIL, WHOLE
+from emotion.emotions import strongest
+from emotion.faces import find_faces, open_photo
+from emotion.local_platform import Choice, LocalPlatform
+from emotion.planner_picks import Pick, planner_picks
+from emotion.whole_photo import WholePhoto
+from emotion.wire import Wire
+from local_aws import Invocation, LocalAws
+
+WHOLE_PHOTO = "photo sent, all in the cloud"
+BLOCKS_IN_CLOUD = {count: f"{count} blocks in the cloud" for count in (5, 4, 3)}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One photo on one way."""
+
+    label: str
+    sent_bytes: int
+    polls: int = 0  #: Requests to S3 for the answer; 0: it did not go that way.
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The same, with what it took."""
+
+    answered: Answered
+    total_s: float
+    invocations: tuple[Invocation, ...]
+
+
+@dataclass(frozen=True)
+class Dollars:
+    """For 1,000 photos."""
+
+    compute: float
+    requests: float
+    storage_and_transfer: float
+
+    @property
+    def total(self) -> float:
+        """All three."""
+        return self.compute + self.requests + self.storage_and_transfer
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way through the network."""
+
+    name: str
+    cold_s: float | None  #: Median; None: nothing of it is in the cloud.
+    hot_s: float
+    sent_bytes: int
+    cold_dollars: Dollars | None
+    hot_dollars: Dollars
+    peak_memory_bytes: int  #: Of the function.
+    label: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """Between this device and the cloud."""
+
+    up_megabits_per_s: float
+    down_megabits_per_s: float
+    delay_s: float  #: One way.
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All of it."""
+
+    link: Link
+    photo_bytes: int
+    pick: Choice  #: The planner's, which is the last row.
+    rows: list[Row]
+    picks: list[Pick]
+
+    def problems(self) -> list[str]:
+        """What is not as it should be; empty: all is right."""
+        sent_photo, *splits = self.rows
+        chosen = splits[-1]
+        found = [f"{row.name} says {row.label}" for row in splits if row.label != sent_photo.label]
+        found += [f"{pick.cut} is not the fastest: {pick}" for pick in self.picks if pick.is_mistake]
+        if chosen.sent_bytes > self.photo_bytes and chosen.hot_s > sent_photo.hot_s:
+            found.append(f"the planner picked {chosen.name}, which sends more than the photo has and is slower")
+        return found
+
+
+def measure(aws: LocalAws, photo: bytes, link: Link, rounds: int, cold_rounds: int) -> Measured:
+    """Takes a cold and a hot round of each way in turn. Raises RuntimeError when a worker did not answer."""
+    with _over(link, aws):
+        arguments = ["--worker", f"lambda://{TAIL}", "--memory-megabytes", str(MEMORY_MEGABYTES)]
+        with LocalPlatform(settings.parse(arguments, "measure", "")) as platform:
+            if platform.plan is None:
+                raise RuntimeError(f"no plan: {platform.plan_trouble}")
+            pick = platform.chosen
+            ways = _ways(platform, photo)
+            rows = [
+                _row(name, function, _samples(aws, function, way, rounds, cold_rounds), len(photo))
+                for name, (function, way) in ways.items()
+            ]
+            return Measured(link, len(photo), pick, rows, list(planner_picks(platform, len(photo))))
+
+
+def _ways(platform: LocalPlatform, photo: bytes) -> dict[str, tuple[str, Callable[[], Answered]]]:
+    """By name: the function that takes part, and what takes one photo through; as in the report, and the planner's."""
+    sender = WholePhoto(BUCKET)
+
+    def whole() -> Answered:
+        found = sender.recognise(photo)
+        return Answered(strongest(found.probabilities[0]), found.sent_bytes, found.polls)
+
+    def split(choice: Choice) -> Callable[[], Answered]:
+        def run() -> Answered:
+            face = find_faces(open_photo(photo))[0]
+            found = platform.recognise(face.pixels, choice)
+            if found.trouble:
+                raise RuntimeError(found.trouble)
+            return Answered(strongest(found.probabilities), found.sent_bytes)
+
+        return run
+
+    ways = {WHOLE_PHOTO: (WHOLE, whole)}
+    for count, name in BLOCKS_IN_CLOUD.items():
+        ways[name] = (TAIL, split(Choice(platform.blocks[-count].first, "raw", None, 0)))
+    chosen = platform.chosen
+    here = chosen.head_layers == platform.layers
+    head = platform.part.layers.layers[chosen.head_layers - 1].name
+    ways["planner: " + ("device only" if here else f"cut after {head}, {chosen.codec}")] = (TAIL, split(chosen))
+    return ways
+
+
+def _samples(
+    aws: LocalAws, function: str, way: Callable[[], Answered], rounds: int, cold_rounds: int
+) -> tuple[list[Sample], list[Sample]]:
+    """Cold and hot ones."""
+    way()  # Opens connections.
+    cold = []
+    for _ in range(cold_rounds):
+        aws.recycle(function)
+        cold.append(_sample(aws, function, way))
+    way()
+    hot = [_sample(aws, function, way) for _ in range(rounds)]
+    if any(one.is_cold for sample in hot for one in sample.invocations):
+        raise RuntimeError(f"{function}: a hot call was cold")
+    return [sample for sample in cold if sample.invocations], hot
+
+
+def _sample(aws: LocalAws, function: str, way: Callable[[], Answered]) -> Sample:
+    before = len(aws.invocations(function))
+    started_s = time.monotonic()
+    answered = way()
+    total_s = time.monotonic() - started_s
+    if answered.sent_bytes:
+        _until(lambda: len(aws.invocations(function)) > before, f"{function} has no record of the call")
+    return Sample(answered, total_s, tuple(aws.invocations(function)[before:]))
+
+
+def _until(is_so: Callable[[], bool], otherwise: str, timeout_s: float = 10) -> None:
+    until_s = time.monotonic() + timeout_s
+    while not is_so():
+        if time.monotonic() > until_s:
+            raise RuntimeError(otherwise)
+        time.sleep(0.01)
+
+
+def _row(name: str, function: str, samples: tuple[list[Sample], list[Sample]], photo_bytes: int) -> Row:
+    cold, hot = samples
+    stored_bytes = photo_bytes if function == WHOLE else 0
+    return Row(
+        name=name,
+        cold_s=statistics.median(one.total_s for one in cold) if cold else None,
+        hot_s=statistics.median(one.total_s for one in hot),
+        sent_bytes=hot[-1].answered.sent_bytes,
+        cold_dollars=_dollars(cold, stored_bytes) if cold else None,
+        hot_dollars=_dollars(hot, stored_bytes),
+        peak_memory_bytes=max((call.peak_memory_bytes for one in hot for call in one.invocations), default=0),
+        label=hot[-1].answered.label,
+    )
+
+
+def _dollars(samples: Sequence[Sample], stored_bytes: int) -> Dollars:
+    """Means. A photo that is sent is put by the device and read by the function, the answer put and read likewise."""
+
+    def mean(values: Iterator[float]) -> float:
+        return 1000 * statistics.fmean(values)
+
+    calls = mean(float(len(one.invocations)) for one in samples)
+    billed = mean(
+        sum(prices.function_dollars(call.billed_s, call.memory_megabytes) for call in one.invocations)
+        for one in samples
+    )
+    requests = calls * prices.FUNCTION_REQUEST
+    if stored_bytes:
+        polls = mean(float(one.answered.polls) for one in samples)
+        requests += 1000 * (2 * prices.OBJECT_PUT + prices.OBJECT_GET) + polls * prices.OBJECT_GET
+    month = 1000 * stored_bytes / 1e9 * prices.OBJECT_GIGABYTE_MONTH
+    return Dollars(billed - calls * prices.FUNCTION_REQUEST, requests, month)
+
+
+@contextmanager
+def _over(link: Link, aws: LocalAws) -> Iterator[None]:
+    """Within it this process reaches Lambda and S3 over the link."""
+    saved = dict(os.environ)
+    os.environ.update(aws.environment)
+    wires: list[Wire] = []
+    try:
+        for name in ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_S3"):
+            wires.append(
+                Wire(
+                    aws.environment[name].removeprefix("http://"),
+                    up_bytes_per_s=link.up_megabits_per_s * 125e3,
+                    down_bytes_per_s=link.down_megabits_per_s * 125e3,
+                    delay_s=link.delay_s,
+                )
+            )
+            os.environ[name] = f"http://{wires[-1].address}"
+        yield
+    finally:
+        for wire in wires:
+            wire.close()
+        os.environ.clear()
+        os.environ.update(saved)
