@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SAM templates: valid, and no more allowed, kept or spent than they say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+
+EXAMPLE = Path(__file__).resolve().parents[1]
+TEMPLATES = ("template.yaml", "baseline.yaml")
+
+
+def lint(path: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("cfn-lint")
+    return subprocess.run([program, path], capture_output=True, text=True)
+
+
+def load(name: str) -> dict[str, Any]:
+    template: dict[str, Any] = cfn_yaml.load(str(EXAMPLE / name))
+    return template
+
+
+def resources(name: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for title, resource in load(name)["Resources"].items():
+        if resource["Type"] == kind:
+            yield title, resource["Properties"]
+
+
+def allowed(policy: dict[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
+    """Actions and resources (as text) of each statement that allows something."""
+    for statement in policy["Statement"]:
+        if statement["Effect"] == "Allow":
+            action, resource = statement["Action"], statement.get("Resource", [])
+            actions = [action] if isinstance(action, str) else list(action)
+            yield actions, [str(one) for one in (resource if isinstance(resource, list) else [resource])]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_is_valid(name: str) -> None:
+    ends = lint(EXAMPLE / name)
+    assert ends.returncode == 0, ends.stdout
+
+
+def test_a_slip_would_be_found(tmp_path: Path) -> None:
+    slip = tmp_path / "template.yaml"
+    slip.write_text((EXAMPLE / "template.yaml").read_text().replace("MemorySize:", "MemorySise:"))
+    ends = lint(slip)
+    assert ends.returncode != 0 and "MemorySise" in ends.stdout
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_functions_may_do_what_they_need(name: str) -> None:
+    for title, role in resources(name, "AWS::IAM::Role"):
+        assert "ManagedPolicyArns" not in role, f"{title}: managed policies allow more than this function needs"
+        for policy in role["Policies"]:
+            for actions, places in allowed(policy["PolicyDocument"]):
+                assert not [action for action in actions if "*" in action], f"{title} may do {actions}"
+                assert places and "*" not in places, f"{title} may do {actions} anywhere"
+                for place in places:
+                    assert "s3" not in actions[0] or "/" in place, (
+                        f"{title} may do {actions} in all of a bucket: {place}"
+                    )
+
+
+def test_callers_may_call_and_no_more() -> None:
+    ((_, policy),) = resources("template.yaml", "AWS::IAM::ManagedPolicy")
+    actions = {action for found, _ in allowed(policy["PolicyDocument"]) for action in found}
+    assert actions == {"lambda:InvokeFunction", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_function_has_limits_and_a_log_that_ends(name: str) -> None:
+    template = load(name)
+    given = template.get("Globals", {}).get("Function", {})
+    logs = dict(resources(name, "AWS::Logs::LogGroup"))
+    assert all("RetentionInDays" in log for log in logs.values())
+    functions = dict(resources(name, "AWS::Serverless::Function"))
+    assert functions
+    for title, function in functions.items():
+        whole = {**given, **function}
+        assert {"ReservedConcurrentExecutions", "MemorySize", "Timeout", "Role", "Architectures"} <= whole.keys(), title
+        assert whole["LoggingConfig"]["LogGroup"]["Ref"] in logs
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_buckets_are_private_encrypted_and_forget(name: str) -> None:
+    buckets = dict(resources(name, "AWS::S3::Bucket"))
+    assert buckets
+    for title, bucket in buckets.items():
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) <= {True, "true"}, title
+        assert len(bucket["PublicAccessBlockConfiguration"]) == 4, title
+        assert bucket["BucketEncryption"]
+        (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+        assert rule["Status"] == "Enabled" and rule["ExpirationInDays"] == 1
+
+
+def test_the_road_without_credentials_asks_for_a_token() -> None:
+    """The HTTP API has no authorizer, so the function must never be without a token."""
+    template = load("template.yaml")
+    token = template["Parameters"]["Token"]
+    assert token["NoEcho"] is True and token["MinLength"] >= 32 and "Default" not in token
+    ((_, function),) = resources("template.yaml", "AWS::Serverless::Function")
+    assert function["Environment"]["Variables"]["SPLITNET_TOKEN"] == {"Ref": "Token"}
+    assert function["FunctionUrlConfig"]["AuthType"] == "AWS_IAM"
+
+
+def test_bodies_lie_where_the_function_may_put_them() -> None:
+    ((_, function),) = resources("template.yaml", "AWS::Serverless::Function")
+    store = function["Environment"]["Variables"]["SPLITNET_STORE"]["Fn::Sub"]
+    assert store == load("template.yaml")["Outputs"]["Store"]["Value"]["Fn::Sub"] == "s3://${Bodies}/bodies"
+    ((_, role),) = resources("template.yaml", "AWS::IAM::Role")
+    assert "${Bodies.Arn}/bodies/*" in str(role["Policies"])
+
+
+def test_the_detection_table_has_the_key_that_the_function_writes() -> None:
+    ((_, table),) = resources("baseline.yaml", "AWS::DynamoDB::Table")
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["picture_url"]
