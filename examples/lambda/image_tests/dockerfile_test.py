@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import dockerfile  # type: ignore[import-untyped]
+import dockerfile  # type: ignore[import-not-found]
 import pytest
 
 import assemble_image
