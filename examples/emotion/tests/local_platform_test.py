@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 import splitnet
 from emotion.faces import Face
 from emotion.local_platform import LocalPlatform
+from emotion.planner_picks import planner_picks
 from emotion.settings import Settings, parse
 from emotion.wire import Wire
 
@@ -52,6 +54,22 @@ def test_every_cut_gives_the_answer_of_the_whole_network(
         assert (torch.tensor(found.probabilities) - whole(models, face)).abs().max() < (0.05 if lossy else 1e-3)
         assert found.answered_by == ("" if block is platform.blocks[-1] else worker.address)
         assert found.total_s == pytest.approx(found.device_s + found.link_s + found.worker_s)
+
+
+def test_the_planner_never_falls_for_a_large_boundary(open_platform: Open, worker: splitnet.Worker) -> None:
+    photo_bytes = 68_052
+    picks = list(planner_picks(open_platform(worker.address), photo_bytes))
+    assert {pick.cut for pick in picks} >= {"device only", "after relu"}, "it has something to choose from"
+    assert not any(pick.is_mistake for pick in picks)
+    assert all(pick.latency_s <= pick.five_blocks_s for pick in picks)
+    tempting = [pick for pick in picks if pick.five_blocks_s > pick.photo_s]
+    assert len(tempting) == len(picks), (
+        "five blocks in the cloud are slower than the photo everywhere, as in the report"
+    )
+    for pick in picks:
+        if pick.sent_bytes > photo_bytes and pick.latency_s > pick.photo_s:
+            assert pick.is_private_at_a_price(photo_bytes)
+            assert replace(pick, latency_s=pick.five_blocks_s).is_mistake, "the check notices a slower cut"
 
 
 def test_on_a_slow_link_fewer_bytes_are_sent(open_platform: Open, worker: splitnet.Worker, face: Face) -> None:
