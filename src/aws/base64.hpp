@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "splitnet/message.hpp"
+#include "transport/buffer_pool.hpp"
 
 namespace splitnet::detail {
 
@@ -15,7 +16,7 @@ constexpr std::size_t base64_size(std::size_t bytes) noexcept {
 }
 /// What `message` is on the wire, in one run, behind `text`.
 void append_base64(std::string& text, const EncodedMessage& message);
-/// On a 64-byte boundary. Nothing: it is not base64. Throws std::bad_alloc.
-std::optional<Storage> decode_base64(std::string_view text);
+/// In memory of the pool, on a 64-byte boundary. Nothing: it is not base64. Throws std::bad_alloc.
+std::optional<Storage> decode_base64(std::string_view text, BufferPool& pool);
 
 }  // namespace splitnet::detail

@@ -16,6 +16,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// As much as libcurl takes for reading; its own 16 KiB would be hundreds of reads for a tensor.
+constexpr long kBufferBytes = 512L * 1024;
+
 struct FreesEasy {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
 };
@@ -62,8 +65,17 @@ struct Call {
   char error_text[CURL_ERROR_SIZE] = {};
 };
 
+/// What the reply says of its length, with room for whoever parses it.
+std::size_t expected_bytes(const Call& call) {
+  constexpr std::size_t room = 64;
+  curl_off_t length = 0;
+  curl_easy_getinfo(call.handle.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  return std::min(static_cast<std::size_t>(std::max<curl_off_t>(length, 0)), call.request.max_reply_bytes) + room;
+}
+
 std::size_t take_body(char* data, std::size_t, std::size_t size, void* user) {
   Call& call = *static_cast<Call*>(user);
+  if (call.reply.body.empty()) call.reply.body.reserve(expected_bytes(call));
   if (size > call.request.max_reply_bytes - call.reply.body.size()) {
     call.is_too_large = true;
     return 0;
@@ -111,7 +123,8 @@ std::string_view HttpReply::header(std::string_view name) const {
 
 class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
  public:
-  explicit Impl(HttpClientOptions options) : options_(std::move(options)) {
+  Impl(HttpClientOptions options, std::shared_ptr<SpareTexts> texts)
+      : options_(std::move(options)), texts_(std::move(texts)) {
     set_up_libcurl();
     multi_.reset(curl_multi_init());
     if (!multi_) throw Error(ErrorCode::internal, "libcurl can't be set up");
@@ -190,6 +203,7 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
     if (handle == nullptr) return call->done(Error(ErrorCode::overloaded, "no memory for an HTTP request"));
     call->handle.reset(handle);
     call->headers = list_of(call->request.headers);
+    call->reply.body = texts_->take();
     set_options(*call);
     const CURLMcode added = curl_multi_add_handle(multi_.get(), handle);
     if (added != CURLM_OK) return call->done(Error(ErrorCode::internal, curl_multi_strerror(added)));
@@ -205,6 +219,8 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_PATH_AS_IS, 1L);  // As it was signed.
     set(CURLOPT_NOSIGNAL, 1L);
+    set(CURLOPT_BUFFERSIZE, kBufferBytes);
+    set(CURLOPT_UPLOAD_BUFFERSIZE, kBufferBytes);
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout / std::chrono::milliseconds(1)));
     if (!options_.ca_file.empty()) set(CURLOPT_CAINFO, options_.ca_file.c_str());
     if (request.method == "POST" || request.method == "PUT") {
@@ -275,6 +291,7 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
   }
 
   const HttpClientOptions options_;
+  const std::shared_ptr<SpareTexts> texts_;
   Multi multi_;
   std::mutex mutex_;
   bool closed_ = false;                         // Under the lock.
@@ -283,7 +300,7 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
   std::thread thread_;
 };
 
-HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {
+HttpClient::HttpClient(HttpClientOptions options) : impl_(std::make_shared<Impl>(std::move(options), texts_)) {
   impl_->start();
 }
 HttpClient::~HttpClient() {

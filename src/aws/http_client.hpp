@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "aws/spare_texts.hpp"
 #include "splitnet/error.hpp"
 #include "splitnet/transport.hpp"
 
@@ -64,11 +65,14 @@ class HttpClient {
   /// invalid_argument (a bad URL), unavailable (nobody there, the connection is lost), unauthenticated (a certificate
   /// that is not trusted), deadline_exceeded, cancelled, too_large (a reply).
   void send(HttpRequest request, Deadline deadline, std::stop_token stop, Done done);
+  /// Replies take their memory from here; give it back when their bodies are done with, and large ones come quicker.
+  [[nodiscard]] SpareTexts& texts() noexcept { return *texts_; }
   /// Waits for it. Throws the errors of `send`.
   HttpReply send_and_wait(HttpRequest request, Deadline deadline);
 
  private:
   class Impl;
+  const std::shared_ptr<SpareTexts> texts_ = std::make_shared<SpareTexts>();
   std::shared_ptr<Impl> impl_;
 };
 

@@ -16,8 +16,8 @@ constexpr std::string_view kBegin = R"({"splitnet":")";
 constexpr std::string_view kBeginAt = R"({"splitnet_at":)";
 constexpr std::string_view kEnd = R"("})";
 
-Storage message_bytes(std::string_view base64) {
-  if (auto bytes = decode_base64(base64)) return *std::move(bytes);
+Storage message_bytes(std::string_view base64, BufferPool& pool) {
+  if (auto bytes = decode_base64(base64, pool)) return *std::move(bytes);
   throw Error(ErrorCode::corrupt, "invocation: 'splitnet' is not base64");
 }
 
@@ -27,8 +27,8 @@ std::size_t invocation_size(const EncodedMessage& message) noexcept {
   return kBegin.size() + base64_size(message.size_bytes) + kEnd.size();
 }
 
-std::string invocation_of(const EncodedMessage& message) {
-  std::string text;
+std::string invocation_of(const EncodedMessage& message, std::string text) {
+  text.clear();
   text.reserve(invocation_size(message));
   text += kBegin;
   append_base64(text, message);
@@ -40,20 +40,16 @@ std::string invocation_at(const std::string& url) {
   return std::string(kBeginAt) + json_text(url) + "}";
 }
 
-std::variant<Storage, std::string> read_invocation(std::string text) {
+std::variant<Storage, std::string> read_invocation(std::string_view text, BufferPool& pool) {
   // As it is written here; whoever else writes it may do so as JSON allows.
-  const std::string_view all = text;
-  const bool is_as_written =
-      all.size() >= kBegin.size() + kEnd.size() && all.starts_with(kBegin) && all.ends_with(kEnd);
-  if (is_as_written) {
-    const auto inner = all.substr(kBegin.size(), all.size() - kBegin.size() - kEnd.size());
-    if (auto bytes = decode_base64(inner)) return *std::move(bytes);
+  if (text.size() >= kBegin.size() + kEnd.size() && text.starts_with(kBegin) && text.ends_with(kEnd)) {
+    const auto inner = text.substr(kBegin.size(), text.size() - kBegin.size() - kEnd.size());
+    if (auto bytes = decode_base64(inner, pool)) return *std::move(bytes);
   }
-  const std::size_t size = text.size();
-  const JsonObject document(std::move(text));
-  if (const auto base64 = document.text("splitnet")) return message_bytes(*base64);
+  const JsonObject document{std::string(text)};
+  if (const auto base64 = document.text("splitnet")) return message_bytes(*base64, pool);
   if (const auto url = document.text("splitnet_at")) return std::string(*url);
-  throw Error(ErrorCode::corrupt, "invocation: " + std::to_string(size) +
+  throw Error(ErrorCode::corrupt, "invocation: " + std::to_string(text.size()) +
                                       " bytes that are no JSON object with 'splitnet' or 'splitnet_at'");
 }
 
@@ -72,8 +68,8 @@ Message decode_whole(const Storage& bytes, const MessageLimits& limits) {
   return decode(header, bytes.slice(message_header_bytes, expected - message_header_bytes), limits);
 }
 
-Storage stored(std::string_view bytes) {
-  Storage copy = Storage::allocate(bytes.size());
+Storage stored(std::string_view bytes, BufferPool& pool) {
+  Storage copy = pool.take(bytes.size());
   std::memcpy(copy.data(), bytes.data(), bytes.size());
   return copy;
 }

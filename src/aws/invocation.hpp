@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "aws/base64.hpp"
@@ -16,15 +17,16 @@ namespace splitnet::detail {
 inline constexpr std::size_t max_invocation_bytes = 6'291'556;
 
 std::size_t invocation_size(const EncodedMessage& message) noexcept;
-std::string invocation_of(const EncodedMessage& message);
+/// In the memory of `text`.
+std::string invocation_of(const EncodedMessage& message, std::string text = {});
 std::string invocation_at(const std::string& url);
 
 /// The message's bytes, or where they are. Throws corrupt: neither.
-std::variant<Storage, std::string> read_invocation(std::string text);
+std::variant<Storage, std::string> read_invocation(std::string_view text, BufferPool& pool);
 
 /// Header and body in one storage on a 64-byte boundary, whose bytes the tensors keep. Throws as decode.
 Message decode_whole(const Storage& bytes, const MessageLimits& limits);
-/// Of bytes that lie anywhere; a copy.
-Storage stored(std::string_view bytes);
+/// A copy in memory of the pool.
+Storage stored(std::string_view bytes, BufferPool& pool);
 
 }  // namespace splitnet::detail

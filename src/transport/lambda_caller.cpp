@@ -123,7 +123,7 @@ void LambdaCaller::begin(const InvocationPtr& invocation) {
   invocations_.emplace(invocation->id, invocation);
   try {
     if (invocation_size(invocation->message) > max_invocation_bytes) return put_into_store(invocation);
-    invoke(invocation, invocation_of(invocation->message));
+    invoke(invocation, invocation_of(invocation->message, target_.service->texts().take()));
   } catch (const std::bad_alloc&) {
     finish(invocation, Error(ErrorCode::overloaded, "call to '" + target_.endpoint + "': no memory for its event"));
   }
@@ -154,7 +154,7 @@ void LambdaCaller::invoke(const InvocationPtr& invocation, std::string event) {
   invocation->message = {};
   auto request = request_for("RequestResponse");
   if (!invocation->trace.empty()) request.headers.emplace_back("x-amzn-trace-id", invocation->trace);
-  request.body = body_of(std::move(event));
+  request.body = target_.service->texts().share(std::move(event));
   target_.service->send(
       std::move(request), invocation->deadline, invocation->stop.get_token(),
       [self = shared_from_this(), invocation](HttpClient::Result result) {
@@ -178,7 +178,8 @@ void LambdaCaller::on_reply(const InvocationPtr& invocation, HttpClient::Result 
 
 void LambdaCaller::read(const InvocationPtr& invocation, HttpReply reply) {
   try {
-    auto content = read_invocation(std::move(reply.body));
+    auto content = read_invocation(reply.body, *pool_);
+    target_.service->texts().give_back(std::move(reply.body));
     if (const auto* const url = std::get_if<std::string>(&content)) return get_from_store(invocation, *url);
     finish(invocation, message_of(invocation, std::get<Storage>(content)));
   } catch (const Error& error) {
@@ -220,8 +221,8 @@ void LambdaCaller::get_from_store(const InvocationPtr& invocation, const std::st
                            return self->finish(invocation, *error);
                          }
                          try {
-                           self->finish(invocation,
-                                        self->message_of(invocation, stored(std::get<std::string>(*shared))));
+                           self->finish(invocation, self->message_of(invocation, stored(std::get<std::string>(*shared),
+                                                                                        *self->pool_)));
                          } catch (const Error& error) {
                            self->finish(invocation, error);
                          } catch (const std::bad_alloc&) {

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "aws/service.hpp"
+#include "buffer_pool.hpp"
 #include "call_table.hpp"
 #include "io_thread.hpp"
 #include "splitnet/object_store.hpp"
@@ -52,6 +53,8 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
   };
   using InvocationPtr = std::shared_ptr<Invocation>;
 
+  static constexpr std::size_t kept_bytes = std::size_t{64} << 20;
+
   [[nodiscard]] std::shared_ptr<void> count_queued(std::size_t bytes);
   [[nodiscard]] ServiceRequest request_for(const char* type) const;
   void begin(const InvocationPtr& invocation);
@@ -69,6 +72,7 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
   const Target target_;
   const ConnectOptions options_;
   const bool has_checksum_;
+  const std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kept_bytes);
   std::shared_ptr<CallTable> calls_;
   std::shared_ptr<std::atomic<std::size_t>> queued_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
   std::atomic<bool> closed_{false};

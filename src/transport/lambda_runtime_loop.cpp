@@ -119,7 +119,7 @@ void LambdaRuntimeLoop::handle(Invocation invocation) {
 std::string LambdaRuntimeLoop::answer_to(Invocation& invocation) {
   std::optional<ProxyEvent> proxied;
   // Messages of splitnet need not be looked through.
-  if (!invocation.event.starts_with(R"({"splitnet)")) proxied = read_proxy_event(JsonObject(invocation.event));
+  if (!invocation.event.starts_with(R"({"splitnet)")) proxied = read_proxy_event(JsonObject(invocation.event), *pool_);
   Message reply;
   try {
     reply = serve(read(invocation, proxied), invocation);
@@ -143,7 +143,8 @@ Message LambdaRuntimeLoop::read(Invocation& invocation, const std::optional<Prox
     }
     return decode_whole(proxied->body, options_.limits);
   }
-  auto content = read_invocation(std::move(invocation.event));
+  auto content = read_invocation(invocation.event, *pool_);
+  client_.texts().give_back(std::move(invocation.event));
   const auto* const url = std::get_if<std::string>(&content);
   if (url == nullptr) return decode_whole(std::get<Storage>(content), options_.limits);
   const auto key = store_ ? store_->key_of(*url) : std::nullopt;
@@ -152,7 +153,7 @@ Message LambdaRuntimeLoop::read(Invocation& invocation, const std::optional<Prox
                                                  "', which is not in the store of this worker (" +
                                                  (store_ ? store_->url_of("") : "none") + "): SPLITNET_STORE");
   }
-  return decode_whole(stored(store_->get(*key, options_.limits.max_message_bytes, invocation.ends_at)),
+  return decode_whole(stored(store_->get(*key, options_.limits.max_message_bytes, invocation.ends_at), *pool_),
                       options_.limits);
 }
 
@@ -210,7 +211,7 @@ std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocati
     store_->put(key, std::move(bytes), invocation.ends_at);
     return invocation_at(store_->url_of(key));
   }
-  if (!is_proxied) return invocation_of(message);
+  if (!is_proxied) return invocation_of(message, client_.texts().take());
   std::string base64;
   append_base64(base64, message);
   return proxy_response(status_of(reply), base64);
@@ -219,9 +220,9 @@ std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocati
 void LambdaRuntimeLoop::post(const std::string& path, std::string body, std::vector<HttpHeader> headers) {
   headers.emplace_back("content-type", "application/json");
   try {
-    const auto reply =
-        client_.send_and_wait({.url = url_ + path, .headers = std::move(headers), .body = body_of(std::move(body))},
-                              Clock::now() + kAnswerTime);
+    const auto reply = client_.send_and_wait(
+        {.url = url_ + path, .headers = std::move(headers), .body = client_.texts().share(std::move(body))},
+        Clock::now() + kAnswerTime);
     if (reply.status / 100 != 2) warn("the runtime API refused an answer with status " + std::to_string(reply.status));
   } catch (const Error& error) {
     warn(std::string("an answer did not reach the runtime API: ") + error.what());

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "aws/http_client.hpp"
+#include "buffer_pool.hpp"
 #include "proxy_event.hpp"
 #include "served_calls.hpp"
 #include "splitnet/object_store.hpp"
@@ -50,10 +51,13 @@ class LambdaRuntimeLoop {
   void post(const std::string& path, std::string body, std::vector<HttpHeader> headers = {});
   void warn(const std::string& message);
 
+  static constexpr std::size_t kept_bytes = std::size_t{64} << 20;
+
   const std::string url_;
   const std::shared_ptr<ObjectStore> store_;
   const Handler handler_;
   const ListenOptions options_;
+  const std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kept_bytes);
   std::stop_source stop_;
   bool is_first_ = true;
   double init_s_ = 0;

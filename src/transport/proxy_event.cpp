@@ -16,23 +16,23 @@ std::string first_of(const JsonObject& event, std::initializer_list<const char*>
   return {};
 }
 
-Storage body_of(const JsonObject& event) {
+Storage body_of(const JsonObject& event, BufferPool& pool) {
   const auto body = event.text("body").value_or("");
-  if (!event.is_true("isBase64Encoded")) return stored(body);
-  if (auto bytes = decode_base64(body)) return *std::move(bytes);
+  if (!event.is_true("isBase64Encoded")) return stored(body, pool);
+  if (auto bytes = decode_base64(body, pool)) return *std::move(bytes);
   throw Error(ErrorCode::corrupt, "proxy event: its body is not base64");
 }
 
 }  // namespace
 
-std::optional<ProxyEvent> read_proxy_event(const JsonObject& event) {
+std::optional<ProxyEvent> read_proxy_event(const JsonObject& event, BufferPool& pool) {
   ProxyEvent found;
   found.method = first_of(event, {"requestContext/http/method", "httpMethod"});
   if (found.method.empty()) return std::nullopt;
   // Version 2.0 has the names of fields in lower case, 1.0 as they came.
   found.authorization = first_of(event, {"headers/authorization", "headers/Authorization"});
   found.peer = first_of(event, {"requestContext/http/sourceIp", "requestContext/identity/sourceIp"});
-  found.body = body_of(event);
+  found.body = body_of(event, pool);
   return found;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "aws/json.hpp"
+#include "buffer_pool.hpp"
 #include "splitnet/tensor.hpp"
 
 namespace splitnet::detail {
@@ -19,7 +20,7 @@ struct ProxyEvent {
 };
 
 /// Nothing: it is no such event. Throws corrupt: a body that is not base64 though it says so.
-std::optional<ProxyEvent> read_proxy_event(const JsonObject& event);
+std::optional<ProxyEvent> read_proxy_event(const JsonObject& event, BufferPool& pool);
 
 /// `base64`: the body.
 std::string proxy_response(unsigned status, const std::string& base64);

@@ -27,6 +27,11 @@ using testing::request_with;
 
 const std::string kToken = "a-token-of-the-worker";
 
+std::shared_ptr<detail::BufferPool> pool() {
+  static const auto one = std::make_shared<detail::BufferPool>(1 << 20);
+  return one;
+}
+
 std::string base64_of(const Message& message) {
   std::string text;
   detail::append_base64(text, encode(message));
@@ -40,7 +45,7 @@ std::string event_of(Message request, std::uint64_t id = 7) {
 
 /// Of an answer to event_of.
 Message answer_in(const std::string& document) {
-  return detail::decode_whole(std::get<Storage>(detail::read_invocation(document)), {});
+  return detail::decode_whole(std::get<Storage>(detail::read_invocation(document, *pool())), {});
 }
 
 /// As API Gateway writes them, in either version.
@@ -110,7 +115,7 @@ TEST_F(LambdaRuntime, AnswersProxyEventsOfBothVersions) {
     ASSERT_TRUE(answer.text("body")) << version;
     EXPECT_TRUE(answer.is_true("isBase64Encoded"));
     EXPECT_EQ(answer.text("headers/content-type"), "application/octet-stream");
-    const auto reply = detail::decode_whole(*detail::decode_base64(*answer.text("body")), {});
+    const auto reply = detail::decode_whole(*detail::decode_base64(*answer.text("body"), *pool()), {});
     EXPECT_EQ(reply.kind, MessageKind::reply);
     EXPECT_EQ(reply.id, 9U);
     EXPECT_TRUE(bit_identical(reply.values.at(0), request.values[0]));
@@ -145,7 +150,7 @@ TEST_F(LambdaRuntime, ProxyEventsThatAreRefusedHaveAStatusAndAMessage) {
     EXPECT_THAT(document, HasSubstr(R"("statusCode":)" + status)) << event;
     const JsonObject answer(document);
     ASSERT_TRUE(answer.text("body"));
-    EXPECT_EQ(detail::decode_whole(*detail::decode_base64(*answer.text("body")), {}).error, code) << event;
+    EXPECT_EQ(detail::decode_whole(*detail::decode_base64(*answer.text("body"), *pool()), {}).error, code) << event;
   }
   EXPECT_EQ(handled, 0);
 }
