@@ -9,11 +9,12 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
 
+_Value = TypeVar("_Value")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -156,7 +157,7 @@ def _pair(table: Any) -> tuple[str, str]:
     raise ValueError(f"table is {table!r}, expected [name, partition key]")
 
 
-def _made[T](kind: type[T], values: dict[str, Any]) -> T:
+def _made(kind: type[_Value], values: dict[str, Any]) -> _Value:
     known = {one.name for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
     if unknown := values.keys() - known:
         raise ValueError(f"{kind.__name__} has {sorted(unknown)}, expected some of {sorted(known)}")

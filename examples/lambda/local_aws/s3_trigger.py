@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Uploads start functions: S3 puts its event into a queue, a carrier invokes the function with it.
+
+On AWS the bucket invokes the function by itself; here moto writes the event and the queue counts the tries: after
+`max_tries` it moves the event to the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import botocore.exceptions  # type: ignore[import-untyped]
+
+from .configuration import S3Trigger
+from .function import FunctionPool, Throttled
+from .moto_server import client
+
+_POLL_S = 2
+_MARGIN_S = 30
+
+
+class S3Carrier:
+    """Carries the events of one trigger, as many at a time as the function takes."""
+
+    def __init__(self, trigger: S3Trigger, pool: FunctionPool, environment: Mapping[str, str]) -> None:
+        self._trigger = trigger
+        self._pool = pool
+        self._s3 = client("s3", environment)
+        self._sqs = client("sqs", environment)
+        self._url = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def create(self) -> None:
+        """Queues and the bucket's notification. Blocks."""
+        trigger = self._trigger
+        dead = self._sqs.create_queue(QueueName=trigger.dead_letter_queue)["QueueUrl"]
+        redrive = {"deadLetterTargetArn": self._arn(dead), "maxReceiveCount": str(trigger.max_tries)}
+        attributes = {
+            "VisibilityTimeout": str(self._pool.function.timeout_s + _MARGIN_S),
+            "RedrivePolicy": json.dumps(redrive),
+        }
+        self._url = self._sqs.create_queue(QueueName=trigger.queue, Attributes=attributes)["QueueUrl"]
+        ours: dict[str, Any] = {"QueueArn": self._arn(self._url), "Events": ["s3:ObjectCreated:*"]}
+        wanted = {"prefix": trigger.prefix, "suffix": trigger.suffix}
+        rules = [{"Name": name, "Value": value} for name, value in wanted.items() if value]
+        if rules:
+            ours["Filter"] = {"Key": {"FilterRules": rules}}
+        known = self._s3.get_bucket_notification_configuration(Bucket=trigger.bucket).get("QueueConfigurations", [])
+        self._s3.put_bucket_notification_configuration(
+            Bucket=trigger.bucket,
+            NotificationConfiguration={"QueueConfigurations": [*known, ours]},
+        )
+
+    def _arn(self, url: str) -> str:
+        found = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return str(found["Attributes"]["QueueArn"])
+
+    async def run(self) -> None:
+        """Until it is cancelled or the queue's server has gone."""
+        room = asyncio.Semaphore(self._pool.function.concurrency)
+        try:
+            while True:
+                await room.acquire()
+                message = await asyncio.to_thread(self._receive)
+                if message is None:
+                    room.release()
+                    continue
+                task = asyncio.ensure_future(self._carry(message))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(lambda _: room.release())
+        except botocore.exceptions.BotoCoreError:
+            pass
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+
+    def _receive(self) -> dict[str, Any] | None:
+        """Long polling."""
+        answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=1, WaitTimeSeconds=_POLL_S)
+        found: list[dict[str, Any]] = answer.get("Messages", [])
+        return found[0] if found else None
+
+    async def _carry(self, message: dict[str, Any]) -> None:
+        """Deleted after success only: an event whose function failed comes back, and so does one whose carrier died."""
+        event = json.loads(message["Body"])
+        while "Records" in event:  # S3 also sends a test event, which functions never see.
+            try:
+                result = await self._pool.invoke(message["Body"].encode(), {})
+            except Throttled:
+                await asyncio.sleep(0.05)
+                continue
+            if result.error is not None:
+                await asyncio.to_thread(self._try_again, message["ReceiptHandle"])
+                return
+            break
+        await asyncio.to_thread(self._sqs.delete_message, QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+
+    def _try_again(self, receipt: str) -> None:
+        self._sqs.change_message_visibility(
+            QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=self._trigger.retry_delay_s
+        )
