@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 
 import splitnet
 from common.package_files import ROOT
+
+sys.path.append(str(ROOT / "examples/lambda"))  # local_aws: a folder named lambda can be no package.
+
 from detection import model_files
 from detection.detector import Detector, in_session
 

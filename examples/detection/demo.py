@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything at once, for a person or as a check; `run` starts it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+import splitnet
+from common.package_files import ROOT
+from detection import client, cloud, measure, model_files
+from detection.route import NotAnswered
+from detection.server_process import running_server
+
+_OUT = ROOT / "build/detection"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="examples/detection/run", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="end after the table; 0 only if everything worked")
+    parser.add_argument("--port", type=int, default=8080, help="of the server; 0 chooses a free one (%(default)s)")
+    parser.add_argument("--repetitions", type=int, default=3, help="of all photos, for the table (%(default)s)")
+    parser.add_argument("--link", default="", help="before the split's function, as up=20Mbit,down=50Mbit,delay=10ms")
+    options = parser.parse_args(arguments)
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, _end)
+    try:
+        return _run(options)
+    except (splitnet.Error, NotAnswered, RuntimeError, OSError) as error:
+        print(f"detection: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    sizes = cloud.Sizes()
+    with cloud.started(sizes=sizes) as aws:
+        os.environ.update(aws.environment)
+        with running_server("--port", "0" if options.check else str(options.port)) as server:
+            photos = model_files.sample_photos()[0].parent
+            print(f"\n== {len(model_files.sample_photos())} photos to the local server, {server.url}")
+            failed = client.main([str(photos), "--server", server.url, "--draw", str(_OUT / "drawn")])
+            print(f"\n== the same through S3, the function {cloud.WHOLE} and DynamoDB")
+            failed |= client.main([str(photos), "--remote", "--bucket", cloud.BUCKET, "--table", cloud.TABLE])
+            print("\n== local, remote and split")
+            report = measure.measure(aws, sizes, model_files.sample_photos(), options.repetitions, options.link)
+            print(report.text())
+            _OUT.mkdir(parents=True, exist_ok=True)
+            (_OUT / "report.json").write_text(report.to_json() + "\n")
+            print(f"\nAs JSON: {_OUT / 'report.json'}. The photos with boxes: {_OUT / 'drawn'}")
+            if not options.check:
+                _wait(server.url, aws.environment, photos)
+            return 1 if failed or report.failures else 0
+
+
+def _wait(url: str, environment: dict[str, str], photos: Path) -> None:
+    print(f"\nThe server is at {url}. Try it:")
+    picture = f'"$(base64 -w0 {photos / "cat.jpg"})"'
+    print(f"""  printf '{{"id": "1", "image_data": "%s"}}' {picture} | curl --data-binary @- {url}""")
+    print("The stand-ins for AWS, for other programs (aws, boto3, splitnet):")
+    print("\n".join(f"  export {name}={value}" for name, value in environment.items()))
+    print("Ctrl-C ends everything.", flush=True)
+    signal.pause()
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way through S3, the function under AWS's runtime emulator, and DynamoDB; and what goes wrong on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shutil
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+from PIL import Image
+
+from detection import cloud
+from detection.client import main
+from detection.cloud_route import CloudRoute
+from detection.route import NotAnswered, PictureRefused
+from local_aws import LocalAws
+
+
+@pytest.fixture(scope="module")
+def aws(exported: None) -> Iterator[LocalAws]:
+    with cloud.started() as started, pytest.MonkeyPatch.context() as patch:
+        for name, value in started.environment.items():
+            patch.setenv(name, value)
+        yield started
+
+
+def table() -> Any:
+    return boto3.resource("dynamodb").Table(cloud.TABLE)
+
+
+def route(timeout_s: float = 30.0) -> CloudRoute:
+    return CloudRoute(cloud.BUCKET, cloud.TABLE, timeout_s)
+
+
+def upload(key: str, data: bytes) -> None:
+    boto3.client("s3").put_object(Bucket=cloud.BUCKET, Key=key, Body=data, ContentType="application/octet-stream")
+
+
+def invoked(aws: LocalAws, count: int) -> None:
+    """Waits until so many invocations of the function have ended."""
+    until_s = time.monotonic() + 30
+    while len(aws.invocations(cloud.WHOLE)) < count:
+        assert time.monotonic() < until_s, aws.invocations(cloud.WHOLE)
+        time.sleep(0.05)
+
+
+def test_a_folder_goes_through_the_cloud(
+    aws: LocalAws, photos: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cat", "coffee", "motorcycle"):
+        shutil.copy(photos[name], tmp_path)
+    (tmp_path / "letter.txt").write_text("Dear reader")
+    drawn = tmp_path / "drawn"
+    options = ["--remote", "--bucket", cloud.BUCKET, "--table", cloud.TABLE, "--draw", str(drawn)]
+    assert main([str(tmp_path), *options]) == 0
+    told = capsys.readouterr()
+    found = [line.split(": ", 1)[1] for line in told.err.splitlines()]
+    assert found[0].startswith("cat 0.") and found[1].startswith("cup 0.") and found[3].startswith("motorbike 0.")
+    assert found[2].startswith("skipped: found 11 bytes that are no picture")
+    times = [line.split()[0] for line in told.out.splitlines() if line.count(" / ") == 3]
+    assert times == ["time", "upload", "inference", "execution", "end"]
+    assert told.out.splitlines()[-1] == "3 answered, 1 skipped, 0 failed"
+    assert len(list(drawn.iterdir())) == 3
+
+    calls = aws.invocations(cloud.WHOLE)
+    assert [call.error for call in calls] == [None] * 4  # The letter was not tried again.
+    assert [call.is_cold for call in calls] == [True, False, False, False]
+    assert all(100 * 2**20 < call.peak_memory_bytes <= 512 * 2**20 for call in calls)
+
+
+def test_the_item_is_keyed_by_url_and_in_decimals(aws: LocalAws, photos: dict[str, Path]) -> None:
+    key = "holiday/my cat + coffee (1) é.jpg"  # S3's event has it URL-encoded.
+    begun = len(aws.invocations(cloud.WHOLE))
+    upload(key, photos["cat"].read_bytes())
+    invoked(aws, begun + 1)
+    item = table().get_item(Key={"picture_url": f"s3://{cloud.BUCKET}/{key}"})["Item"]
+    assert set(item) == {"picture_url", "etag", "objects", "inference_time", "execution_time"}
+    assert [one["label"] for one in item["objects"]] == ["cat"]
+    assert isinstance(item["objects"][0]["accuracy"], Decimal)
+    assert 0 < item["inference_time"] < item["execution_time"] < 15_000
+
+
+def test_a_second_event_for_the_same_picture_changes_nothing(aws: LocalAws, photos: dict[str, Path]) -> None:
+    key, url = "twice.jpg", {"picture_url": f"s3://{cloud.BUCKET}/twice.jpg"}
+    begun = len(aws.invocations(cloud.WHOLE))
+    upload(key, photos["coffee"].read_bytes())
+    invoked(aws, begun + 1)
+    first = table().get_item(Key=url)["Item"]
+    upload(key, photos["coffee"].read_bytes())
+    invoked(aws, begun + 2)
+    assert table().get_item(Key=url)["Item"] == first
+    upload(key, photos["motorcycle"].read_bytes())
+    invoked(aws, begun + 3)
+    assert table().get_item(Key=url)["Item"]["objects"][0]["label"] == "motorbike"
+
+
+def test_a_50_megapixel_photo_fits_the_function(aws: LocalAws, photos: dict[str, Path]) -> None:
+    stream = io.BytesIO()
+    Image.open(photos["motorcycle"]).resize((8660, 5843)).save(stream, "JPEG", quality=70)
+    assert route().send("large.jpg", stream.getvalue()).objects[0].label == "motorbike"
+    assert aws.invocations(cloud.WHOLE)[-1].peak_memory_bytes <= 512 * 2**20
+
+
+def test_too_many_pixels_are_an_answer_not_a_retry(aws: LocalAws) -> None:
+    begun = len(aws.invocations(cloud.WHOLE))
+    stream = io.BytesIO()
+    Image.new("1", (12_000, 9_000)).save(stream, "PNG")
+    with pytest.raises(PictureRefused, match="12000x9000 pixels, expected at most 64 million"):
+        route().send("bomb.png", stream.getvalue())
+    assert [call.error for call in aws.invocations(cloud.WHOLE)[begun:]] == [None]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "words"), [("no-such-bucket", "NoSuchBucket"), ("Bad_Bucket", "bucket Bad_Bucket, table detections: ")]
+)
+def test_a_bucket_that_is_missing(aws: LocalAws, photos: dict[str, Path], bucket: str, words: str) -> None:
+    with pytest.raises(NotAnswered, match=words):
+        CloudRoute(bucket, cloud.TABLE).send("cat.jpg", photos["cat"].read_bytes())
+
+
+def test_a_table_that_is_missing(aws: LocalAws, photos: dict[str, Path]) -> None:
+    with pytest.raises(NotAnswered, match="table no-such-table: .*ResourceNotFoundException"):
+        CloudRoute(cloud.BUCKET, "no-such-table").send("cat.jpg", photos["cat"].read_bytes())
+
+
+def test_no_credentials(
+    aws: LocalAws,
+    photos: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    shutil.copy(photos["cat"], tmp_path)
+    assert main([str(tmp_path), "--remote", "--bucket", cloud.BUCKET, "--table", cloud.TABLE]) == 1
+    assert (
+        "FAILED: bucket detection-pictures, table detections: Unable to locate credentials" in capsys.readouterr().err
+    )
+
+
+def test_a_function_that_times_out(photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = dataclasses.replace(
+        cloud.Sizes(), whole_timeout_s=1
+    )  # Its start alone takes longer with that share of a core.
+    with cloud.started(sizes=slow) as aws:
+        for name, value in aws.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        begun_s = time.monotonic()
+        with pytest.raises(NotAnswered, match=r"cat\.jpg has no answer after 4 s: the function's log may say why"):
+            route(timeout_s=4).send("cat.jpg", photos["cat"].read_bytes())
+        assert time.monotonic() - begun_s < 8
+        invoked(aws, 1)
+        assert "timed out" in str(aws.invocations(cloud.WHOLE)[0].error).lower()
