@@ -24,6 +24,7 @@ from emotion.planner_picks import Pick, planner_picks
 from emotion.whole_photo import WholePhoto
 from emotion.wire import Wire
 from local_aws import Invocation, LocalAws
+from splitnet.names import short_codec
 
 WHOLE_PHOTO = "photo sent, all in the cloud"
 BLOCKS_IN_CLOUD = {count: f"{count} blocks in the cloud" for count in (5, 4, 3)}
@@ -122,7 +123,9 @@ def measure(aws: LocalAws, photo: bytes, link: Link, rounds: int, cold_rounds: i
 
 
 def _ways(platform: LocalPlatform, photo: bytes) -> dict[str, tuple[str, Callable[[], Answered]]]:
-    """By name: the function that takes part, and what takes one photo through; as in the report, and the planner's."""
+    """By name: the function that takes part, and what takes one photo through. Those of the report, the same cuts with
+    the codec that the planner takes for them, and at the end the planner's own.
+    """
     sender = WholePhoto(BUCKET)
 
     def whole() -> Answered:
@@ -141,11 +144,17 @@ def _ways(platform: LocalPlatform, photo: bytes) -> dict[str, tuple[str, Callabl
 
     ways = {WHOLE_PHOTO: (WHOLE, whole)}
     for count, name in BLOCKS_IN_CLOUD.items():
-        ways[name] = (TAIL, split(Choice(platform.blocks[-count].first, "raw", None, 0)))
+        head_layers = platform.blocks[-count].first
+        ways[name] = (TAIL, split(Choice(head_layers, "raw", None, 0)))
+        if (best := platform.choice(head_layers)).codec != "raw":
+            ways[f"{name}, {short_codec(best.codec)}"] = (TAIL, split(best))
     chosen = platform.chosen
     here = chosen.head_layers == platform.layers
     head = platform.part.layers.layers[chosen.head_layers - 1].name
-    ways["planner: " + ("device only" if here else f"cut after {head}, {chosen.codec}")] = (TAIL, split(chosen))
+    ways["planner: " + ("device only" if here else f"cut after {head}, {short_codec(chosen.codec)}")] = (
+        TAIL,
+        split(chosen),
+    )
     return ways
 
 

@@ -77,13 +77,13 @@ def test_a_function_url_serves_too(aws: LocalAws, models: Path, face: Face) -> N
 def test_the_photo_that_is_sent_whole(aws: LocalAws, photo: bytes, face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     with on_wire("AWS_ENDPOINT_URL_S3", monkeypatch) as wire:
         found = WholePhoto(BUCKET).recognise(photo)
+        assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET), "nothing stays in the bucket"
     assert found.boxes == [face.box]
     assert strongest(found.probabilities[0]) == "happy"
     assert found.sent_bytes == len(photo)
     assert found.upload_s + found.fetch_s + found.search_s + found.network_s < found.total_s
     assert aws.invocations(WHOLE)[-1].error in (None, "")
     assert leaks(wire.sent, photo, face) == ["file"], "the watch notices a photo that leaves"
-    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET), "nothing stays in the bucket"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_trigger_no_answer(aws: LocalAws, photo: bytes) -> None:
 def test_measured_and_printed(aws: LocalAws, photo: bytes) -> None:
     measured = measure(aws, photo, Link(up_megabits_per_s=20, down_megabits_per_s=50, delay_s=0.002), 2, 1)
     assert measured.problems() == []
-    whole, five, four, three, chosen = measured.rows
+    whole, five, four, three, chosen = (row for row in measured.rows if "int" not in row.name and "f16" not in row.name)
     assert whole.sent_bytes == len(photo)
     assert five.sent_bytes > len(photo) > four.sent_bytes > three.sent_bytes
     assert (chosen.sent_bytes, chosen.cold_s) == (0, None), "device only"

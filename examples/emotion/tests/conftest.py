@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import splitnet
 from common.package_files import ROOT, package_file
 from emotion.faces import Face, find_faces, open_photo
 from emotion.settings import MODELS
+
+sys.path.insert(0, str(ROOT / "examples/lambda"))  # local_aws
 
 
 @pytest.fixture(scope="session")
