@@ -15,6 +15,7 @@ WHOLE = "detection-whole"  #: detection.remote: the whole network, picture by pi
 TAIL = "detection-tail"  #: splitnet's worker: what a session cuts off.
 BUCKET = "detection-pictures"
 TABLE = "detections"
+AT_ONCE = 2  #: Execution environments of each function.
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def started(folder: Path = model_files.FOLDER, sizes: Sizes = Sizes()) -> LocalA
         },
         memory_megabytes=sizes.whole_megabytes,
         timeout_s=sizes.whole_timeout_s,
-        concurrency=2,
+        concurrency=AT_ONCE,
     )
     shape = f"1x3x{boxes.SIDE}x{boxes.SIDE}"
     worker = [str(worker_program()), str(model_files.model_file(folder)), "--input", shape, "--threads", "1"]
@@ -49,7 +50,7 @@ def started(folder: Path = model_files.FOLDER, sizes: Sizes = Sizes()) -> LocalA
         environment={},
         memory_megabytes=sizes.tail_megabytes,
         timeout_s=sizes.tail_timeout_s,
-        concurrency=2,
+        concurrency=AT_ONCE,
     )
     return LocalAws(
         functions=[whole, tail],

@@ -14,7 +14,9 @@ import datetime
 import os
 import platform
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import splitnet
@@ -86,11 +88,15 @@ def _remote(
     aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, expected: Sent
 ) -> tuple[Column, list[str]]:
     route = CloudRoute(cloud.BUCKET, cloud.TABLE)
+    aws.recycle(cloud.WHOLE)
+    begun = len(aws.invocations(cloud.WHOLE))
     cold = route.send(files[0].name, files[0].read_bytes())
-    begun, reads = len(aws.invocations(cloud.WHOLE)), route.reads
+    _warm_up(files[0])
+    _ended(aws, cloud.WHOLE, begun + 1 + cloud.AT_ONCE)
+    reads = route.reads
     sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
-    calls = aws.invocations(cloud.WHOLE)[begun:]
     count = len(files) * repetitions
+    calls = _ended(aws, cloud.WHOLE, begun + 1 + cloud.AT_ONCE + count)[-count:]
     polls = (route.reads - reads) / count
     column = Column(
         name=f"remote, {sizes.whole_megabytes} MB",
@@ -126,7 +132,7 @@ def _split(
     endpoint, cut, codec = place
     with running_server("--worker", endpoint, "--cut", cut, "--codec", codec, environment=aws.environment) as server:
         route = ServerRoute(server.url, details=True)
-        aws.recycle(cloud.TAIL)
+        aws.recycle(cloud.TAIL)  # The session warmed it up when it opened.
         cold = route.send(files[0].name, files[0].read_bytes())
         begun = len(aws.invocations(cloud.TAIL))
         sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
@@ -151,6 +157,25 @@ def _split(
     if any(one["worker_time"] == 0 for one in steps):
         failures.append("split: the device finished what the function should have")
     return column, failures
+
+
+def _warm_up(file: Path) -> None:
+    """Starts every execution environment: an item is there a moment before its invocation has ended, and a picture that
+    comes in this moment goes to another environment."""
+    routes = [CloudRoute(cloud.BUCKET, cloud.TABLE) for _ in range(cloud.AT_ONCE)]
+    data = file.read_bytes()
+    with ThreadPoolExecutor(cloud.AT_ONCE) as threads:
+        list(threads.map(lambda route: route.send(file.name, data), routes))
+
+
+def _ended(aws: LocalAws, function: str, count: int) -> list[Invocation]:
+    """All its invocations, once there are so many. Raises RuntimeError: there are not within a minute."""
+    until_s = time.monotonic() + 60
+    while len(calls := aws.invocations(function)) < count:
+        if time.monotonic() > until_s:
+            raise RuntimeError(f"function {function}: found {len(calls)} invocations that ended, expected {count}")
+        time.sleep(0.02)
+    return calls
 
 
 def _times(sent: list[Sent], name: str) -> Summary:
