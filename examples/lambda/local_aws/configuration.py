@@ -6,10 +6,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+import tomllib
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"

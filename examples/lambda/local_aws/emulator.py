@@ -44,7 +44,6 @@ ROOT = Path(__file__).resolve().parents[3]
 _PATH = "/2015-03-31/functions/function/invocations"
 _START_TIMEOUT_S = 10.0
 _ANSWER_MARGIN_S = 10.0  # Beyond the function's time-out the emulator itself must be stuck.
-_MAX_ANSWER_BYTES = 8 * 2**20
 
 _REQUEST_ID = re.compile(rb"START RequestId: ([0-9a-f-]{36})")
 _INIT = re.compile(rb"INIT REPORT\(durationMs: ([0-9.]+)")
@@ -134,10 +133,10 @@ class Emulator:
         watch = None if self._limits.enforces_memory else asyncio.ensure_future(self._watch_memory())
         try:
             async with asyncio.timeout(self._function.timeout_s + _ANSWER_MARGIN_S):
-                status, payload = await self._connection.post(_PATH, headers, event, _MAX_ANSWER_BYTES)
+                status, payload = await self._connection.post(_PATH, headers, event)
         except TimeoutError:
             status, payload = 504, b""
-        except (EOFError, ConnectionError):
+        except ConnectionError:
             status, payload = 502, b""
         finally:
             if watch:
@@ -148,11 +147,13 @@ class Emulator:
         until_s = time.monotonic() + _START_TIMEOUT_S
         while True:
             try:
-                return await HttpConnection.open("127.0.0.1", self._port)
+                return await HttpConnection.open(self._port)
             except ConnectionRefusedError:
                 if self._process.poll() is not None or time.monotonic() > until_s:
                     self._read_log()
-                    raise OSError(f"the emulator of '{self._function.name}' did not start: {self._last_words()}") from None
+                    raise OSError(
+                        f"the emulator of '{self._function.name}' did not start: {self._last_words()}"
+                    ) from None
             await asyncio.sleep(0.002)
 
     def _last_words(self) -> str:

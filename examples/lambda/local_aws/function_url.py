@@ -18,6 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
+from .body import BodyTooLarge, read_body
 from .faults import Fault, Faults, date_header, meet
 from .function import FunctionPool, Throttled
 from .gateway import MAX_EVENT_BYTES
@@ -39,7 +40,7 @@ class FunctionUrls:
     region: str
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=_READ_BYTES)
+        application = web.Application()
         application.router.add_route("*", "/{function}", self._on_request)
         application.router.add_route("*", "/{function}/{path:.*}", self._on_request)
         return application
@@ -54,8 +55,8 @@ class FunctionUrls:
         if pool is None:
             return _failure(404, fault)
         try:
-            event = event_of(request, await request.read(), name, self.region)
-        except web.HTTPRequestEntityTooLarge:
+            event = event_of(request, await read_body(request, _READ_BYTES), name, self.region)
+        except BodyTooLarge:
             return _failure(413, fault)
         if len(event) > MAX_EVENT_BYTES:
             return _failure(413, fault)
@@ -77,7 +78,6 @@ _MESSAGES = {
     404: "Not Found",
     413: "Request Entity Too Large",
     429: "Too Many Requests",
-    502: "Internal Server Error",
     503: "Service Unavailable",
     504: "Endpoint request timed out",
 }
@@ -87,6 +87,8 @@ def _failure(status: int, fault: Fault, request_id: str = "") -> web.Response:
     headers = _headers(fault, request_id)
     if status == 429:
         headers["Retry-After"] = f"{1 if fault.retry_after_s is None else fault.retry_after_s:g}"
+    if status == 502:
+        return web.Response(status=502, text="Internal Server Error", headers=headers)
     body = json.dumps({"message": _MESSAGES.get(status, "Internal Server Error")}).encode()
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from . import service_error
+from .body import BodyTooLarge, read_hashed_body
+from .configuration import ACCOUNT
 from .faults import Fault, Faults, date_header, meet
 from .function import FunctionPool, Result, Throttled
 from .service_error import ServiceError
@@ -24,6 +26,7 @@ MAX_ASYNCHRONOUS_BYTES = 2**20
 MAX_CONTEXT_BYTES = 3583
 _READ_BYTES = 16 * 2**20  # Up to here a body is read, and its signature checked, before it is found too large.
 _ASYNCHRONOUS_TRIES = 3
+_RETRY_DELAY_S = 1.0  # On AWS one minute, then two.
 
 
 @dataclass
@@ -33,12 +36,10 @@ class Gateway:
     account: Account
     pools: Mapping[str, FunctionPool]
     faults: Faults
-    retry_delay_s: float
-    """Between the tries of an asynchronous invocation."""
     _asynchronous: set[asyncio.Task[None]] = field(default_factory=set)
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=_READ_BYTES)
+        application = web.Application()
         application.router.add_post("/2015-03-31/functions/{function:.+}/invocations", self._on_invoke)
         application.router.add_route("*", "/{path:.*}", self._on_other)
         return application
@@ -52,12 +53,10 @@ class Gateway:
         try:
             await meet(fault, request)
             try:
-                body = await request.read()
-            except web.HTTPRequestEntityTooLarge:
+                body, sha256 = await read_hashed_body(request, _READ_BYTES)
+            except BodyTooLarge:
                 raise service_error.too_large(MAX_EVENT_BYTES) from None
-            check_signature(
-                self.account, request.method, request.raw_path, request.headers, body, fault.clock_skew_s
-            )
+            check_signature(self.account, request.method, request.raw_path, request.headers, sha256, fault.clock_skew_s)
             if fault.status:
                 raise _scripted(fault)
             return await self._answer(request, name, body, fault)
@@ -96,7 +95,7 @@ class Gateway:
     def _pool(self, name: str, qualifier: str) -> FunctionPool:
         pool = self.pools.get(name)
         if pool is None or qualifier not in ("", "$LATEST"):
-            arn = f"arn:aws:lambda:{self.account.region}:123456789012:function:{name}"
+            arn = f"arn:aws:lambda:{self.account.region}:{ACCOUNT}:function:{name}"
             raise service_error.not_found(f"{arn}:{qualifier}" if qualifier else arn)
         return pool
 
@@ -116,7 +115,7 @@ class Gateway:
                 tries += 1
             except Throttled:
                 pass
-            await asyncio.sleep(self.retry_delay_s)
+            await asyncio.sleep(_RETRY_DELAY_S)
 
     async def close(self) -> None:
         for task in list(self._asynchronous):
@@ -143,7 +142,9 @@ def passed_headers(headers: Mapping[str, str]) -> dict[str, str]:
             raise ValueError(f"{len(context)} bytes, expected at most {MAX_CONTEXT_BYTES}")
         base64.b64decode(context, validate=True)
     except ValueError as error:
-        raise service_error.invalid_content(f"Client context must be a valid Base64-encoded JSON object: {error}") from None
+        raise service_error.invalid_content(
+            f"Client context must be a valid Base64-encoded JSON object: {error}"
+        ) from None
     return passed
 
 

@@ -30,9 +30,9 @@ class Support:
     version: int
 
     def describe(self) -> str:
-        cpu = "memory sizes simulated by CPU quota" if self.cpu else "memory sizes not simulated (no writable cpu cgroup)"
-        memory = "limit enforced by cgroup" if self.memory else "limit enforced by watching resident sizes"
-        return f"{cpu}; memory {memory}"
+        cpu = "simulated by CPU quota" if self.cpu else "NOT simulated, no cpu cgroup is writable: full speed for all"
+        memory = "control group" if self.memory else "watching resident sizes, no memory cgroup is writable"
+        return f"speed of memory sizes: {cpu}; memory limit: by {memory}"
 
 
 class Limits:
@@ -58,9 +58,12 @@ class Limits:
         (group / "cpu.cfs_quota_us").write_text(str(quota_us))
 
     def _bound_memory(self, group: Path) -> None:
-        names = ["memory.max", "memory.swap.max"] if self._version == 2 else ["memory.limit_in_bytes"]
-        for name, limit_bytes in zip(names, (self.memory_bytes, 0), strict=False):
-            if (group / name).exists():
+        """Swap doesn't make it more."""
+        bounds = {"memory.limit_in_bytes": self.memory_bytes, "memory.memsw.limit_in_bytes": self.memory_bytes}
+        if self._version == 2:
+            bounds = {"memory.max": self.memory_bytes, "memory.swap.max": 0}
+        for name, limit_bytes in bounds.items():
+            if (group / name).exists():  # Without swap in the kernel there is nothing to bound.
                 (group / name).write_text(str(limit_bytes))
 
     @property
@@ -112,7 +115,7 @@ class Limits:
 
 
 def support() -> Support:
-    """Tries it, by making and removing a group."""
+    """Tries it, by making and removing a group; removes what a killed process has left behind."""
     if (_ROOT / "cgroup.controllers").exists():
         return _support_v2()
     return Support(_writable("cpu", "cpu.cfs_quota_us"), _writable("memory", "memory.limit_in_bytes"), 1)
@@ -142,7 +145,11 @@ def _support_v2() -> Support:
 
 
 def _try(base: Path, file: str) -> bool:
-    group = base / f"local-aws-try-{os.getpid()}"
+    for left in base.glob("local-aws-*-*"):
+        if not Path(f"/proc/{left.name.split('-')[2]}").exists():
+            with contextlib.suppress(OSError):
+                left.rmdir()
+    group = base / f"local-aws-{os.getpid()}-try"
     try:
         group.mkdir()
     except OSError:

@@ -30,6 +30,7 @@ from .signature import Account
 
 ACCESS_KEY_ID = "AKIDLOCALAWSEXAMPLE0"
 SECRET_ACCESS_KEY = "local-aws+example/secret0123456789ABCDEF"
+SESSION_TOKEN = "local-aws-session"  # Functions always have temporary credentials.
 
 
 class Service:
@@ -51,7 +52,7 @@ class Service:
         account = Account(
             ACCESS_KEY_ID, SECRET_ACCESS_KEY, wanted.region, "lambda", frozenset(wanted.expired_session_tokens)
         )
-        gateway = Gateway(account, self._pools, self._faults, retry_delay_s=1.0)
+        gateway = Gateway(account, self._pools, self._faults)
         urls = FunctionUrls(self._pools, self._faults, wanted.region)
         lambda_port = await self._serve(gateway.application(), lambda_port)
         self._closing.push_async_callback(gateway.close)
@@ -65,8 +66,9 @@ class Service:
             **{f"AWS_ENDPOINT_URL_{name}": moto.url for name in ("S3", "SQS", "DYNAMODB")},
         }
         possible = support()
+        inside = environment | {"AWS_SESSION_TOKEN": SESSION_TOKEN}
         for function in wanted.functions:
-            pool = FunctionPool(function, environment, wanted.region, possible, self._on_log)
+            pool = FunctionPool(function, inside, wanted.region, possible, self._on_log)
             self._pools[function.name] = pool
             self._closing.push_async_callback(pool.close)
         await asyncio.to_thread(moto.wait)

@@ -7,7 +7,6 @@ The signature is computed again with botocore from what arrived; of the time, fi
 from __future__ import annotations
 
 import datetime
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -42,10 +41,10 @@ class Account:
 class _Checker(SigV4Auth):  # type: ignore[misc]
     """botocore's signer, over the headers that the sender has signed."""
 
-    def __init__(self, account: Account, names: list[str], payload_hash: str) -> None:
+    def __init__(self, account: Account, names: list[str], sha256: str) -> None:
         super().__init__(Credentials(account.access_key_id, account.secret_access_key), account.service, account.region)
         self._names = names
-        self._payload_hash = payload_hash
+        self._sha256 = sha256
 
     def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
         headers = HTTPHeaders()
@@ -54,13 +53,16 @@ class _Checker(SigV4Auth):  # type: ignore[misc]
         return headers
 
     def payload(self, request: AWSRequest) -> str:
-        return self._payload_hash
+        return self._sha256
 
 
 def check_signature(
-    account: Account, method: str, target: str, headers: Mapping[str, str], body: bytes, skew_s: float = 0.0
+    account: Account, method: str, target: str, headers: Mapping[str, str], sha256: str, skew_s: float = 0.0
 ) -> None:
-    """`target`: path and query as they came; `skew_s`: how far our clock is ahead. Raises ServiceError."""
+    """`target`: path and query as they came; `sha256`: of the body, in hexadecimal; `skew_s`: how far our clock is ahead.
+
+    Raises ServiceError.
+    """
     authorization = headers.get("Authorization")
     if authorization is None:
         raise ServiceError(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -80,10 +82,9 @@ def check_signature(
     _check_time(stamp, date, skew_s)
     if headers.get("X-Amz-Security-Token") in account.expired_session_tokens:
         raise ServiceError(403, "ExpiredTokenException", "The security token included in the request is expired")
-    payload_hash = hashlib.sha256(body).hexdigest()
-    if headers.get("X-Amz-Content-SHA256", payload_hash) != payload_hash:
+    if headers.get("X-Amz-Content-SHA256", sha256) != sha256:
         raise _mismatch()
-    checker = _Checker(account, names.split(";"), payload_hash)
+    checker = _Checker(account, names.split(";"), sha256)
     request = AWSRequest(method, f"http://localhost{target}", headers=dict(headers))
     request.context["timestamp"] = stamp
     canonical = checker.canonical_request(request)
@@ -103,7 +104,9 @@ def _check_time(stamp: str, date: str, skew_s: float) -> None:
     try:
         at = datetime.datetime.strptime(stamp, _FORMAT).replace(tzinfo=datetime.timezone.utc)
     except ValueError:
-        raise _invalid(f"Date must be in ISO-8601 'basic format'. Got '{stamp}'. See http://en.wikipedia.org/wiki/ISO_8601") from None
+        raise _invalid(
+            f"Date must be in ISO-8601 'basic format'. Got '{stamp}'. See http://en.wikipedia.org/wiki/ISO_8601"
+        ) from None
     now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=skew_s)
     now_text, bound = now.strftime(_FORMAT), _SKEW.seconds // 60
     if at < now - _SKEW:
@@ -113,7 +116,10 @@ def _check_time(stamp: str, date: str, skew_s: float) -> None:
         latest = (now + _SKEW).strftime(_FORMAT)
         raise _invalid(f"Signature not yet current: {stamp} is still later than {latest} ({now_text} + {bound} min.)")
     if not stamp.startswith(date):
-        raise _invalid(f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{date}' != '{stamp[:8]}'")
+        raise _invalid(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
+            f"'{date}' != '{stamp[:8]}', from '{stamp}'."
+        )
 
 
 def _invalid(message: str) -> ServiceError:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ _STOP_TIMEOUT_S = 15.0
 
 
 class LocalAws:
-    """Functions, buckets, tables and queues on loopback, in a process of their own. Threads must not share one."""
+    """Functions, buckets, tables and queues on loopback, in a process of their own. Its methods may be called by any thread."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class LocalAws:
         self.limits = ""
         """How processor time and memory are bounded here, for a person."""
         self._urls = ""
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> LocalAws:
@@ -95,9 +97,10 @@ class LocalAws:
             raise RuntimeError("LocalAws is not running, expected inside of its `with` block")
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
+            with self._lock:
+                self._process.stdin.write(line + "\n")
+                self._process.stdin.flush()
+                answer = self._process.stdout.readline()
         except BrokenPipeError:
             answer = ""
         if not answer:
