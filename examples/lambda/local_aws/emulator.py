@@ -24,31 +24,28 @@ import contextlib
 import json
 import os
 import platform
-import re
-import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 from .configuration import Function
+from .emulator_log import Seen, is_of_function, read_log
 from .http_exchange import HttpConnection
 from .limits import Limits
+from .processes import end, free_ports, kill, peak_resident_bytes, resident_bytes
 
 ROOT = Path(__file__).resolve().parents[3]
 
 _PATH = "/2015-03-31/functions/function/invocations"
 _START_TIMEOUT_S = 10.0
+_STOP_TIMEOUT_S = 5.0
 _ANSWER_MARGIN_S = 10.0  # Beyond the function's time-out the emulator itself must be stuck.
-
-_REQUEST_ID = re.compile(rb"START RequestId: ([0-9a-f-]{36})")
-_INIT = re.compile(rb"INIT REPORT\(durationMs: ([0-9.]+)")
-_DONE = re.compile(rb"INVOKE RTDONE\(status: \w+, .*?duration: ([0-9.]+)ms")
-_ERROR = re.compile(rb"API request - POST /2018-06-01/runtime/(invocation/[0-9a-f-]{36}|init)/error,")
+_NO_ANSWER = 0  # In place of a status.
+_WATCH_S = 0.02
 
 
 def emulator_binary() -> Path:
@@ -75,6 +72,10 @@ class Answer:
     peak_memory_bytes: int
     survives: bool
     """False: the runtime has ended or was stopped; the environment takes no more calls."""
+
+
+class PortTaken(OSError):
+    """Another process was quicker: start again."""
 
 
 class Emulator:
@@ -125,9 +126,8 @@ class Emulator:
         self._log = log
 
     async def invoke(self, event: bytes, headers: Mapping[str, str]) -> Answer:
-        """`headers`: X-Amz-Client-Context and the like. Raises OSError when the emulator could not be reached."""
-        if self._connection is None:
-            self._connection = await self._connect()
+        """`headers`: X-Amz-Client-Context and the like."""
+        assert self._connection is not None, "ready() comes first"
         self._seen.clear()
         begun_s = time.perf_counter()
         watch = None if self._limits.enforces_memory else asyncio.ensure_future(self._watch_memory())
@@ -135,7 +135,7 @@ class Emulator:
             async with asyncio.timeout(self._function.timeout_s + _ANSWER_MARGIN_S):
                 status, payload = await self._connection.post(_PATH, headers, event)
         except TimeoutError:
-            status, payload = 504, b""
+            status, payload = _NO_ANSWER, b""
         except ConnectionError:
             status, payload = 502, b""
         finally:
@@ -143,41 +143,44 @@ class Emulator:
                 watch.cancel()
         return self._answer(status, payload, time.perf_counter() - begun_s)
 
-    async def _connect(self) -> HttpConnection:
+    async def ready(self) -> None:
+        """Returns when the emulator takes calls. Raises PortTaken, OSError."""
         until_s = time.monotonic() + _START_TIMEOUT_S
-        while True:
+        while self._connection is None:
             try:
-                return await HttpConnection.open(self._port)
+                self._connection = await HttpConnection.open(self._port)
             except ConnectionRefusedError:
                 if self._process.poll() is not None or time.monotonic() > until_s:
                     self._read_log()
-                    raise OSError(
-                        f"the emulator of '{self._function.name}' did not start: {self._last_words()}"
-                    ) from None
-            await asyncio.sleep(0.002)
-
-    def _last_words(self) -> str:
-        return b"".join(self._seen)[-500:].decode(errors="replace").strip()
+                    said = b"".join(self._seen)[-1000:].decode(errors="replace").strip()
+                    kind = PortTaken if "address already in use" in said else OSError
+                    raise kind(f"the emulator of '{self._function.name}' did not start: {said}") from None
+                await asyncio.sleep(0.002)
 
     def _answer(self, status: int, payload: bytes, total_s: float) -> Answer:
         self._read_log()
-        seen = b"".join(self._seen)
-        found = _REQUEST_ID.search(seen)
-        request_id = found[1].decode() if found else ""
-        init_s = float(found[1]) / 1e3 if (found := _INIT.search(seen)) else None
-        duration_s = float(found[1]) / 1e3 if (found := _DONE.search(seen)) else total_s - (init_s or 0.0)
-        survives = status == 200
-        error: str | None = None
-        if b"(rapid) Invoke() timeout" in seen or status == 504:
-            survives, duration_s = False, float(self._function.timeout_s)
-            text = f"RequestId: {request_id} Error: Task timed out after {self._function.timeout_s}.00 seconds"
-            payload = json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": text}).encode()
-        elif not survives and not payload:
-            text = f"RequestId: {request_id} Error: Runtime exited without providing a reason"
-            payload = json.dumps({"errorType": "Runtime.ExitError", "errorMessage": text}).encode()
-        if not survives or _ERROR.search(seen) or payload.startswith(b'{"errorType":"Function.ResponseSizeTooLarge"'):
-            error = error_text(payload)
-        return Answer(payload, error, request_id, init_s, duration_s, self._peak_memory_bytes(), survives)
+        seen = read_log(b"".join(self._seen))
+        init_s = seen.init_s or 0.0
+        duration_s = total_s - init_s if seen.run_s is None else seen.run_s
+        is_error = seen.posted_error or payload.startswith(b'{"errorType":"Function.ResponseSizeTooLarge"')
+        if seen.timed_out or status == _NO_ANSWER:
+            duration_s = max(0.0, self._function.timeout_s - init_s)
+            payload = _error_object(
+                "Sandbox.Timedout", seen, f"Task timed out after {self._function.timeout_s}.00 seconds"
+            )
+        elif status != 200 and not payload:
+            reason = f"with error: {seen.exit}" if seen.exit else "without providing a reason"
+            payload = _error_object("Runtime.ExitError", seen, f"Runtime exited {reason}")
+        survives = status == 200 and not seen.timed_out
+        return Answer(
+            payload=payload,
+            error=error_text(payload) if is_error or not survives else None,
+            request_id=seen.request_id,
+            init_s=seen.init_s,
+            duration_s=duration_s,
+            peak_memory_bytes=self._peak_memory_bytes(),
+            survives=survives,
+        )
 
     def _read_log(self) -> None:
         """What the emulator and the runtime have written; the runtime's goes on, the emulator's is kept for `_answer`."""
@@ -186,7 +189,7 @@ class Emulator:
                 self._seen.append(chunk)
                 *lines, self._unread = (self._unread + chunk).split(b"\n")
                 for line in lines:
-                    if b"(rapid)" not in line and not line.startswith(b"REPORT RequestId"):
+                    if is_of_function(line):
                         self._log(line.decode(errors="replace"))
             asyncio.get_running_loop().remove_reader(self._pipe)  # Its writers have ended.
 
@@ -206,42 +209,30 @@ class Emulator:
 
     async def _watch_memory(self) -> None:
         while True:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_WATCH_S)
             pids = self._pids()
             if sum(resident_bytes(pid) for pid in pids) > self._limits.memory_bytes:
-                for pid in pids:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                kill(pids)
 
     async def stop(self) -> None:
         """Ends the emulator, the runtime and what that has started."""
         if self._connection:
             self._connection.close()
-        children = [] if self._limits.pids() is not None else self._pids()
-        self._process.terminate()
-        if not await _ended(self._process, 2.0):
-            self._process.kill()
-            await _ended(self._process, 2.0)
-        for pid in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for _ in range(500):
-            self._limits.kill()
-            if self._limits.close():
-                break
+        pids = self._pids()
+        await end(self._process, patience_s=2.0)
+        kill(pids)
+        until_s = time.monotonic() + _STOP_TIMEOUT_S
+        while not self._limits.close() and time.monotonic() < until_s:
+            kill(self._pids())
             await asyncio.sleep(0.004)
         self._read_log()
         asyncio.get_running_loop().remove_reader(self._pipe)
         os.close(self._pipe)
 
 
-async def _ended(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
-    until_s = time.monotonic() + timeout_s
-    while process.poll() is None:
-        if time.monotonic() > until_s:
-            return False
-        await asyncio.sleep(0.004)
-    return True
+def _error_object(kind: str, seen: Seen, message: str) -> bytes:
+    text = f"RequestId: {seen.request_id} Error: {message}"
+    return json.dumps({"errorType": kind, "errorMessage": text}).encode()
 
 
 def error_text(payload: bytes) -> str:
@@ -251,32 +242,3 @@ def error_text(payload: bytes) -> str:
         if isinstance(found, dict):
             return f"{found.get('errorType', 'Unhandled')}: {found.get('errorMessage', '')}"
     return f"Unhandled: {payload[:200].decode(errors='replace')}"
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ones that were free on loopback a moment ago."""
-    with contextlib.ExitStack() as stack:
-        return list(_bound(stack, count))
-
-
-def _bound(stack: contextlib.ExitStack, count: int) -> Iterator[int]:
-    for _ in range(count):
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        yield listener.getsockname()[1]
-
-
-def peak_resident_bytes(pid: int) -> int:
-    return _status_bytes(pid, "VmHWM:")
-
-
-def resident_bytes(pid: int) -> int:
-    return _status_bytes(pid, "VmRSS:")
-
-
-def _status_bytes(pid: int, field: str) -> int:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith(field):
-                return int(line.split()[1]) * 1024
-    return 0

@@ -9,13 +9,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .configuration import ACCOUNT, Function
-from .emulator import Answer, Emulator
+from .configuration import Function
+from .emulator import Answer, Emulator, PortTaken
 from .invocation import Invocation
 from .limits import Limits, Support
 
 _LOG_LINES = 10_000
 _TAIL_BYTES = 4096
+_START_TRIES = 5
 
 
 class Throttled(Exception):
@@ -38,12 +39,12 @@ class FunctionPool:
         self,
         function: Function,
         environment: Mapping[str, str],
-        region: str,
         support: Support,
         on_log: Callable[[str, str], None],
     ) -> None:
+        """Raises ValueError for a command or folder that is not there."""
+        _check_files(function)
         self.function = function
-        self.arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:{function.name}"
         self.invocations: list[Invocation] = []
         self.log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
         self._environment = {**lambda_environment(function), **environment, **function.environment}
@@ -62,7 +63,7 @@ class FunctionPool:
         emulator: Emulator | None = None
         answer: Answer | None = None
         try:
-            emulator = self._idle.pop() if self._idle else self._start()
+            emulator = self._idle.pop() if self._idle else await self._start()
             emulator.log_to(lambda line: self._write(line, lines))
             self._busy.add(emulator)
             answer = await emulator.invoke(event, headers)
@@ -75,9 +76,19 @@ class FunctionPool:
             if emulator:
                 await self._put_back(emulator, answer is not None and answer.survives)
 
-    def _start(self) -> Emulator:
-        limits = Limits(self._support, self.function.vcpus, self.function.memory_megabytes)
-        return Emulator(self.function, self._environment, limits, lambda line: self._write(line, []))
+    async def _start(self) -> Emulator:
+        for _ in range(_START_TRIES):
+            limits = Limits(self._support, self.function.vcpus, self.function.memory_megabytes)
+            emulator = Emulator(self.function, self._environment, limits, lambda line: self._write(line, []))
+            try:
+                await emulator.ready()
+                return emulator
+            except PortTaken:
+                await emulator.stop()
+            except BaseException:
+                await emulator.stop()
+                raise
+        raise OSError(f"no free ports for the emulator of '{self.function.name}' in {_START_TRIES} tries")
 
     async def _put_back(self, emulator: Emulator, survives: bool) -> None:
         self._busy.discard(emulator)
@@ -115,6 +126,14 @@ class FunctionPool:
         await self.recycle()
         for emulator in list(self._busy):
             await emulator.stop()
+
+
+def _check_files(function: Function) -> None:
+    program = function.command[0]
+    if not os.path.isfile(program) or not os.access(program, os.X_OK):
+        raise ValueError(f"command of function '{function.name}' is {program}, expected an executable file")
+    if not os.path.isdir(function.working_directory):
+        raise ValueError(f"directory of function '{function.name}' is {function.working_directory}, expected a folder")
 
 
 def lambda_environment(function: Function) -> dict[str, str]:

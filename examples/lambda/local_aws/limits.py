@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,12 +93,6 @@ class Limits:
         with contextlib.suppress(OSError):
             return int((group / name).read_text())
         return 0
-
-    def kill(self) -> None:
-        """Whatever is left in the groups."""
-        for pid in self.pids() or []:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
     def close(self) -> bool:
         """Removes the groups. False while a process that ends is still in them."""

@@ -13,7 +13,7 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from .emulator import free_ports
+from .processes import free_ports
 
 _START_TIMEOUT_S = 20.0
 

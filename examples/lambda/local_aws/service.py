@@ -8,6 +8,7 @@ standard output. It ends itself, and all that it has started, when its input end
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import json
@@ -41,7 +42,7 @@ class Service:
         self._faults = Faults()
         self._pools: dict[str, FunctionPool] = {}
         self._closing = contextlib.AsyncExitStack()
-        self._lines: list[tuple[str, str]] = []
+        self._lines: collections.deque[tuple[str, str]] = collections.deque(maxlen=10_000)
 
     async def start(self) -> dict[str, Any]:
         """What LocalAws has to know: addresses, environment, whether memory sizes are simulated."""
@@ -68,7 +69,7 @@ class Service:
         possible = support()
         inside = environment | {"AWS_SESSION_TOKEN": SESSION_TOKEN}
         for function in wanted.functions:
-            pool = FunctionPool(function, inside, wanted.region, possible, self._on_log)
+            pool = FunctionPool(function, inside, possible, self._on_log)
             self._pools[function.name] = pool
             self._closing.push_async_callback(pool.close)
         await asyncio.to_thread(moto.wait)
@@ -107,7 +108,8 @@ class Service:
             case {"do": "log", "function": name}:
                 return list(self._pools[name].log)
             case {"do": "new lines"}:
-                lines, self._lines = self._lines, []
+                lines = list(self._lines)
+                self._lines.clear()
                 return lines
             case {"do": "recycle", "function": name}:
                 return await self._pools[name].recycle()

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One AWS for all tests, and clients for it as a user has them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+from botocore.config import Config  # type: ignore[import-untyped]
+from local_aws import Function, LocalAws, S3Trigger
+
+TESTS = Path(__file__).resolve().parent
+RUNTIME = [sys.executable, "-I", str(TESTS / "runtime.py")]
+EXPIRED_TOKEN = "a-session-that-is-over"
+
+FUNCTIONS = [
+    Function("plain", RUNTIME, environment={"COLOUR": "blue"}, timeout_s=10),
+    Function("brief", RUNTIME, timeout_s=1, concurrency=1),
+    Function("pair", RUNTIME, timeout_s=10, concurrency=2),
+    Function("small", RUNTIME, memory_megabytes=128, timeout_s=20),
+    Function("quicker", RUNTIME, memory_megabytes=708, timeout_s=10),
+    Function("slower", RUNTIME, memory_megabytes=354, timeout_s=10),
+    Function("exits", [*RUNTIME, "exit at start"], timeout_s=5),
+    Function("fails", [*RUNTIME, "fail at start"], timeout_s=5),
+    Function("hangs", [*RUNTIME, "hang at start"], timeout_s=1),
+    Function(
+        "indexer",
+        [sys.executable, "-m", "awslambdaric", "indexer.handle"],
+        environment={"TABLE": "pictures"},
+        directory=str(TESTS),
+        timeout_s=20,
+    ),
+    Function("broken", RUNTIME, timeout_s=5),
+]
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[LocalAws]:
+    with LocalAws(
+        functions=FUNCTIONS,
+        buckets=["photos", "refused"],
+        tables=[("pictures", "picture_url")],
+        triggers=[
+            S3Trigger("photos", "indexer", prefix="in/"),
+            S3Trigger("refused", "broken", max_tries=2, retry_delay_s=0),
+        ],
+        expired_session_tokens=[EXPIRED_TOKEN],
+    ) as running:
+        yield running
+
+
+class Clients:
+    """boto3's, with a time-out and without retries."""
+
+    def __init__(self, aws: LocalAws) -> None:
+        self._environment = aws.environment
+
+    def client(self, service: str, **changes: Any) -> Any:
+        """`changes` replace what boto3.client gets."""
+        settings = {
+            "region_name": self._environment["AWS_REGION"],
+            "endpoint_url": self._environment[f"AWS_ENDPOINT_URL_{service.upper()}"],
+            "aws_access_key_id": self._environment["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self._environment["AWS_SECRET_ACCESS_KEY"],
+            "config": Config(retries={"total_max_attempts": 1}, read_timeout=30),
+        }
+        return boto3.client(service, **(settings | changes))
+
+    def invoke(self, function: str, event: Any, **more: Any) -> dict[str, Any]:
+        """The answer, with `value`: the payload as JSON."""
+        answer: dict[str, Any] = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event), **more)
+        payload = answer["Payload"].read()
+        answer["value"] = json.loads(payload) if payload else None
+        return answer
+
+
+@pytest.fixture(scope="session")
+def clients(aws: LocalAws) -> Clients:
+    return Clients(aws)
