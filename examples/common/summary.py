@@ -27,7 +27,9 @@ class Summary:
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         return Summary(len(values), statistics.fmean(values), deviation, min(values), max(values))
 
-    def text(self, scale: float = 1.0, digits: int = 1) -> str:
-        """`mean / SD / min / max`, each times `scale`."""
+    def text(self, scale: float = 1.0, digits: int | None = None) -> str:
+        """`mean / SD / min / max`, each times `scale`; without `digits` one after the point, none from 100 on."""
+        if digits is None:
+            digits = 0 if abs(self.mean * scale) >= 100 else 1
         numbers = (self.mean, self.deviation, self.least, self.greatest)
         return " / ".join(f"{number * scale:.{digits}f}" for number in numbers)

@@ -59,7 +59,9 @@ def _wait(url: str, environment: dict[str, str], photos: Path) -> None:
     print(f"\nThe server is at {url}. Try it:")
     picture = f'"$(base64 -w0 {photos / "cat.jpg"})"'
     print(f"""  printf '{{"id": "1", "image_data": "%s"}}' {picture} | curl --data-binary @- {url}""")
-    print("The stand-ins for AWS, for other programs (aws, boto3, splitnet):")
+    print(
+        f"The stand-ins for AWS, for other programs (aws, boto3, splitnet); bucket {cloud.BUCKET}, table {cloud.TABLE}:"
+    )
     print("\n".join(f"  export {name}={value}" for name, value in environment.items()))
     print("Ctrl-C ends everything.", flush=True)
     signal.pause()

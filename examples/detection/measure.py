@@ -42,7 +42,7 @@ def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: i
     remote, remote_failures = _remote(aws, sizes, files, repetitions, expected)
 
     worker = f"lambda://{cloud.TAIL}"
-    endpoint = f"shaped://{link}@{worker}" if link else worker
+    endpoint = f"shaped://{link}@{aws.function_url(cloud.TAIL)}" if link else worker
     plan = placing.make_plan(part, endpoint, memory_megabytes=sizes.tail_megabytes)
     best = placing.best_split(plan)
     cut = plan.problem.graph.layers[len(best.assignment.heads[0]) - 1].name

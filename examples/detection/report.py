@@ -122,7 +122,7 @@ def _rows(columns: Sequence[Column], pictures: int) -> list[list[str]]:
         return "" if column.same_objects is None else f"{column.same_objects} of {pictures}"
 
     def megabytes(summary: Summary | None) -> str:
-        return "" if summary is None else summary.text(1 / _MEGABYTE)
+        return "" if summary is None else summary.text(1 / _MEGABYTE, 1)
 
     return [
         ["transfer", *(times(one.transfer_s) for one in columns)],

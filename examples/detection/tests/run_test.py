@@ -43,7 +43,7 @@ def test_the_table_has_theirs_beside_ours(ended: subprocess.CompletedProcess[str
     rows = {line.split("  ")[1].strip(): line for line in ended.stdout.splitlines() if line.startswith("  ")}
     assert "48.2 / 14.9 / 36.0 / 152.0" in rows["transfer"]
     assert "32.4 / 7.6 / 21.0 / 58.0" in rows["inference"]
-    assert "1780.0 / 379.0 / 1214.0 / 3008.0" in rows["function's execution"]
+    assert "1780 / 379 / 1214 / 3008" in rows["function's execution"]
     assert "453.0 / 1.5 / 449.0 / 454.0" in rows["memory of the function, MB"]
     assert "dollars for 1,000 pictures" in rows
     assert "Planner: " in ended.stdout and "as of 2025-08-01: https://aws.amazon.com/lambda/pricing/" in ended.stdout
