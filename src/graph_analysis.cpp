@@ -414,7 +414,24 @@ bool is_mutable_container(const GraphVal* value) {
   return type->kind() != c10::TypeKind::TensorType && is_mutable(type);
 }
 
+namespace {
+
+c10::Symbol module_path_attribute() {
+  static const auto name = c10::Symbol::attr("splitnet_module_path");
+  return name;
+}
+
+}  // namespace
+
+void note_module_paths(const std::shared_ptr<torch::jit::Graph>& graph) {
+  for (Node* const node : graph->nodes()) {
+    if (node->kind() == prim::Constant) continue;
+    if (std::string path = module_path_of(*node); !path.empty()) node->s_(module_path_attribute(), std::move(path));
+  }
+}
+
 std::string module_path_of(const Node& node) {
+  if (node.hasAttribute(module_path_attribute())) return node.s(module_path_attribute());
   std::string path;
   const auto callstack = node.callstack();
   if (!callstack) return path;

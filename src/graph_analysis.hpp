@@ -105,5 +105,7 @@ bool is_mutable_container(const GraphVal* value);
 
 /// Module path of a node ("features.3.conv"); empty when it stands in the model's own forward.
 std::string module_path_of(const Node& node);
+/// Keeps them in the nodes themselves, for graphs that are written.
+void note_module_paths(const std::shared_ptr<torch::jit::Graph>& graph);
 
 }  // namespace splitnet::detail

@@ -24,7 +24,6 @@ using torch::jit::Graph;
 using torch::jit::Node;
 using torch::jit::Value;
 
-constexpr std::array<char, 8> magic = {'S', 'P', 'L', 'S', 'T', 'A', 'G', 'E'};
 constexpr std::uint32_t format_version = 1;
 constexpr std::size_t hash_characters = 32;
 
@@ -91,7 +90,7 @@ void attribute_from_ivalue(Node& node, c10::Symbol name, AttributeKind kind, con
     case AttributeKind::ss: node.ss_(name, vector_of<std::string>(value)); return;
     case AttributeKind::ts: node.ts_(name, vector_of<at::Tensor>(value)); return;
     case AttributeKind::ival: node.ival_(name, value); return;
-    default: throw Error(ErrorCode::corrupt, "a stage file holds an attribute of an unknown kind");
+    default: throw Error(ErrorCode::corrupt, "an archived graph holds an attribute of an unknown kind");
   }
 }
 
@@ -187,8 +186,8 @@ std::string hash_of(const std::vector<char>& bytes) {
   return hash.hex();
 }
 
-[[noreturn]] void damaged(const std::string& path, const std::string& why) {
-  throw Error(ErrorCode::corrupt, "'" + path + "' is not an intact stage file: " + why);
+[[noreturn]] void damaged(const std::string& path, const ArchiveKind& kind, const std::string& why) {
+  throw Error(ErrorCode::corrupt, "'" + path + "' is not an intact " + kind.name + ": " + why);
 }
 
 }  // namespace
@@ -209,16 +208,16 @@ std::shared_ptr<Graph> graph_from_ivalue(const IValue& archive) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw Error(ErrorCode::corrupt, std::string("a stage file's graph can't be rebuilt: ") + torch_words(error));
+    throw Error(ErrorCode::corrupt, std::string("an archived graph can't be rebuilt: ") + torch_words(error));
   }
 }
 
-void write_archive(const std::string& path, const IValue& content) {
+void write_archive(const std::string& path, const IValue& content, const ArchiveKind& kind) {
   const auto payload = torch::jit::pickle_save(content);
   const auto size = static_cast<std::uint64_t>(payload.size());
   const auto hash = hash_of(payload);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(magic.data(), magic.size());
+  file.write(kind.magic.data(), kind.magic.size());
   file.write(reinterpret_cast<const char*>(&format_version), sizeof(format_version));
   file.write(reinterpret_cast<const char*>(&size), sizeof(size));
   file.write(hash.data(), static_cast<std::streamsize>(hash.size()));
@@ -227,9 +226,9 @@ void write_archive(const std::string& path, const IValue& content) {
   if (!file) throw Error(ErrorCode::unavailable, "'" + path + "' can't be written: " + std::strerror(errno));
 }
 
-IValue read_archive(const std::string& path) {
+IValue read_archive(const std::string& path, const ArchiveKind& kind) {
   if (std::filesystem::is_directory(path))
-    throw Error(ErrorCode::invalid_argument, "'" + path + "' is a directory, expected a stage file");
+    throw Error(ErrorCode::invalid_argument, "'" + path + "' is a directory, expected a " + kind.name);
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw Error(ErrorCode::invalid_argument, "'" + path + "' can't be opened: " + std::strerror(errno));
   const auto file_bytes = static_cast<std::uint64_t>(file.tellg());
@@ -242,24 +241,33 @@ IValue read_archive(const std::string& path) {
   file.read(reinterpret_cast<char*>(&version), sizeof(version));
   file.read(reinterpret_cast<char*>(&size), sizeof(size));
   file.read(hash.data(), static_cast<std::streamsize>(hash.size()));
-  if (!file) damaged(path, "it has " + std::to_string(file_bytes) + " bytes, less than a header");
-  if (found_magic != magic) damaged(path, "it does not begin with 'SPLSTAGE'");
+  if (!file) damaged(path, kind, "it has " + std::to_string(file_bytes) + " bytes, less than a header");
+  if (found_magic != kind.magic) {
+    damaged(path, kind, "it does not begin with '" + std::string(kind.magic.begin(), kind.magic.end()) + "'");
+  }
   if (version != format_version) {
-    throw Error(ErrorCode::incompatible, "'" + path + "' has stage format " + std::to_string(version) +
+    throw Error(ErrorCode::incompatible, "'" + path + "' is a " + kind.name + " of format " + std::to_string(version) +
                                              ", this library reads " + std::to_string(format_version));
   }
   const auto rest = file_bytes - static_cast<std::uint64_t>(file.tellg());
   if (size != rest) {
-    damaged(path, "its header announces " + std::to_string(size) + " bytes, " + std::to_string(rest) + " follow");
+    damaged(path, kind, "its header announces " + std::to_string(size) + " bytes, " + std::to_string(rest) + " follow");
   }
   std::vector<char> payload(size);
   file.read(payload.data(), static_cast<std::streamsize>(size));
-  if (!file || hash_of(payload) != hash) damaged(path, "its hash does not match its content");
+  if (!file || hash_of(payload) != hash) damaged(path, kind, "its hash does not match its content");
   try {
     return torch::jit::pickle_load(payload);
   } catch (const std::exception& error) {
-    damaged(path, torch_words(error));
+    damaged(path, kind, torch_words(error));
   }
+}
+
+bool is_archive(const std::string& path, const ArchiveKind& kind) {
+  std::array<char, 8> found{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(found.data(), found.size());
+  return file && found == kind.magic;
 }
 
 }  // namespace splitnet::detail

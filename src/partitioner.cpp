@@ -15,6 +15,7 @@
 #include "cut_plan.hpp"
 #include "frozen_graph.hpp"
 #include "graph_analysis.hpp"
+#include "graph_archive.hpp"
 #include "layer_costs.hpp"
 #include "layer_timer.hpp"
 #include "splitnet/error.hpp"
@@ -100,13 +101,15 @@ bool type_travels(const c10::TypePtr& type) {
 
 class TorchModel final : public Model {
  public:
-  TorchModel(std::shared_ptr<Graph> graph, std::vector<Value> examples, const PartitionerOptions& options)
+  /// `fingerprint`: of a graph that is known; empty: it is taken.
+  TorchModel(std::shared_ptr<Graph> graph, std::vector<Value> examples, const PartitionerOptions& options,
+             const std::string& fingerprint = {})
       : analysis_(std::move(graph)), examples_(std::move(examples)), bound_(options.bind_inputs) {
     if (!examples_.empty()) observations_ = run_example(analysis_, example_ivalues());
     describe_layers();
     describe_values();
     graph_.order_edges = analysis_.order_edges();
-    graph_.fingerprint = fingerprint_of(analysis_.graph());
+    graph_.fingerprint = fingerprint.empty() ? fingerprint_of(analysis_.graph()) : fingerprint;
   }
 
   [[nodiscard]] const LayerGraph& layers() const noexcept override { return graph_; }
@@ -386,11 +389,64 @@ torch::jit::Module read_module(const std::string& path) {
   }
 }
 
+/// What `make` makes of a user's module and example inputs, with torch's words for what torch refuses.
+template <class Make>
+auto with_torch_words(Make&& make) {
+  try {
+    return make();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Error(ErrorCode::invalid_argument,
+                "the example inputs do not fit forward, or it can't be frozen: " + torch_words(error));
+  }
+}
+
+std::shared_ptr<const Model> load_prepared(const std::string& path, std::vector<Value> example_inputs,
+                                           const PartitionerOptions& options) {
+  if (!options.bind_inputs.empty()) {
+    throw Error(ErrorCode::invalid_argument, "'" + path + "' is a prepared model, whose inputs can't be bound");
+  }
+  const auto archive = read_archive(path, model_archive);
+  std::string fingerprint;
+  std::shared_ptr<Graph> graph;
+  try {
+    const auto& parts = archive.toTupleRef().elements();
+    fingerprint = parts.at(0).toStringRef();
+    graph = graph_from_ivalue(parts.at(1));
+  } catch (const std::exception& error) {
+    throw Error(ErrorCode::corrupt, "'" + path + "' is not an intact prepared model: " + torch_words(error));
+  }
+  return with_torch_words(
+      [&] { return std::make_shared<TorchModel>(graph, std::move(example_inputs), options, fingerprint); });
+}
+
 }  // namespace
 }  // namespace detail
 
+void Partitioner::prepare(const std::string& path, const std::string& prepared_path) {
+  const auto module = detail::read_module(path);
+  const auto model = from_module(module);
+  auto graph = detail::with_torch_words([&] { return detail::freeze_forward(module, {}); });
+  detail::note_module_paths(graph);
+  detail::write_archive(prepared_path, detail::make_tuple({model->fingerprint(), detail::graph_to_ivalue(*graph)}),
+                        detail::model_archive);
+  std::string why = "read again it has other layers";
+  try {
+    if (load(prepared_path)->layers() == model->layers()) return;
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  std::error_code ignored;
+  std::filesystem::remove(prepared_path, ignored);
+  throw Error(ErrorCode::unsupported_model, "'" + path + "' can't be prepared: " + why);
+}
+
 std::shared_ptr<const Model> Partitioner::load(const std::string& path, std::vector<Value> example_inputs,
                                                const PartitionerOptions& options) {
+  if (detail::is_archive(path, detail::model_archive)) {
+    return detail::load_prepared(path, std::move(example_inputs), options);
+  }
   return from_module(detail::read_module(path), std::move(example_inputs), options);
 }
 
@@ -413,15 +469,10 @@ std::shared_ptr<const Model> Partitioner::from_module(const torch::jit::Module& 
     const auto& type = forward->graph()->inputs().at(index + 1)->type();
     bindings.emplace_back(index, to_ivalue(example_inputs[index], type));
   }
-  try {
+  return detail::with_torch_words([&] {
     return std::make_shared<detail::TorchModel>(detail::freeze_forward(module, bindings), std::move(example_inputs),
                                                 options);
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::invalid_argument,
-                "the example inputs do not fit forward, or it can't be frozen: " + detail::torch_words(error));
-  }
+  });
 }
 
 }  // namespace splitnet

@@ -289,11 +289,12 @@ std::unique_ptr<DifferentiablePass> TorchStage::differentiate(std::vector<Value>
 void TorchStage::save(const std::string& path) const {
   write_archive(path,
                 make_tuple({pack(info_), map_to_tuple(inputs_, [](const StageInput& input) { return pack(input); }),
-                            graph_to_ivalue(*graph_)}));
+                            graph_to_ivalue(*graph_)}),
+                stage_archive);
 }
 
 std::unique_ptr<TorchStage> TorchStage::load(const std::string& path, const StageOptions& options) {
-  const auto archive = read_archive(path);
+  const auto archive = read_archive(path, stage_archive);
   try {
     const auto& parts = archive.toTupleRef().elements();
     std::vector<StageInput> inputs;

@@ -238,6 +238,10 @@ void Worker::add_model(std::string name, std::shared_ptr<const Model> model) {
 bool Worker::replace_model(const std::string& name, std::shared_ptr<const Model> model) {
   return impl_->replace_model(name, std::move(model));
 }
+void Worker::keep_stage(const Model& model, const StageKey& key) {
+  impl_->keep_stage(model, key);
+}
+
 std::vector<std::string> Worker::model_names() const {
   return impl_->model_names();
 }

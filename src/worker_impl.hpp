@@ -42,6 +42,7 @@ class Worker::Impl {
   }
   bool replace_model(const std::string& name, std::shared_ptr<const Model> model);
   std::vector<std::string> model_names() const { return models_.names(); }
+  void keep_stage(const Model& model, const StageKey& key) { (void)stage_of(model, key); }
   std::string serve(const TransportRegistry& registry, const std::string& endpoint, ListenOptions options);
   bool drain(std::chrono::nanoseconds timeout) { return queue_.drain(timeout); }
   void close() noexcept;
@@ -74,6 +75,7 @@ class Worker::Impl {
   void execute_jobs();
   void execute(const JobPtr& job);
   Message begin_reply(const detail::Job& job);
+  std::shared_ptr<const Stage> stage_of(const Model& model, const StageKey& key);
   std::shared_ptr<const Stage> stage_for(const detail::Job& job, Message& reply);
   void probe(const detail::Job& job, Message& reply);
   void prepare(const JobPtr& job);

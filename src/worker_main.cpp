@@ -49,6 +49,8 @@ struct Arguments {
   std::vector<std::string> models;
   std::vector<std::string> listen = {"tcp://127.0.0.1:7070"};
   std::vector<std::string> inputs;
+  std::vector<std::string> cuts;
+  std::string prepare;
   int threads = 0;
   std::size_t executors = 1;
   std::size_t cached_stages = StageCacheLimits{}.max_stages;
@@ -104,6 +106,17 @@ void add_options(CLI::App& app, Arguments& arguments) {
                  "need them: the "
                  "worker times its layers with them")
       ->type_name("SPEC");
+  app.add_option(
+         "--cut", arguments.cuts,
+         "A cut that is likely to be asked for, as [NAME=]CUT with \"features.3\" (after this module or layer), "
+         "\"17\" (after the layer with this index) or \"input\": its stage for this worker is cut before the first "
+         "request; may be repeated; without NAME it is for all models")
+      ->type_name("CUT");
+  app.add_option("--prepare", arguments.prepare,
+                 "Write the one model as a prepared model to this file, and end: frozen and inlined, so that a worker "
+                 "that is started with it instead is ready sooner, and answers the same requests. For this version of "
+                 "torch only")
+      ->type_name("FILE");
   app.add_option("--threads", arguments.threads,
                  "Threads that one pass may use; 0 leaves the choice to the framework. Answers are bit-identical only "
                  "between equal thread counts")
@@ -250,6 +263,13 @@ Value parse_input(std::string_view text) {
   return tensor;
 }
 
+Cut parse_cut(const std::string& text) {
+  if (text == "input") return Cut::at_input();
+  std::size_t index = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
+  return error == std::errc() && end == text.data() + text.size() ? Cut::after_index(index) : Cut::after(text);
+}
+
 /// Example inputs by model name; those for all models under the empty name.
 std::map<std::string, std::vector<Value>> parse_inputs(const std::vector<std::string>& specs) {
   std::map<std::string, std::vector<Value>> inputs;
@@ -319,11 +339,26 @@ std::vector<ModelFile> model_files(const Arguments& arguments) {
   return files;
 }
 
+/// Those of the command line that are for this model.
+void cut_stages(Worker& worker, const std::string& name, const Model& model, const Arguments& arguments) {
+  for (const std::string& spec : arguments.cuts) {
+    const auto equals = spec.find('=');
+    if (equals != std::string::npos && spec.substr(0, equals) != name) continue;
+    const Cut cut = parse_cut(spec.substr(equals == std::string::npos ? 0 : equals + 1));
+    try {
+      worker.keep_stage(model, {{model.layers().resolve(cut)}, 1});
+    } catch (const Error& error) {
+      throw Error(error.code(), "--cut " + spec + ": " + error.what());
+    }
+  }
+}
+
 void load_models(Worker& worker, const std::vector<ModelFile>& files, const Arguments& arguments) {
   for (const ModelFile& one : files) {
     const auto start = std::chrono::steady_clock::now();
     const auto model = one.load();
     worker.add_model(one.file.name, model);
+    cut_stages(worker, one.file.name, *model, arguments);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     log(arguments, LogLevel::info, "serving " + one.file.name + " from " + one.file.path,
         {{"model", one.file.name}, {"layers", std::uint64_t{model->layers().layers.size()}}, {"load_s", took.count()}});
@@ -362,7 +397,7 @@ class EndsAtOnce {
  private:
   static void watch(const Arguments& arguments, const std::stop_token& stop) {
     const sigset_t signals = set_of({SIGTERM, SIGINT});
-    const timespec a_moment{.tv_sec = 0, .tv_nsec = 20'000'000};
+    const timespec a_moment{.tv_sec = 0, .tv_nsec = 2'000'000};
     while (!stop.stop_requested()) {
       const int received = sigtimedwait(&signals, nullptr, &a_moment);
       if (received < 0) continue;
@@ -430,6 +465,16 @@ std::unique_ptr<StatusServer> start_status(const Arguments& arguments, const Wor
 }
 #endif
 
+int prepare(const Arguments& arguments) {
+  if (arguments.models.size() != 1) {
+    bad_usage("--prepare takes one model, found " + std::to_string(arguments.models.size()));
+  }
+  const NamedPath file = parse_model(arguments.models.front());
+  Partitioner::prepare(file.path, arguments.prepare);
+  log(arguments, LogLevel::info, "prepared " + file.path + " as " + arguments.prepare);
+  return 0;
+}
+
 int serve(const Arguments& arguments) {
   const sigset_t signals = set_of({SIGTERM, SIGINT, SIGHUP});
   block(signals);
@@ -482,7 +527,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
   try {
-    return serve(arguments);
+    return arguments.prepare.empty() ? serve(arguments) : prepare(arguments);
   } catch (const Error& error) {
     log(arguments, LogLevel::error, error.what());
     return error.code() == ErrorCode::invalid_argument ? exit_usage : exit_failed;

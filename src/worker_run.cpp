@@ -77,11 +77,13 @@ Message Worker::Impl::begin_reply(const Job& job) {
   return reply;
 }
 
+std::shared_ptr<const Stage> Worker::Impl::stage_of(const Model& model, const StageKey& key) {
+  return cache_.get({model.fingerprint(), key}, [&] { return model.make_stage(key, options_.stage); });
+}
+
 std::shared_ptr<const Stage> Worker::Impl::stage_for(const Job& job, Message& reply) {
   const auto slicing = Clock::now();
-  const StageKey& key = job.request.request.stage;
-  const Model& model = *job.served->model;
-  auto stage = cache_.get({model.fingerprint(), key}, [&] { return model.make_stage(key, options_.stage); });
+  auto stage = stage_of(*job.served->model, job.request.request.stage);
   reply.times_s["slice"] = seconds_since(slicing);
   return stage;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "error_of.hpp"
+#include "splitnet/torch_stage.hpp"
 #include "temporary_file.hpp"
 #include "torch_modules.hpp"
 
@@ -691,6 +692,73 @@ TEST(ModelFile, AChangedParameterByteIsCaughtByFileOrFingerprint) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::corrupt) << error.what();
   }
+}
+
+// --- Prepared models ------------------------------------------------------------------------------------
+
+TEST(PreparedModel, IsTheSameModel) {
+  const TemporaryFile original("perceptron.pt");
+  const TemporaryFile prepared("perceptron.prepared");
+  testing::perceptron().save(original.path());
+  Partitioner::prepare(original.path(), prepared.path());
+  const std::vector<c10::IValue> inputs = {numbers({2, 4})};
+  const auto model = Partitioner::load(prepared.path(), values_of(inputs));
+  const auto from_original = Partitioner::load(original.path(), values_of(inputs));
+  EXPECT_EQ(model->layers(), from_original->layers());
+  EXPECT_EQ(model->result_shape(), from_original->result_shape());
+  const Value expected = run_stages(*from_original, from_original->split({}), values_of(inputs));
+  for (std::size_t i = 0; i < model->layers().layers.size(); ++i) {
+    EXPECT_TRUE(bit_identical(run_stages(*model, model->split({Cut::after_index(i)}), values_of(inputs)), expected));
+  }
+}
+
+// A head of one and a tail of the other belong together.
+TEST(PreparedModel, ItsStagesFitThoseOfItsOriginal) {
+  const TemporaryFile original("perceptron.pt");
+  const TemporaryFile prepared("perceptron.prepared");
+  testing::perceptron().save(original.path());
+  Partitioner::prepare(original.path(), prepared.path());
+  const auto device = Partitioner::load(original.path());
+  const auto worker = Partitioner::load(prepared.path());
+  const StageKey key{{device->layers().resolve(Cut::after("features.first"))}, 0};
+  const auto head = device->make_stage(key);
+  const auto tail = worker->make_stage({key.cuts, 1});
+  EXPECT_EQ(head->info().fingerprint, tail->info().fingerprint);
+  const auto results = tail->run(head->run(values_of({numbers({2, 4})})));
+  const auto expected = device->split({}).at(0)->run(values_of({numbers({2, 4})}));
+  ASSERT_EQ(results.size(), 1U);
+  EXPECT_TRUE(bit_identical(results[0], expected.at(0)));
+}
+
+TEST(PreparedModel, RefusesWhatItCannotDo) {
+  const TemporaryFile original("perceptron.pt");
+  const TemporaryFile prepared("perceptron.prepared");
+  testing::perceptron().save(original.path());
+  Partitioner::prepare(original.path(), prepared.path());
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "can't be bound", [&] {
+    (void)Partitioner::load(prepared.path(), values_of({numbers({2, 4})}), {.bind_inputs = {0}});
+  }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "", [&] { Partitioner::prepare("/nonexistent", prepared.path()); }));
+  EXPECT_TRUE(throws(ErrorCode::unavailable, "can't be written",
+                     [&] { Partitioner::prepare(original.path(), "/nonexistent/x"); }));
+}
+
+TEST(PreparedModel, DamagedFilesAreFoundOut) {
+  const TemporaryFile original("perceptron.pt");
+  const TemporaryFile prepared("perceptron.prepared");
+  testing::perceptron().save(original.path());
+  Partitioner::prepare(original.path(), prepared.path());
+  const std::string bytes = prepared.read();
+  const TemporaryFile damaged("damaged.prepared");
+  for (const std::size_t size : {8UL, 20UL, bytes.size() / 2, bytes.size() - 1}) {
+    damaged.write(bytes.substr(0, size));
+    EXPECT_TRUE(throws(ErrorCode::corrupt, "prepared model", [&] { (void)Partitioner::load(damaged.path()); })) << size;
+  }
+  std::string flipped = bytes;
+  flipped[bytes.size() / 2] = static_cast<char>(flipped[bytes.size() / 2] ^ 1);
+  damaged.write(flipped);
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "hash", [&] { (void)Partitioner::load(damaged.path()); }));
+  EXPECT_TRUE(throws(ErrorCode::corrupt, "stage file", [&] { (void)load_stage(prepared.path()); }));
 }
 
 }  // namespace

@@ -408,7 +408,7 @@ TEST(SavedStage, AnIntactArchiveOfSomethingElseIsCorrupt) {
                                            detail::make_tuple({text, text, text}),
                                            detail::make_tuple({detail::make_tuple({}), detail::make_tuple({}), text})};
   for (const auto& other : others) {
-    detail::write_archive(file.path(), other);
+    detail::write_archive(file.path(), other, detail::stage_archive);
     EXPECT_TRUE(throws(ErrorCode::corrupt, "", [&] { load_stage(file.path()); })) << other;
   }
 }

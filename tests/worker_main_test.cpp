@@ -190,6 +190,23 @@ Message answer_to(Connection& connection, Message message) {
   return call_and_wait(connection, std::move(message), std::chrono::steady_clock::now() + std::chrono::minutes(5));
 }
 
+TEST_F(WorkerProgram, PreparesModelsAndCutsStagesBeforeItIsAsked) {
+  const std::string prepared = model() + ".prepared";
+  Program writer({model(), "--prepare", prepared});
+  ASSERT_EQ(writer.wait(), 0) << writer.said();
+  Program worker({"net=" + prepared, "--cut", "relu", "--cut", "input", "--listen", "tcp://127.0.0.1:0"});
+  const auto connection = TransportRegistry::with_defaults().connect(worker.endpoint());
+  const auto reply = answer_to(*connection, request_for(model(), {{{0}}, 1}, testing::numbers({3})));
+  EXPECT_EQ(reply.kind, MessageKind::reply) << reply.error_message;
+  EXPECT_EQ(worker.end(SIGTERM), 0);
+
+  Program unknown({model(), "--cut", "nothing", "--listen", "tcp://127.0.0.1:0"});
+  EXPECT_EQ(unknown.wait(), 2);
+  EXPECT_NE(unknown.said().find("--cut nothing"), std::string::npos) << unknown.said();
+  Program two({model(), "other=" + model(), "--prepare", prepared});
+  EXPECT_EQ(two.wait(), 2);
+}
+
 /// FAULTS 39.
 TEST_F(WorkerProgram, FinishesWhatIsUnderWayWhenItIsTold) {
   script("def forward(self, x):\n  for i in range(200):\n    x = torch.cos(x @ x)\n  return x\n").save(model());

@@ -153,6 +153,9 @@ class Worker {
   bool replace_model(const std::string& name, std::shared_ptr<const Model> model);
   /// In alphabetical order.
   [[nodiscard]] std::vector<std::string> model_names() const;
+  /// Cuts a stage now and keeps it, as a request to prepare it would: for cuts that are likely to be asked for. Throws
+  /// as Model::make_stage.
+  void keep_stage(const Model& model, const StageKey& key);
 
   /// Starts to accept on one more endpoint and returns the address that reaches it, with the port that was
   /// chosen. Its log is the worker's, unless `options` has one. Errors as TransportRegistry::listen; unavailable after
