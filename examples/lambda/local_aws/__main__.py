@@ -60,6 +60,11 @@ def describe(aws: LocalAws) -> str:
     return "\n".join(lines)
 
 
+def _show_log(aws: LocalAws) -> None:
+    for function, line in aws.new_lines():
+        print(f"{function}: {line}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m local_aws",
@@ -76,8 +81,8 @@ def main() -> int:
         with LocalAws(configuration=Configuration.from_toml(path)) as aws:
             print(describe(aws), flush=True)
             while not stopped.wait(0.2):
-                for function, line in aws.new_lines():
-                    print(f"{function}: {line}", flush=True)
+                _show_log(aws)
+            _show_log(aws)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"{path}: {error}", file=sys.stderr)
         return 1

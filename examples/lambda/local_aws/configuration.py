@@ -3,25 +3,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import tomllib
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
 
-_Value = TypeVar("_Value")
+_STRICT = ConfigDict(extra="forbid")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
 class Function:
     """A function whose runtime is a command, as in a container image with a custom runtime."""
+
+    __pydantic_config__ = _STRICT
 
     name: str
     command: list[str]
@@ -65,6 +67,8 @@ class Function:
 class S3Trigger:
     """Objects put into the bucket, with keys of that prefix, invoke the function asynchronously with S3's event."""
 
+    __pydantic_config__ = _STRICT
+
     bucket: str
     function: str
     prefix: str = ""
@@ -94,6 +98,8 @@ class S3Trigger:
 class Configuration:
     """One AWS account in one region."""
 
+    __pydantic_config__ = _STRICT
+
     functions: list[Function] = field(default_factory=list)
     buckets: list[str] = field(default_factory=list)
     tables: list[tuple[str, str]] = field(default_factory=list)
@@ -117,52 +123,38 @@ class Configuration:
                 raise ValueError(f"trigger names bucket '{trigger.bucket}', expected one of {self.buckets}")
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
+        return _ADAPTER.dump_json(self).decode()
 
     @staticmethod
     def from_json(text: str) -> Configuration:
-        return from_plain(json.loads(text))
+        return _ADAPTER.validate_json(text)
 
     @staticmethod
     def from_toml(path: Path) -> Configuration:
-        """Relative paths that begin with '.' in commands and directories are taken from the file's folder."""
+        """Relative paths that begin with './' or '../' in commands and directories are taken from the file's folder.
+
+        Raises OSError; ValueError that names the setting, what was found and what was expected.
+        """
         with path.open("rb") as file:
             plain = tomllib.load(file)
-        for function in plain.get("functions", []):
-            function["command"] = [_absolute(part, path.parent) for part in function.get("command", [])]
-            if "directory" in function:
-                function["directory"] = _absolute(function["directory"], path.parent)
-        return from_plain(plain)
+        try:
+            return _ADAPTER.validate_python(_with_paths(plain, path.parent))
+        except ValidationError as error:
+            raise ValueError("; ".join(_described(one) for one in error.errors())) from None
 
 
-def _absolute(text: str, folder: Path) -> str:
-    is_relative = text.startswith(("./", "../")) or text == "."
-    return str((folder / text).resolve()) if is_relative else text
+def _described(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    return f"{where}: {error['msg']}, found {error['input']!r}"
 
 
-def from_plain(plain: dict[str, Any]) -> Configuration:
-    """From what TOML and JSON have. Raises ValueError that names an unknown or missing setting."""
-    values = dict(plain)
-    values["functions"] = [_made(Function, one) for one in values.get("functions", [])]
-    values["triggers"] = [_made(S3Trigger, one) for one in values.get("triggers", [])]
-    values["tables"] = [_pair(one) for one in values.get("tables", [])]
-    if "ports" in values:
-        values["ports"] = tuple(values["ports"])
-    return _made(Configuration, values)
+def _with_paths(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_paths(inner, folder) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_paths(inner, folder) for inner in value]
+    is_relative = isinstance(value, str) and value.startswith(("./", "../"))
+    return str((folder / value).resolve()) if is_relative else value
 
 
-def _pair(table: Any) -> tuple[str, str]:
-    match table:
-        case [str(name), str(key)]:
-            return name, key
-    raise ValueError(f"table is {table!r}, expected [name, partition key]")
-
-
-def _made(kind: type[_Value], values: dict[str, Any]) -> _Value:
-    known = {one.name for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := values.keys() - known:
-        raise ValueError(f"{kind.__name__} has {sorted(unknown)}, expected some of {sorted(known)}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ValueError(f"{kind.__name__}: {error}, found {sorted(values)}") from None
+_ADAPTER = TypeAdapter(Configuration)

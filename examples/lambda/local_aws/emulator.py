@@ -45,7 +45,7 @@ _START_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 5.0
 _ANSWER_MARGIN_S = 10.0  # Beyond the function's time-out the emulator itself must be stuck.
 _NO_ANSWER = 0  # In place of a status.
-_WATCH_S = 0.02
+_WATCH_S = 0.05
 
 
 def emulator_binary() -> Path:

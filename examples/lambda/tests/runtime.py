@@ -25,6 +25,8 @@ def handle(event: dict[str, Any]) -> Any:
             raise FunctionError(message)
         case {"do": "exit", "status": status}:
             os._exit(status)
+        case {"Records": [{"s3": {"object": {"key": "poison.jpg"}}}]}:
+            os._exit(1)
         case {"do": "sleep", "seconds": seconds}:
             begun_s = time.monotonic()
             time.sleep(seconds)
@@ -34,7 +36,9 @@ def handle(event: dict[str, Any]) -> Any:
             while time.process_time() < end_s:
                 pass
         case {"do": "allocate", "megabytes": megabytes}:
-            return len(bytearray(os.urandom(2**20)) * megabytes)
+            data = bytearray(os.urandom(2**20)) * megabytes
+            time.sleep(event.get("seconds", 0))
+            return len(data)
         case {"do": "answer", "bytes": size}:
             return "x" * size
         case {"do": "print", "text": text}:
