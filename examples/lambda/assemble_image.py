@@ -4,8 +4,9 @@
 
     assemble_image.py --worker build/release/splitnet-worker --model build/models/mobilenet_v2.pt --out build/lambda/root
 
-It runs here and, unchanged, in the Dockerfile; both need only Python, ldd and strip. The image has no shell, no package
-manager and no Python: its entry point is the worker, /splitnet-worker, and its models are /models/NAME.pt.
+It runs here and, unchanged, in the Dockerfile; both need only Python, ldd, strip and a C++ compiler. The image has no shell,
+no package manager and no Python: its entry point is /bootstrap (bootstrap.cpp), which becomes the worker, /splitnet-worker,
+and its models are /models/NAME.pt. The worker is started once, to note what it reads (start_pages.py).
 Prints what each part takes. Exit status 1, and nothing is left behind, when something is missing or the image is too large.
 """
 
@@ -18,6 +19,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import start_pages
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, read 2026-11-28.
 IMAGE_LIMIT_BYTES = 10 * 1024**3
@@ -108,12 +111,28 @@ def fill(root: pathlib.Path, files: dict[str, pathlib.Path]) -> None:
             shutil.copyfile(source, target)
 
 
+def add_bootstrap(root: pathlib.Path, models: list[Model], inputs: list[str]) -> None:
+    """The entry point and what it asks for: the pages that the worker reads to start, and to try the models with inputs."""
+    source = pathlib.Path(__file__).with_name("bootstrap.cpp")
+    subprocess.run(["c++", "-std=c++20", "-O2", "-static", "-s", "-o", root / "bootstrap", source], check=True)
+    options = [word for one in inputs for word in ("--input", one)]
+    try:
+        found = start_pages.ranges(root, [model.name for model in models], options)
+    except start_pages.StartError as error:
+        raise AssemblyError(str(error)) from None
+    (root / "bootstrap.pages").write_text(start_pages.text(found))
+
+
 def size_bytes(root: pathlib.Path) -> int:
     return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
 def assemble(
-    worker: pathlib.Path, models: list[Model], out: pathlib.Path, limit_bytes: int = IMAGE_LIMIT_BYTES
+    worker: pathlib.Path,
+    models: list[Model],
+    out: pathlib.Path,
+    inputs: list[str],
+    limit_bytes: int = IMAGE_LIMIT_BYTES,
 ) -> pathlib.Path:
     """Replaces the folder `out` by the image. Raises AssemblyError and leaves no half of one."""
     if out.exists() and any(out.iterdir()) and not (out / "splitnet-worker").is_file():
@@ -124,6 +143,7 @@ def assemble(
         fill(unfinished, contents(worker, models))
         if (found := size_bytes(unfinished)) > limit_bytes:
             raise AssemblyError(f"image too large: {found} bytes unpacked, Lambda takes at most {limit_bytes}")
+        add_bootstrap(unfinished, models, inputs)
         shutil.rmtree(out, ignore_errors=True)
         unfinished.rename(out)
     finally:
@@ -168,11 +188,18 @@ def main() -> int:
     parser.add_argument(
         "--out", type=pathlib.Path, required=True, help="folder of the image; one of before is replaced"
     )
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="[NAME=]SHAPE[:DTYPE]",
+        help="as splitnet-worker has it: the models are tried with it, so that what a pass reads is noted, too",
+    )
     parser.add_argument("--limit-bytes", type=int, default=IMAGE_LIMIT_BYTES, help="refuse a larger image")
     parser.add_argument("--compressed", action="store_true", help="say also what it takes compressed (20 s)")
     arguments = parser.parse_args()
     try:
-        root = assemble(arguments.worker, arguments.model, arguments.out, arguments.limit_bytes)
+        root = assemble(arguments.worker, arguments.model, arguments.out, arguments.input, arguments.limit_bytes)
         for line in report(root, arguments.compressed):
             print(line)
     except AssemblyError as error:

@@ -83,26 +83,6 @@ class Lines:
         return "\n".join(line for _, line in self.seen if not line.lstrip().startswith(f"{self.process.pid}:"))
 
 
-def command(image: pathlib.Path, model: str, options: list[str]) -> list[str]:
-    """The worker with the image's loader and libraries; needs no rights, other than in_image."""
-    loaders = sorted(image.glob("lib*/ld-linux-*"))
-    if not loaders:
-        raise WorkerError(f"{image} is not an assembled image (no lib*/ld-linux-* in it); assemble_image.py makes one")
-    libraries = next(image.glob("lib/*-linux-gnu"))
-    worker = [str(image / "splitnet-worker"), str(image / f"models/{model}.pt"), "--listen", "lambda-runtime://"]
-    return [
-        str(loaders[0]),
-        "--library-path",
-        str(libraries),
-        *worker,
-        "--threads",
-        "1",
-        "--log-format",
-        "json",
-        *options,
-    ]
-
-
 def starting_phases(lines: Lines, spawned_s: float, first_next_s: float) -> Iterator[tuple[str, float]]:
     """The phases up to the first look for an invocation, by the lines that end them."""
     libtorch = lines.first("calling init:", "libtorch_cpu")
