@@ -107,6 +107,7 @@ class Emulator:
             )
         except OSError:
             os.close(self._pipe)
+            limits.close()
             raise
         finally:
             os.close(write_end)
