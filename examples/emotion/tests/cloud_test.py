@@ -11,6 +11,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from playwright.sync_api import expect
 
+import splitnet
 from common.package_files import package_file
 from common.pictures import PictureError
 from emotion.cloud import BUCKET, TAIL, WHOLE, emotion_cloud
@@ -68,10 +69,9 @@ def test_the_tail_is_a_function_and_the_photo_stays(
     assert leaks(wire.sent, photo, face) == []
 
 
-def test_a_function_url_serves_too(aws: LocalAws, models: Path, face: Face) -> None:
-    with LocalPlatform(parse(["--worker", aws.function_url(TAIL), "--models", str(models)], "test", "")) as platform:
-        assert platform.plan is not None, platform.plan_trouble
-        assert platform.recognise(face.pixels, platform.choice(13)).answered_by
+def test_a_function_url_serves_too(aws: LocalAws, part: splitnet.Partitioner, face: Face) -> None:
+    with splitnet.Session(part, worker=aws.function_url(TAIL), cut="blocks.1#4") as session:
+        assert session.run(face.pixels).answered_by == aws.function_url(TAIL)
 
 
 def test_the_photo_that_is_sent_whole(aws: LocalAws, photo: bytes, face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_no_trigger_no_answer(aws: LocalAws, photo: bytes) -> None:
 
 
 def test_measured_and_printed(aws: LocalAws, photo: bytes) -> None:
-    measured = measure(aws, photo, Link(up_megabits_per_s=20, down_megabits_per_s=50, delay_s=0.002), 2, 1)
+    measured = measure(aws, photo, Link(up_megabits_per_s=20, down_megabits_per_s=50, delay_s=0.002), 1, 1)
     assert measured.problems() == []
     whole, five, four, three, chosen = (row for row in measured.rows if "int" not in row.name and "f16" not in row.name)
     assert whole.sent_bytes == len(photo)

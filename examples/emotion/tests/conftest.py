@@ -46,7 +46,7 @@ def part(models: Path, face: Face) -> splitnet.Partitioner:
     return splitnet.Partitioner(models / "emotion.pt", [face.pixels])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker(part: splitnet.Partitioner) -> Iterator[splitnet.Worker]:
     with splitnet.Worker(part, threads=1) as served:
         yield served

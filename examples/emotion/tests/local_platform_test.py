@@ -33,6 +33,12 @@ def open_platform(models: Path) -> Iterator[Open]:
         platform.close()
 
 
+@pytest.fixture(scope="module")
+def platform(worker: splitnet.Worker, models: Path) -> Iterator[LocalPlatform]:
+    with LocalPlatform(settings("--worker", worker.address, "--models", str(models))) as opened:
+        yield opened
+
+
 def settings(*arguments: str) -> Settings:
     return parse(arguments, "test", "")
 
@@ -45,9 +51,8 @@ def whole(models: Path, face: Face) -> torch.Tensor:
 
 
 def test_every_cut_gives_the_answer_of_the_whole_network(
-    open_platform: Open, worker: splitnet.Worker, models: Path, face: Face
+    platform: LocalPlatform, worker: splitnet.Worker, models: Path, face: Face
 ) -> None:
-    platform = open_platform(worker.address)
     for block in platform.blocks:
         found = platform.recognise(face.pixels, platform.choice(block.end))
         lossy = found.choice.codec not in ("raw", "f16")
@@ -56,9 +61,9 @@ def test_every_cut_gives_the_answer_of_the_whole_network(
         assert found.total_s == pytest.approx(found.device_s + found.link_s + found.worker_s)
 
 
-def test_the_planner_never_falls_for_a_large_boundary(open_platform: Open, worker: splitnet.Worker) -> None:
-    photo_bytes = 68_052
-    picks = list(planner_picks(open_platform(worker.address), photo_bytes))
+def test_the_planner_never_falls_for_a_large_boundary(platform: LocalPlatform, photo: bytes) -> None:
+    photo_bytes = len(photo)
+    picks = list(planner_picks(platform, photo_bytes))
     assert {pick.cut for pick in picks} >= {"device only", "after relu"}, "it has something to choose from"
     assert not any(pick.is_mistake for pick in picks)
     assert all(pick.latency_s <= pick.five_blocks_s for pick in picks)
@@ -84,8 +89,7 @@ def test_on_a_slow_link_fewer_bytes_are_sent(open_platform: Open, worker: splitn
         assert found.link_s > 0.01 + found.sent_bytes / 250e3
 
 
-def test_a_check_measures_anew(open_platform: Open, worker: splitnet.Worker) -> None:
-    platform = open_platform(worker.address)
+def test_a_check_measures_anew(platform: LocalPlatform) -> None:
     check = platform.check()
     assert check.cores >= 1
     assert 0 <= check.busy <= 1
