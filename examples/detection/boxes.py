@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from common.pictures import Picture, open_picture
+from common.pictures import MAX_PIXELS, Picture, open_picture
 
 #: Of the square that the network sees, in pixels; any multiple of 32. yolov3-tiny.cfg says 416. At 320 it takes 60 % of
 #: the time and finds what fills the photo, as in the samples: at 416 it sees neither their cat nor their person.
@@ -44,9 +44,9 @@ class Letterbox:
     height: int
 
 
-def read_photo(data: bytes, side: int = SIDE) -> Letterbox:
-    """Raises PictureError."""
-    return letterbox(open_picture(data, long_side=2 * side), side)
+def read_photo(data: bytes, side: int = SIDE, max_decoded_pixels: int = MAX_PIXELS) -> Letterbox:
+    """As open_picture, and raises PictureError as it does."""
+    return letterbox(open_picture(data, 2 * side, max_decoded_pixels), side)
 
 
 def letterbox(picture: Picture, side: int = SIDE) -> Letterbox:

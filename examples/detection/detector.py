@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 import splitnet
+from common.pictures import MAX_PIXELS
 from detection.boxes import Detection, objects_in, read_photo
 from detection.model_files import Network
 
@@ -41,13 +42,14 @@ TimedNetwork = Callable[[torch.Tensor], tuple[Sequence[torch.Tensor], Steps]]
 class Detector:
     """Thread-safe where the network is."""
 
-    def __init__(self, network: TimedNetwork, names: Sequence[str]) -> None:
+    def __init__(self, network: TimedNetwork, names: Sequence[str], max_decoded_pixels: int = MAX_PIXELS) -> None:
         self._network = network
         self._names = names
+        self._max_decoded_pixels = max_decoded_pixels
 
     def detect(self, data: bytes) -> Answer:
         """Raises PictureError, and what the network raises."""
-        photo = read_photo(data)
+        photo = read_photo(data, max_decoded_pixels=self._max_decoded_pixels)
         begun_s = time.perf_counter()
         heads, steps = self._network(photo.pixels)
         objects = objects_in(photo, heads, self._names)

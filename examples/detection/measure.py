@@ -78,6 +78,7 @@ def _local(files: list[Path], repetitions: int) -> tuple[Column, Sent, list[str]
         device_memory_bytes=memory_bytes,
         function_memory_bytes=None,
         sent_bytes=0,
+        received_bytes=0,
         dollars_per_1000=0,
         same_objects=_same(sent, sent[0]),
     )
@@ -108,6 +109,7 @@ def _remote(
         device_memory_bytes=None,
         function_memory_bytes=Summary.of(call.peak_memory_bytes for call in calls),
         sent_bytes=Summary.of(file.stat().st_size for file in files).mean,
+        received_bytes=None,
         dollars_per_1000=1000
         * (
             _function_dollars(calls, count)
@@ -150,6 +152,7 @@ def _split(
         device_memory_bytes=memory_bytes,
         function_memory_bytes=Summary.of(call.peak_memory_bytes for call in calls),
         sent_bytes=sum(one["sent_bytes"] for one in steps) / len(steps),
+        received_bytes=received_bytes,
         dollars_per_1000=1000 * (_function_dollars(calls, len(steps)) + received_bytes * prices.EGRESS_BYTE),
         same_objects=_same(sent, expected),
     )

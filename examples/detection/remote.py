@@ -23,18 +23,24 @@ import boto3  # type: ignore[import-untyped]
 import botocore.exceptions  # type: ignore[import-untyped]
 import torch
 
-from common.pictures import PictureError
+from common.pictures import BYTES_PER_PIXEL, PictureError
 from detection import model_files
 from detection.detector import Answer, Detector, in_plain_torch
 
 MAX_PICTURE_BYTES = 64 * 2**20
 _FULL_CORE_MEGABYTES = 1769  # With less, a function has a part of one core.
+_OWN_MEGABYTES = 384  # Of torch, the network, and its values; the rest is for the picture.
 
 
 def _start() -> Detector:
-    torch.set_num_threads(max(1, int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")) // _FULL_CORE_MEGABYTES))
+    memory_megabytes = int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+    torch.set_num_threads(max(1, memory_megabytes // _FULL_CORE_MEGABYTES))
+    max_decoded_pixels = (memory_megabytes - _OWN_MEGABYTES) * 2**20 // BYTES_PER_PIXEL
+    if max_decoded_pixels <= 0:
+        raise ValueError(f"the function has {memory_megabytes} MB, expected more than {_OWN_MEGABYTES}")
     folder = Path(os.environ.get("DETECTION_MODELS", model_files.FOLDER))
-    return Detector(in_plain_torch(model_files.plain_network(folder)), model_files.class_names(folder))
+    network = in_plain_torch(model_files.plain_network(folder))
+    return Detector(network, model_files.class_names(folder), max_decoded_pixels)
 
 
 _DETECTOR = _start()  # Once for each execution environment, while it starts.

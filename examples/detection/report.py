@@ -28,6 +28,9 @@ class Column:
     device_memory_bytes: int | None
     function_memory_bytes: Summary | None
     sent_bytes: float | None  #: A picture, to AWS.
+    received_bytes: (
+        float | None
+    )  #: A picture; what goes out of AWS is paid for. An item of the table counts as nothing.
     dollars_per_1000: float | None  #: Of pictures, all hot; what AWS charges.
     same_objects: int | None  #: Pictures in which this way found exactly what the local one did.
 
@@ -44,6 +47,7 @@ THEIRS = (
         device_memory_bytes=None,
         function_memory_bytes=None,
         sent_bytes=None,
+        received_bytes=None,
         dollars_per_1000=None,
         same_objects=None,
     ),
@@ -57,6 +61,7 @@ THEIRS = (
         device_memory_bytes=None,
         function_memory_bytes=Summary(0, 453 * _MEGABYTE, 1.5 * _MEGABYTE, 449 * _MEGABYTE, 454 * _MEGABYTE),
         sent_bytes=None,
+        received_bytes=None,
         dollars_per_1000=None,
         same_objects=None,
     ),
@@ -133,6 +138,7 @@ def _rows(columns: Sequence[Column], pictures: int) -> list[list[str]]:
         ["memory of the function, MB", *(megabytes(one.function_memory_bytes) for one in columns)],
         ["memory of the device, MB", *(number(one.device_memory_bytes, 1 / _MEGABYTE, 0) for one in columns)],
         ["sent to AWS, KB a picture", *(number(one.sent_bytes, 1e-3, 1) for one in columns)],
+        ["received from AWS, KB a picture", *(number(one.received_bytes, 1e-3, 1) for one in columns)],
         ["dollars for 1,000 pictures", *(number(one.dollars_per_1000, 1, 4) for one in columns)],
         ["same objects as local", *(same(one) for one in columns)],
     ]

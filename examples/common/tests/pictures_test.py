@@ -114,11 +114,25 @@ def bomb(width: int, height: int) -> bytes:
 
 def test_refuses_a_decompression_bomb_before_it_is_decoded() -> None:
     side = int(MAX_PIXELS**0.5) + 1
-    with pytest.raises(PictureError, match=f"{side}x{side} pixels, expected at most 64 million"):
+    with pytest.raises(PictureError, match=rf"{side}x{side} pixels \(PNG\), expected at most 64 million"):
         open_picture(bomb(side, side))
     huge = bomb(1, 1).replace((1).to_bytes(4) * 2, (2**31 - 1).to_bytes(4) * 2)
     with pytest.raises(PictureError):
         open_picture(huge)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_bounds_what_is_decoded(cat: Image.Image, progressive: bool) -> None:
+    large = cat.resize((2706, 1800))
+    bounds = {"long_side": 400, "max_decoded_pixels": 1_000_000}
+    with pytest.raises(PictureError, match=r"2706x1800 pixels \(PNG\), expected at most 1 million"):
+        open_picture(encoded(large, "PNG"), **bounds)
+    data = encoded(large, "JPEG", progressive=progressive)
+    if progressive:
+        with pytest.raises(PictureError, match=r"2706x1800 pixels \(JPEG\), expected at most 1 million"):
+            open_picture(data, **bounds)
+    else:
+        assert open_picture(data, **bounds).width == 2706
 
 
 @pytest.mark.parametrize(("form", "limit_mb"), [("JPEG", 60), ("PNG", 260)])

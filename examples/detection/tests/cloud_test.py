@@ -110,11 +110,20 @@ def test_a_50_megapixel_photo_fits_the_function(aws: LocalAws, photos: dict[str,
     assert invoked(aws, begun + 1)[-1].peak_memory_bytes <= 512 * 2**20
 
 
+def test_a_picture_that_takes_more_memory_than_the_function_has(aws: LocalAws) -> None:
+    begun = len(aws.invocations(cloud.WHOLE))
+    stream = io.BytesIO()
+    Image.new("RGB", (8660, 5774)).save(stream, "PNG")  # Has to be decoded whole.
+    with pytest.raises(PictureRefused, match=r"8660x5774 pixels \(PNG\), expected at most 16.\d* million"):
+        route().send("large.png", stream.getvalue())
+    assert [call.error for call in invoked(aws, begun + 1)[begun:]] == [None]
+
+
 def test_too_many_pixels_are_an_answer_not_a_retry(aws: LocalAws) -> None:
     begun = len(aws.invocations(cloud.WHOLE))
     stream = io.BytesIO()
     Image.new("1", (12_000, 9_000)).save(stream, "PNG")
-    with pytest.raises(PictureRefused, match="12000x9000 pixels, expected at most 64 million"):
+    with pytest.raises(PictureRefused, match=r"12000x9000 pixels \(PNG\), expected at most 64 million"):
         route().send("bomb.png", stream.getvalue())
     assert [call.error for call in invoked(aws, begun + 1)[begun:]] == [None]
 

@@ -22,7 +22,7 @@ def ended() -> Iterator[subprocess.CompletedProcess[str]]:
     report = ROOT / "build/detection/report.json"
     report.unlink(missing_ok=True)
     yield subprocess.run(
-        [EXAMPLE / "run", "--check", "--repetitions", "2"], capture_output=True, text=True, timeout=300
+        [EXAMPLE / "run", "--check", "--repetitions", "1"], capture_output=True, text=True, timeout=300
     )
 
 
@@ -51,13 +51,13 @@ def test_the_table_has_theirs_beside_ours(ended: subprocess.CompletedProcess[str
 
 def test_the_measured_columns(report: dict[str, Any]) -> None:
     local, remote, split = report["columns"]
-    assert (report["failures"], report["pictures"], report["repetitions"]) == ([], 6, 2)
+    assert (report["failures"], report["pictures"], report["repetitions"]) == ([], 6, 1)
     assert local["dollars_per_1000"] == 0 and local["same_objects"] == remote["same_objects"] == 6
     for column in (local, remote, split):
-        assert column["end_to_end_s"]["count"] == column["inference_s"]["count"] == 12
+        assert column["end_to_end_s"]["count"] == column["inference_s"]["count"] == 6
         assert column["inference_s"]["mean"] < column["end_to_end_s"]["mean"]
     for column, megabytes in ((remote, 512), (split, 1769)):
-        assert column["execution_s"]["count"] == 12  # One invocation for each picture, all hot.
+        assert column["execution_s"]["count"] == 6  # One invocation for each picture, all hot.
         assert column["cold_s"] > column["end_to_end_s"]["mean"]
         assert 50 * 2**20 < column["function_memory_bytes"]["greatest"] <= megabytes * 2**20
     assert report["verdict"].startswith(("don't split", "split"))
@@ -70,9 +70,11 @@ def test_dollars_are_those_of_the_price_list(report: dict[str, Any]) -> None:
     function = prices.FUNCTION_REQUEST + seconds * 512 / 1024 * prices.FUNCTION_GIGABYTE_SECOND
     least = function + prices.OBJECT_PUT + prices.OBJECT_GET + prices.TABLE_WRITE + 1.5 * prices.TABLE_READ
     assert least * 1000 - 1e-9 <= remote["dollars_per_1000"] < least * 1000 + 100 * prices.TABLE_READ * 1000
-    heads = 4 * 255 * (10 * 10 + 20 * 20)  # Their bytes go out.
+    assert split["received_bytes"] >= 4 * 255 * 10 * 10  # One of the heads at least.
     function = prices.FUNCTION_REQUEST + split["execution_s"]["mean"] * 1769 / 1024 * prices.FUNCTION_GIGABYTE_SECOND
-    assert split["dollars_per_1000"] == pytest.approx(1000 * (function + heads * prices.EGRESS_BYTE), rel=0.05)
+    assert split["dollars_per_1000"] == pytest.approx(
+        1000 * (function + split["received_bytes"] * prices.EGRESS_BYTE), rel=0.05
+    )
 
 
 def test_help() -> None:

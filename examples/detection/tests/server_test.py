@@ -131,7 +131,7 @@ def test_a_damaged_picture_and_one_with_too_many_pixels(port: int, photos: dict[
     Image.new("1", (12_000, 9_000)).save(stream, "PNG")
     reply = ask(port, question(stream.getvalue()))
     assert reply.status == 422
-    assert "12000x9000 pixels, expected at most 64 million" in str(reply.json["error"])
+    assert "12000x9000 pixels (PNG), expected at most 64 million" in str(reply.json["error"])
 
 
 def test_a_50_megapixel_photo_is_answered(port: int, photos: dict[str, Path]) -> None:
