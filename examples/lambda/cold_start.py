@@ -4,10 +4,11 @@
 
     cold_start.py --image build/lambda/root --input 1x3x224x224 [--rounds 5] [--out build/bench] [-- WORKER OPTION ...]
 
-The worker of an assembled image (assemble_image.py) is started with the image's own libraries in front of a runtime API that
-notes when it is asked (runtime_api.py), as often with the image's files in the page cache as with none of them there; then a
-session sends two requests. Nothing is traced: the times come from the loader (LD_DEBUG=files), from the worker's JSON log and
-from the runtime API. Writes cold_start.json and cold_start.svg, and prints the medians.
+The worker of an assembled image (assemble_image.py) is started inside it, in front of a runtime API that notes when it is
+asked (runtime_api.py): as often with the image's files in the page cache as with none of them there, and of these as often
+with bootstrap, which reads ahead for it, as without. Then a session sends two requests. Nothing is traced: the times come from
+the loader (LD_DEBUG=files), from the worker's JSON log and from the runtime API. Writes cold_start.json and cold_start.svg,
+and prints the medians.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ import splitnet
 from runtime_api import RuntimeApi
 
 START_TIMEOUT_S = 60.0
-WARM, COLD = "files in the page cache", "files on disk"
+WARM, COLD, ALONE = "files in the page cache", "files on disk", "files on disk, no bootstrap"
+IN_IMAGE = pathlib.Path(__file__).with_name("in_image")
+CHROOT_DONE = "transferring control: chroot"
 
 
 @dataclass
@@ -71,10 +74,10 @@ class Lines:
     def join(self) -> None:
         self._thread.join()
 
-    def first(self, *parts: str) -> int:
-        """The number of the first line that has all parts."""
+    def first(self, *parts: str, behind: int = -1) -> int:
+        """The number of the first line behind another that has all parts."""
         for number, (_, line) in enumerate(self.seen):
-            if all(part in line for part in parts):
+            if number > behind and all(part in line for part in parts):
                 return number
         raise WorkerError(f"the worker never said {' … '.join(parts)!r}; it said:\n{self.own_words()}")
 
@@ -83,18 +86,27 @@ class Lines:
         return "\n".join(line for _, line in self.seen if not line.lstrip().startswith(f"{self.process.pid}:"))
 
 
-def starting_phases(lines: Lines, spawned_s: float, first_next_s: float) -> Iterator[tuple[str, float]]:
+def command(kind: str, arguments: argparse.Namespace) -> list[str | pathlib.Path]:
+    variables = {"LD_DEBUG": "files", "OMP_NUM_THREADS": "1", **dict(arguments.environment)}
+    program = ["/splitnet-worker"] if kind == ALONE else ["/bootstrap", "/splitnet-worker"]
+    options = ["--listen", "lambda-runtime://", "--threads", "1", "--log-format", "json", *arguments.worker_options]
+    set_for_it = [f"{name}={value}" for name, value in variables.items()]
+    return [IN_IMAGE, arguments.image, *set_for_it, *program, f"/models/{arguments.model}.pt", *options]
+
+
+def starting_phases(lines: Lines, first_next_s: float) -> Iterator[tuple[str, float]]:
     """The phases up to the first look for an invocation, by the lines that end them."""
-    libtorch = lines.first("calling init:", "libtorch_cpu")
+    begin = lines.first(CHROOT_DONE)
+    libtorch = lines.first("calling init:", "libtorch_cpu", behind=begin)
     ends = {
-        "process started": 0,
-        "libraries mapped and relocated": lines.first("calling init:"),
+        "process started": begin + 1,
+        "libraries mapped and relocated": lines.first("calling init:", behind=begin),
         "libraries before libtorch initialised": libtorch,
         "libtorch initialised": libtorch + 1,
-        "libraries after it initialised": lines.first("transferring control:"),
-        "model read, frozen, taken apart": lines.first('"message":"serving '),
+        "libraries after it initialised": lines.first("transferring control:", behind=begin),
+        "model read, frozen, taken apart": lines.first('"message":"serving ', behind=begin),
     }
-    before = spawned_s
+    before = lines.seen[begin][0]
     for phase, number in ends.items():
         yield phase, lines.seen[number][0] - before
         before = lines.seen[number][0]
@@ -117,21 +129,19 @@ def send_requests(api: RuntimeApi, part: splitnet.Partitioner, arguments: argpar
 def measure(files: str, part: splitnet.Partitioner, arguments: argparse.Namespace) -> Start:
     """Starts the function once, and ends it. Raises WorkerError."""
     start = Start(files)
-    if files == COLD:
+    if files != WARM:
         page_cache.evict(arguments.image)
     with RuntimeApi() as api:
-        environment = {**os.environ, **dict(arguments.environment)}
-        environment |= {"LD_DEBUG": "files", "AWS_LAMBDA_RUNTIME_API": api.address}
+        environment = {**os.environ, "AWS_LAMBDA_RUNTIME_API": api.address}
         environment.pop("SPLITNET_TOKEN", None)
-        spawned_s = time.monotonic()
         process = subprocess.Popen(
-            command(arguments.image, arguments.model, arguments.worker_options),
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            command(files, arguments), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         lines = Lines(process)
         try:
+            give_up_s = time.monotonic() + START_TIMEOUT_S
             while not api.first_next.wait(0.05):
-                if process.poll() is not None or time.monotonic() > spawned_s + START_TIMEOUT_S:
+                if process.poll() is not None or time.monotonic() > give_up_s:
                     raise WorkerError(f"the worker did not ask for an invocation; it said:\n{lines.own_words()}")
             send_requests(api, part, arguments)
             found = page_cache.resident(arguments.image)
@@ -139,7 +149,7 @@ def measure(files: str, part: splitnet.Partitioner, arguments: argparse.Namespac
             process.terminate()
             process.wait()
             lines.join()
-        start.phase_s = dict(starting_phases(lines, spawned_s, api.first_next_s)) | dict(request_phases(api))
+        start.phase_s = dict(starting_phases(lines, api.first_next_s)) | dict(request_phases(api))
     start.read_bytes = sum(file.resident_bytes for file in found)
     start.read_chunks = sum(file.chunks for file in found)
     return start
@@ -174,13 +184,14 @@ def waterfall(by_files: dict[str, dict[str, float]], title: str) -> altair.Facet
 def table(by_files: dict[str, list[Start]]) -> Iterator[str]:
     names = list(by_files)
     middle = {files: medians(starts) for files, starts in by_files.items()}
-    yield f"{'median, ms':34}" + "".join(f"{name:>26}" for name in names)
+    yield f"{'median, ms':38}" + "".join(f"{name:>32}" for name in names)
     for phase in middle[names[0]]:
-        yield f"{phase:34}" + "".join(f"{middle[name][phase] * 1000:26.1f}" for name in names)
+        yield f"{phase:38}" + "".join(f"{middle[name][phase] * 1000:32.1f}" for name in names)
     total = [sum(middle[name].values()) - middle[name]["second request"] for name in names]
-    yield f"{'until the first answer':34}" + "".join(f"{seconds * 1000:26.1f}" for seconds in total)
-    read = by_files[COLD][0]
-    yield f"read from disk, read-ahead included: {read.read_bytes / 1e6:.1f} MB, in {read.read_chunks} chunks of 512 KiB"
+    yield f"{'until the first answer':38}" + "".join(f"{seconds * 1000:32.1f}" for seconds in total)
+    for name in (COLD, ALONE):
+        read = by_files[name][0]
+        yield f"{name}: {read.read_bytes / 1e6:.1f} MB read, read-ahead included, in {read.read_chunks} pieces of 512 KiB"
 
 
 def parse_shape(text: str) -> torch.Tensor:
@@ -216,7 +227,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     part = splitnet.Partitioner(arguments.image / f"models/{arguments.model}.pt")
-    by_files: dict[str, list[Start]] = {WARM: [], COLD: []}
+    by_files: dict[str, list[Start]] = {WARM: [], COLD: [], ALONE: []}
     try:
         measure(WARM, part, arguments)  # Puts the files there.
         for _ in range(arguments.rounds):

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,39 +18,6 @@ EXAMPLE = ROOT / "examples/lambda"
 WORKER = ROOT / "build/release/splitnet-worker"
 
 
-class SmallNet(torch.nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
-        self.classify = torch.nn.Linear(8, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self.classify(torch.relu(self.first(x)).mean((2, 3)))
-        return scores
-
-
-@pytest.fixture(scope="module")
-def photo() -> torch.Tensor:
-    return torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, photo: torch.Tensor) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("models") / "small.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.trace(SmallNet().eval(), photo).save(str(path))  # type: ignore[no-untyped-call]
-    return path
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
-    assert WORKER.is_file(), f"{WORKER} is missing; scripts/build release makes it"
-    out = tmp_path_factory.mktemp("image") / "root"
-    return assemble_image.assemble(WORKER, [assemble_image.parse_model(str(model))], out)
-
-
 def assemble_by_command(*options: str | Path) -> subprocess.CompletedProcess[str]:
     program: list[str | Path] = [sys.executable, EXAMPLE / "assemble_image.py", "--worker", WORKER]
     return subprocess.run([*program, *options], capture_output=True, text=True)
@@ -62,8 +27,16 @@ def assemble_by_command(*options: str | Path) -> subprocess.CompletedProcess[str
 def served(image: Path) -> Iterator[str]:
     """The endpoint of a worker that has the image as its root file system."""
     worker = subprocess.Popen(
-        [EXAMPLE / "in_image", image, "/splitnet-worker", "/models/small.pt", "--listen", "tcp://127.0.0.1:0"],
-        env={"OMP_NUM_THREADS": "1"} | {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        [
+            EXAMPLE / "in_image",
+            image,
+            "/bootstrap",
+            "/splitnet-worker",
+            "/models/small.pt",
+            "--listen",
+            "tcp://127.0.0.1:0",
+        ],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -86,7 +59,7 @@ def test_the_worker_answers_inside_the_image(served: str, model: Path, photo: to
 
 def test_nothing_in_the_image_leads_out_of_it(image: Path) -> None:
     assert {path.name for path in image.iterdir()} == {
-        *("dev", "etc", "lib", "models", "proc", "splitnet-worker", "sys", "tmp"),
+        *("bootstrap", "bootstrap.pages", "dev", "etc", "lib", "models", "proc", "splitnet-worker", "sys", "tmp"),
         *(path.name for path in image.glob("lib64")),
     }
     assert not [path for path in image.rglob("*") if path.is_symlink()]
@@ -138,5 +111,5 @@ def test_what_is_missing_is_named(model: Path, tmp_path: Path) -> None:
 def test_a_folder_of_other_things_is_not_replaced(model: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(assemble_image.AssemblyError, match="not an image of before"):
-        assemble_image.assemble(WORKER, [assemble_image.parse_model(str(model))], tmp_path)
+        assemble_image.assemble(WORKER, [assemble_image.parse_model(str(model))], tmp_path, [])
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
