@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
-    parser.add_argument("--rounds", type=int, default=10, help="hot calls of each way that --check measures")
+    parser.add_argument("--rounds", type=int, default=5, help="hot calls of each way that --check measures")
     parser.add_argument("--cold-rounds", type=int, default=3, help="cold calls of each way")
     parser.add_argument("--up", type=float, default=2, help="Mbit/s to the cloud that --check measures over")
     parser.add_argument("--down", type=float, default=8, help="Mbit/s from the cloud")
