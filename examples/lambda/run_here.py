@@ -13,6 +13,7 @@ import argparse
 import os
 import pathlib
 import secrets
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +23,14 @@ import boto3  # type: ignore[import-untyped]
 import torch
 
 import splitnet
+from common import prices
 from local_aws import Function, LocalAws
 
 HERE = pathlib.Path(__file__).resolve().parent
 NAME, BUCKET = "splitnet-tail", "splitnet-bodies"
 INVOCATION_BYTES = 6 * 2**20
+#: A gigabyte-second on arm64 costs 13.3334 millionths of a dollar where one on x86_64 costs 16.6667 (us-east-1).
+ARM_SHARE = 13.3334 / 16.6667
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,17 @@ class Caller:
         return Call(what, took_s, None, torch.equal(answer, self._whole.run([tensor])[0]))
 
 
+def cost(aws: LocalAws, memory_megabytes: int) -> str:
+    billed_s = statistics.median(one.billed_s for one in aws.invocations(NAME) if not one.is_cold)
+    x86 = 1000 * prices.function_dollars(billed_s, memory_megabytes)
+    requests = 1000 * prices.FUNCTION_REQUEST
+    arm = requests + (x86 - requests) * ARM_SHARE
+    return (
+        f"billed {billed_s * 1000:.0f} ms hot at {memory_megabytes} MB: per 1,000 calls {x86:.5f} dollars on x86_64, "
+        f"{arm:.5f} on arm64 if it takes as long there"
+    )
+
+
 def check(aws: LocalAws, arguments: argparse.Namespace, token: str) -> int:
     os.environ |= aws.environment | {"SPLITNET_STORE": f"s3://{BUCKET}/bodies"}
     caller = Caller(aws, arguments, token)
@@ -133,6 +148,7 @@ def check(aws: LocalAws, arguments: argparse.Namespace, token: str) -> int:
     left = caller.left_in_the_bucket()
     refused = caller.refuses("another-token-than-it-has") and caller.refuses("")
     print(f"left in the bucket: {left} objects; a wrong token and none: {'refused' if refused else 'LET IN'}")
+    print(cost(aws, arguments.memory))
     return 0 if all(call.same_bits for call in calls) and left == 0 and refused else 1
 
 
