@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import splitnet
@@ -26,9 +27,31 @@ from detection import cloud, model_files, placing
 from detection.client import Sent, send_folder
 from detection.cloud_route import CloudRoute
 from detection.report import Column, Report
+from detection.route import Outcome, Route
 from detection.server_process import running_server
 from detection.server_route import ServerRoute
 from local_aws import Invocation, LocalAws
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What all ways have in common."""
+
+    aws: LocalAws
+    sizes: cloud.Sizes
+    files: list[Path]
+    repetitions: int
+
+    def send(self, route: Route) -> list[Sent]:
+        return [send_folder(route, self.files, say=False) for _ in range(self.repetitions)]
+
+    def send_first(self, route: Route) -> Outcome:
+        return route.send(self.files[0].name, self.files[0].read_bytes())
+
+    @property
+    def count(self) -> int:
+        """Pictures sent, in all."""
+        return len(self.files) * self.repetitions
 
 
 def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, link: str = "") -> Report:
@@ -38,17 +61,25 @@ def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: i
     """
     os.environ.update(aws.environment)
     part = model_files.partitioner()
-    local, expected, failures = _local(files, repetitions)
-    remote, remote_failures = _remote(aws, sizes, files, repetitions, expected)
+    setup = _Setup(aws, sizes, files, repetitions)
+    local, expected, failures = _local(setup)
+    remote, found = _remote(setup, expected)
+    failures += found
 
-    worker = f"lambda://{cloud.TAIL}"
-    endpoint = f"shaped://{link}@{aws.function_url(cloud.TAIL)}" if link else worker
+    endpoint = f"shaped://{link}@{aws.function_url(cloud.TAIL)}" if link else f"lambda://{cloud.TAIL}"
     plan = placing.make_plan(part, endpoint, memory_megabytes=sizes.tail_megabytes)
     best = placing.best_split(plan)
-    cut = plan.problem.graph.layers[len(best.assignment.heads[0]) - 1].name
-    split, split_failures = _split(aws, sizes, files, repetitions, expected, (endpoint, cut, best.assignment.codecs[0]))
+    cut, codec = plan.problem.graph.layers[len(best.assignment.heads[0]) - 1].name, best.assignment.codecs[0]
+    shown = {"split": (endpoint, cut, codec)}
+    if plan.head_layers == 0:
+        shown["worker only"] = (endpoint, placing.INPUT, plan.codec)
+    columns = [local, remote]
+    for name, place in shown.items():
+        column, found = _with_function(name, setup, place, expected)
+        columns.append(column)
+        failures += found
     return Report(
-        columns=[local, remote, split],
+        columns=columns,
         pictures=len(files),
         repetitions=repetitions,
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
@@ -56,17 +87,17 @@ def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: i
         link=link,
         verdict=plan.explain(0).partition("verdict:")[2].strip(),
         split_cut=cut,
-        split_codec=best.assignment.codecs[0],
+        split_codec=codec,
         split_is_chosen=plan.is_split,
-        failures=[*failures, *remote_failures, *split_failures],
+        failures=failures,
     )
 
 
-def _local(files: list[Path], repetitions: int) -> tuple[Column, Sent, list[str]]:
+def _local(setup: _Setup) -> tuple[Column, Sent, list[str]]:
     with running_server() as server:
         route = ServerRoute(server.url, details=True)
-        route.send(files[0].name, files[0].read_bytes())
-        sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
+        setup.send_first(route)
+        sent = setup.send(route)
         memory_bytes = server.peak_memory_bytes
     column = Column(
         name="local",
@@ -85,22 +116,20 @@ def _local(files: list[Path], repetitions: int) -> tuple[Column, Sent, list[str]
     return column, sent[0], _failures("local", sent, sent[0], [])
 
 
-def _remote(
-    aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, expected: Sent
-) -> tuple[Column, list[str]]:
+def _remote(setup: _Setup, expected: Sent) -> tuple[Column, list[str]]:
+    aws = setup.aws
     route = CloudRoute(cloud.BUCKET, cloud.TABLE)
     aws.recycle(cloud.WHOLE)
     begun = len(aws.invocations(cloud.WHOLE))
-    cold = route.send(files[0].name, files[0].read_bytes())
-    _warm_up(files[0])
+    cold = setup.send_first(route)
+    _warm_up(setup.files[0])
     _ended(aws, cloud.WHOLE, begun + 1 + cloud.AT_ONCE)
     reads = route.reads
-    sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
-    count = len(files) * repetitions
-    calls = _ended(aws, cloud.WHOLE, begun + 1 + cloud.AT_ONCE + count)[-count:]
-    polls = (route.reads - reads) / count
+    sent = setup.send(route)
+    calls = _ended(aws, cloud.WHOLE, begun + 1 + cloud.AT_ONCE + setup.count)[-setup.count :]
+    polls = (route.reads - reads) / setup.count
     column = Column(
-        name=f"remote, {sizes.whole_megabytes} MB",
+        name=f"remote, {setup.sizes.whole_megabytes} MB",
         transfer_s=_times(sent, "upload"),
         inference_s=_times(sent, "inference"),
         execution_s=Summary.of(call.duration_s for call in calls),
@@ -108,11 +137,11 @@ def _remote(
         cold_s=cold.times_s["end to end"],
         device_memory_bytes=None,
         function_memory_bytes=Summary.of(call.peak_memory_bytes for call in calls),
-        sent_bytes=Summary.of(file.stat().st_size for file in files).mean,
+        sent_bytes=Summary.of(file.stat().st_size for file in setup.files).mean,
         received_bytes=None,
         dollars_per_1000=1000
         * (
-            _function_dollars(calls, count)
+            _function_dollars(calls, setup.count)
             + prices.OBJECT_PUT
             + prices.OBJECT_GET
             + prices.TABLE_WRITE
@@ -123,27 +152,22 @@ def _remote(
     return column, _failures("remote", sent, expected, calls)
 
 
-def _split(
-    aws: LocalAws,
-    sizes: cloud.Sizes,
-    files: list[Path],
-    repetitions: int,
-    expected: Sent,
-    place: tuple[str, str, str],
-) -> tuple[Column, list[str]]:
+def _with_function(name: str, setup: _Setup, place: tuple[str, str, str], expected: Sent) -> tuple[Column, list[str]]:
+    """With the tail's function; `place` is its endpoint, cut and codec."""
+    aws = setup.aws
     endpoint, cut, codec = place
     with running_server("--worker", endpoint, "--cut", cut, "--codec", codec, environment=aws.environment) as server:
         route = ServerRoute(server.url, details=True)
         aws.recycle(cloud.TAIL)  # The session warmed it up when it opened.
-        cold = route.send(files[0].name, files[0].read_bytes())
+        cold = setup.send_first(route)
         begun = len(aws.invocations(cloud.TAIL))
-        sent = [send_folder(route, files, say=False) for _ in range(repetitions)]
+        sent = setup.send(route)
         calls = aws.invocations(cloud.TAIL)[begun:]
         memory_bytes = server.peak_memory_bytes
     steps = [outcome.steps for one in sent for outcome in one.outcomes.values()]
     received_bytes = sum(one["received_bytes"] for one in steps) / len(steps)
     column = Column(
-        name=f"split, {sizes.tail_megabytes} MB",
+        name=f"{name}, {setup.sizes.tail_megabytes} MB",
         transfer_s=Summary.of(one["transfer_time"] / 1e3 for one in steps),
         inference_s=Summary.of((one["device_time"] + one["worker_time"]) / 1e3 for one in steps),
         execution_s=Summary.of(call.duration_s for call in calls),
@@ -156,9 +180,9 @@ def _split(
         dollars_per_1000=1000 * (_function_dollars(calls, len(steps)) + received_bytes * prices.EGRESS_BYTE),
         same_objects=_same(sent, expected),
     )
-    failures = _failures("split", sent, expected, calls)
+    failures = _failures(name, sent, expected, calls)
     if any(one["worker_time"] == 0 for one in steps):
-        failures.append("split: the device finished what the function should have")
+        failures.append(f"{name}: the device finished what the function should have")
     return column, failures
 
 

@@ -9,6 +9,7 @@ import splitnet
 from common.prices import planner_price
 from detection.codecs import calibrated
 
+INPUT = "input"  #: The cut before the first layer: the worker runs all of it.
 MAX_ACCURACY_LOSS = 0.05  #: What a codec may change the heads by: mean relative error.
 
 
@@ -17,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--worker", default="", metavar="ENDPOINT", help="as tcp://127.0.0.1:7070; none: this device only"
     )
-    parser.add_argument("--cut", metavar="LAYER", help="cut behind this layer; none: a plan says where, or not at all")
+    parser.add_argument(
+        "--cut", metavar="LAYER", help=f"cut behind this layer, or at the {INPUT}; none: a plan decides"
+    )
     parser.add_argument("--codec", default="raw", help="of the boundary, with --cut (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="that one pass may use (%(default)s)")
 
@@ -28,7 +31,7 @@ def open_session(part: splitnet.Partitioner, options: argparse.Namespace) -> spl
         return splitnet.Session(part, threads=options.threads)
     if not options.cut:
         return splitnet.Session(part, make_plan(part, options.worker, options.threads))
-    head = part.layers.resolve(splitnet.Cut(options.cut))
+    head = part.layers.resolve(splitnet.Cut.at_input() if options.cut == INPUT else splitnet.Cut(options.cut))
     settings = splitnet.SessionOptions(codec_tables=_tables(part, head, options.codec))
     return splitnet.Session(
         part,

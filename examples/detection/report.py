@@ -105,7 +105,7 @@ class Report:
         return f"{self.pictures} pictures x {self.repetitions}, times in ms: mean / SD / min / max{link}"
 
     def _why_shown(self) -> str:
-        return "as the planner chose" if self.split_is_chosen else "forced: the planner would not split"
+        return "as the planner chose" if self.split_is_chosen else "the best split, forced: the planner would not split"
 
     def to_json(self) -> str:
         """With theirs, and the prices' date and sources."""

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 import splitnet
+from detection.codecs import calibrated
 from detection.server import main
 from detection.server_process import running_server
 
@@ -89,12 +90,12 @@ def test_an_id_that_is_a_number_comes_back_as_one(port: int, photos: dict[str, P
 
 def test_boxes_and_steps_when_asked_for(port: int, photos: dict[str, Path]) -> None:
     reply = ask(port, question(photos["cat"].read_bytes()), path=PATH + "?details=1")
-    objects, steps = reply.json["objects"], reply.json["steps"]
-    assert isinstance(objects, list) and isinstance(steps, dict)
+    found, steps = reply.json["objects"], reply.json["steps"]
+    assert isinstance(found, list) and isinstance(steps, dict)
     assert 0 < steps["device_time"] <= reply.json["inference_time"]
     assert steps["sent_bytes"] == steps["transfer_time"] == steps["worker_time"] == 0
-    assert list(objects[0]) == ["label", "accuracy", "box"] and objects[0]["label"] == "cat"
-    assert len(objects[0]["box"]) == 4 and 0 <= objects[0]["box"][0] < objects[0]["box"][2] <= 451
+    assert list(found[0]) == ["label", "accuracy", "box"] and found[0]["label"] == "cat"
+    assert len(found[0]["box"]) == 4 and 0 <= found[0]["box"][0] < found[0]["box"][2] <= 451
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_a_client_that_goes_away_leaves_the_server_well(port: int, photos: dict[
 
 def test_ends_when_told_to_and_finishes_what_it_has(photos: dict[str, Path]) -> None:
     stream = io.BytesIO()
-    Image.open(photos["motorcycle"]).resize((7000, 4723)).save(stream, "WEBP", quality=50)  # Takes a while to decode.
+    Image.open(photos["motorcycle"]).resize((5000, 3374)).save(stream, "WEBP", quality=50)  # Takes a while to decode.
     body = question(stream.getvalue())
     with server() as (port, process), concurrent.futures.ThreadPoolExecutor(1) as threads:
         assert ask(port, question(photos["cat"].read_bytes())).status == 200  # It is warm.
@@ -213,14 +214,47 @@ def reachable(port: int) -> bool:
     return True
 
 
-def test_a_split_network_gives_the_same_answer(port: int, part: splitnet.Partitioner, photos: dict[str, Path]) -> None:
-    with splitnet.Worker(part, threads=1) as worker:
-        with server("--worker", worker.address, "--cut", "max_pool2d#4") as (split, _):
-            for path in photos.values():
-                body = question(path.read_bytes())
-                assert ask(split, body).json["objects"] == ask(port, body).json["objects"]
-        assert worker.stats.answered >= len(photos)
-    assert "max_pool2d#4" in {cut.layer for cut in part.cuts()}
+@pytest.fixture(scope="module")
+def worker(part: splitnet.Partitioner) -> Iterator[splitnet.Worker]:
+    with splitnet.Worker(part, threads=1) as started:
+        yield started
+
+
+def objects(port: int, photo: Path) -> list[dict[str, object]]:
+    found = ask(port, question(photo.read_bytes())).json["objects"]
+    assert isinstance(found, list)
+    return found
+
+
+@pytest.mark.parametrize("cut", ["max_pool2d#4", "input"])
+def test_a_split_network_gives_the_same_answer(
+    port: int, worker: splitnet.Worker, photos: dict[str, Path], cut: str
+) -> None:
+    begun = worker.stats.answered
+    with server("--worker", worker.address, "--cut", cut) as (split, _):
+        for path in photos.values():
+            assert objects(split, path) == objects(port, path)
+    assert worker.stats.answered >= begun + len(photos)
+
+
+def test_a_learned_codec_keeps_the_main_objects(
+    port: int, worker: splitnet.Worker, part: splitnet.Partitioner, photos: dict[str, Path]
+) -> None:
+    head = part.layers.resolve(splitnet.Cut("max_pool2d#4"))
+    name = next(
+        one.name for one in calibrated(part).profiles() if one.head == head and one.name.startswith("transform")
+    )
+    with server("--worker", worker.address, "--cut", "max_pool2d#4", "--codec", name) as (split, _):
+        for photo in ("cat", "coffee", "motorcycle"):
+            assert objects(split, photos[photo])[0]["label"] == objects(port, photos[photo])[0]["label"]
+
+
+def test_a_plan_decides_without_a_cut(
+    port: int, worker: splitnet.Worker, photos: dict[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with server("--worker", worker.address) as (planned, _):
+        assert objects(planned, photos["motorcycle"])[0]["label"] == "motorbike"
+    assert "verdict: " in capfd.readouterr().err
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,6 +270,12 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["--port", "many"], 2, "invalid int value: 'many'"),
         (["--models", "/nowhere"], 1, "export_model.py makes it"),
         (["--worker", "tcp://127.0.0.1:1", "--cut", "4"], 1, "tcp://127.0.0.1:1"),
+        (["--worker", "tcp://127.0.0.1:1", "--cut", "no_such_layer"], 1, "no_such_layer"),
+        (
+            ["--worker", "tcp://127.0.0.1:1", "--cut", "4", "--codec", "transform:none"],
+            1,
+            "no tables of it were learned",
+        ),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str) -> None:
