@@ -45,11 +45,12 @@ class Call:
 
 def function(arguments: argparse.Namespace, token: str) -> Function:
     """As the Dockerfile and template.yaml have it."""
+    shape = arguments.input.rpartition(":")[2]
     worker = ["/bootstrap", "/splitnet-worker", "--listen", "lambda-runtime://", "--log-format", "json"]
     return Function(
         name=NAME,
         command=[str(HERE / "in_image"), str(arguments.image.resolve()), *worker, f"/models/{arguments.model.stem}.pt",
-                 "--threads", "1"],
+                 "--threads", "1", "--input", shape],
         environment={"OMP_NUM_THREADS": "1", "SPLITNET_STORE": f"s3://{BUCKET}/bodies", "SPLITNET_TOKEN": token},
         memory_megabytes=arguments.memory,
         timeout_s=30,
