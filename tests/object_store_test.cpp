@@ -6,6 +6,7 @@
 
 #include "aws/lambda_stand_in.hpp"
 #include "error_of.hpp"
+#include "tsan_suppressions.hpp"
 
 namespace splitnet {
 namespace {

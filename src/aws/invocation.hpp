@@ -13,8 +13,8 @@
 
 namespace splitnet::detail {
 
-/// Lambda takes and gives no more at once ("Lambda quotas": 6 MB each, for synchronous invocations).
-inline constexpr std::size_t max_invocation_bytes = 6'291'556;
+/// Lambda takes and gives no more at once: "Lambda quotas" has 6 MB each for synchronous invocations.
+inline constexpr std::size_t max_invocation_bytes = 6'291'456;
 
 std::size_t invocation_size(const EncodedMessage& message) noexcept;
 /// In the memory of `text`.

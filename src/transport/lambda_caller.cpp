@@ -141,10 +141,14 @@ void LambdaCaller::put_into_store(const InvocationPtr& invocation) {
   }
   invocation->key = "requests/" + random_name();
   note_object();
-  target_.store->put(invocation->key, joined(invocation->message), invocation->deadline, invocation->stop.get_token(),
+  // To its end, also when the call ends meanwhile: one that is broken off may yet be carried out, after its removal.
+  target_.store->put(invocation->key, joined(invocation->message), {}, invocation->give_up_put.get_token(),
                      [self = shared_from_this(), invocation](std::optional<Error> error) {
                        asio::post(*self->context_, [self, invocation, error = std::move(error)] {
                          if (error) return self->finish(invocation, *error);
+                         if (!self->calls_->is_waiting(invocation->id)) {
+                           return self->finish(invocation, Error(ErrorCode::cancelled, "nobody waits any more"));
+                         }
                          self->invoke(invocation, invocation_at(self->target_.store->url_of(invocation->key)));
                        });
                      });
@@ -253,7 +257,10 @@ void LambdaCaller::remove(const std::string& key) {
 
 void LambdaCaller::wait_until_removed() {
   std::unique_lock lock(mutex_);
-  removed_.wait_for(lock, kRemovalTime, [&] { return objects_ == 0; });
+  if (removed_.wait_for(lock, kRemovalTime, [&] { return objects_ == 0; })) return;
+  asio::post(*context_, [self = shared_from_this()] {
+    for (const auto& [id, invocation] : self->invocations_) invocation->give_up_put.request_stop();
+  });
 }
 
 void LambdaCaller::close() {

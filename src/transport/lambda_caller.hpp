@@ -48,8 +48,9 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
     EncodedMessage message;
     std::string trace;
     std::shared_ptr<void> queued;  ///< Counts against ConnectOptions::max_queued_bytes.
-    std::stop_source stop;
-    std::string key;  ///< Of the object that has the request; empty: there is none.
+    std::stop_source stop;         ///< Nobody waits for the answer any more.
+    std::stop_source give_up_put;  ///< Nor for the request to be in the store.
+    std::string key;               ///< Of the object that has the request; empty: there is none.
   };
   using InvocationPtr = std::shared_ptr<Invocation>;
 

@@ -3,9 +3,8 @@
 /// An HTTP server on the loopback that answers as a test says.
 #pragma once
 
-#include <utility>  // Asio 1.74 uses std::exchange without including it.
+#include "transport/asio.hpp"  // The first of what is Boost's.
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
@@ -14,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace splitnet::testing {

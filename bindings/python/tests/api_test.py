@@ -31,6 +31,9 @@ ELSEWHERE = {
     "DifferentiablePass", "StageCache", "EncodedMessage", "Message", "MessageHeader", "MessageKind", "NextHop",
     "Operation", "StageRequest", "decode", "encode", "encoded_size_bytes", "decode_header", "ClockOffset",
     "RoundTrip", "TraceParent", "parse_traceparent", "is_tracestate", "StatusPages", "StatusOptions",
+    # In every registry; whom they ask, and as whom, stands in the environment.
+    "AwsCredentials", "AwsOptions", "LambdaOptions", "LambdaRuntimeOptions", "ObjectStore", "add_aws_transports",
+    "default_aws_credentials", "fixed_aws_credentials", "make_lambda_runtime_transport", "make_lambda_transport",
     # Methods of the class that they are about, or another word of Python's.
     "calibration_from_json", "device_profile_from_json", "link_profile_from_json", "sweep_from_json",
     "load_calibration", "load_device_profile", "read_link_trace", "save", "to_json", "to_text", "to_string",
@@ -53,6 +56,8 @@ MEMBERS_ELSEWHERE = {
     "Connection::call", "Stage::differentiate", "TransportRegistry::add",
     # Values are read-only.
     "Histogram::of_bytes", "Histogram::of_seconds",
+    # `splitnet worker --cut`.
+    "Worker::keep_stage",
     # `await` in a loop, where `submit` does not wait.
     "Session::try_submit",
     # Not public, or no declaration.
