@@ -81,6 +81,19 @@ def copy_stripped(source: pathlib.Path, target: pathlib.Path) -> None:
     target.chmod(0o755)
 
 
+def prepare(worker: pathlib.Path, model: Model, folder: pathlib.Path) -> Model:
+    """The model as it is after loading, which a function loads several times faster; itself where it can't be prepared."""
+    if not model.path.is_file():
+        raise AssemblyError(f"there is no file {model.path}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{model.name}.pt"
+    done = subprocess.run([worker, model.path, "--prepare", path], capture_output=True, text=True)
+    if done.returncode == 0:
+        return Model(model.name, path)
+    print(f"{model.path} goes into the image as it is: {done.stderr.strip()}")
+    return model
+
+
 def contents(worker: pathlib.Path, models: list[Model]) -> dict[str, pathlib.Path]:
     """What is copied, by place in the image."""
     for path in (worker, CERTIFICATES, *(model.path for model in models)):
@@ -138,9 +151,10 @@ def assemble(
     if out.exists() and any(out.iterdir()) and not (out / "splitnet-worker").is_file():
         raise AssemblyError(f"{out} is not empty and not an image of before, so it is not replaced")
     unfinished = out.with_name(out.name + ".unfinished")
+    prepared = out.with_name(out.name + ".models")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        fill(unfinished, contents(worker, models))
+        fill(unfinished, contents(worker, [prepare(worker, model, prepared) for model in models]))
         if (found := size_bytes(unfinished)) > limit_bytes:
             raise AssemblyError(f"image too large: {found} bytes unpacked, Lambda takes at most {limit_bytes}")
         add_bootstrap(unfinished, models, inputs)
@@ -148,6 +162,7 @@ def assemble(
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(prepared, ignore_errors=True)
     return out
 
 

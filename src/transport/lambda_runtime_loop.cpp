@@ -122,7 +122,7 @@ std::string LambdaRuntimeLoop::answer_to(Invocation& invocation) {
   if (!invocation.event.starts_with(R"({"splitnet)")) proxied = read_proxy_event(JsonObject(invocation.event), *pool_);
   Message reply;
   try {
-    reply = serve(read(invocation, proxied), invocation);
+    reply = serve(read(invocation, proxied), invocation, proxied ? proxied->peer : "lambda");
   } catch (const Error& error) {
     if (!proxied && error.code() == ErrorCode::corrupt) throw;
     reply = Message::make_error(error);
@@ -134,7 +134,7 @@ Message LambdaRuntimeLoop::read(Invocation& invocation, const std::optional<Prox
   if (proxied) {
     const std::string bearer = "Bearer ";
     const std::string& shown = proxied->authorization;
-    if (!options_.token.empty() && !is_same_token(bearer + options_.token, shown)) {
+    if (!options_.token.empty() && !proxied->is_signed && !is_same_token(bearer + options_.token, shown)) {
       throw Error(ErrorCode::unauthenticated,
                   shown.empty() ? "a token is needed, and none came" : "the token is wrong");
     }
@@ -157,7 +157,7 @@ Message LambdaRuntimeLoop::read(Invocation& invocation, const std::optional<Prox
                       options_.limits);
 }
 
-Message LambdaRuntimeLoop::serve(Message request, const Invocation& invocation) {
+Message LambdaRuntimeLoop::serve(Message request, const Invocation& invocation, const std::string& peer) {
   if (request.kind != MessageKind::request) {
     throw Error(ErrorCode::corrupt, "a message came that is no request");
   }
@@ -174,7 +174,7 @@ Message LambdaRuntimeLoop::serve(Message request, const Invocation& invocation) 
   if (request.trace.traceparent.empty()) {
     if (const auto parent = parse_xray(invocation.trace)) request.trace.traceparent = to_string(*parent);
   }
-  calls_->serve(std::move(request), handler_, "lambda");
+  calls_->serve(std::move(request), handler_, peer);
   std::unique_lock lock(mutex_);
   answered_.wait_until(lock, give_up_at, [&] { return reply_.has_value() || stop_.stop_requested(); });
   std::optional<Message> reply = std::exchange(reply_, std::nullopt);

@@ -46,7 +46,7 @@ class LambdaRuntimeLoop {
   void handle(Invocation invocation);
   std::string answer_to(Invocation& invocation);
   [[nodiscard]] Message read(Invocation& invocation, const std::optional<ProxyEvent>& proxied);
-  [[nodiscard]] Message serve(Message request, const Invocation& invocation);
+  [[nodiscard]] Message serve(Message request, const Invocation& invocation, const std::string& peer);
   [[nodiscard]] std::string written(Message reply, const Invocation& invocation, bool is_proxied);
   void post(const std::string& path, std::string body, std::vector<HttpHeader> headers = {});
   void warn(const std::string& message);

@@ -31,6 +31,7 @@ std::optional<ProxyEvent> read_proxy_event(const JsonObject& event, BufferPool& 
   if (found.method.empty()) return std::nullopt;
   // Version 2.0 has the names of fields in lower case, 1.0 as they came.
   found.authorization = first_of(event, {"headers/authorization", "headers/Authorization"});
+  found.is_signed = event.has("requestContext/authorizer/iam");
   found.peer = first_of(event, {"requestContext/http/sourceIp", "requestContext/identity/sourceIp"});
   found.body = body_of(event, pool);
   return found;

@@ -15,6 +15,7 @@ namespace splitnet::detail {
 struct ProxyEvent {
   std::string method;
   std::string authorization;  ///< The field of the request; empty: it has none.
+  bool is_signed = false;     ///< IAM has let the caller in: the field is its signature.
   std::string peer;           ///< The caller's address.
   Storage body;
 };

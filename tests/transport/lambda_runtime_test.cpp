@@ -122,6 +122,13 @@ TEST_F(LambdaRuntime, AnswersProxyEventsOfBothVersions) {
   }
 }
 
+TEST_F(LambdaRuntime, WhoeverIamHasLetInNeedsNoToken) {
+  listen(echo, with_token());
+  std::string event = proxy_event(2, "POST", "AWS4-HMAC-SHA256 Credential=x", base64_of(request_with({true})));
+  event.replace(event.find(R"("http":)"), 7, R"("authorizer":{"iam":{"accessKey":"AKID"}},"http":)");
+  EXPECT_THAT(aws.invoke(event), HasSubstr(R"("statusCode":200)"));
+}
+
 TEST_F(LambdaRuntime, ProxyEventsThatAreRefusedHaveAStatusAndAMessage) {
   int handled = 0;
   listen(
