@@ -6,13 +6,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
-import splitnet
 from common.pictures import MAX_PIXELS
 from detection.boxes import Detection, objects_in, read_photo
 from detection.model_files import Network
+
+if TYPE_CHECKING:  # As in model_files.
+    import splitnet
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-import splitnet
 from common.package_files import ROOT
 from detection import boxes
+
+if TYPE_CHECKING:  # The function that runs the whole network does without.
+    import splitnet
 
 FOLDER = ROOT / "build/models"
 MODEL_NAME = "yolov3_tiny"  #: By which workers and sessions know it.
@@ -37,6 +40,8 @@ def sample_photos(folder: Path = FOLDER) -> list[Path]:
 def partitioner(folder: Path = FOLDER) -> splitnet.Partitioner:
     """The network, ready to be cut; its example input is a real photo, on which plans time codecs for pictures."""
     example = boxes.read_photo(sample_photos(folder)[0].read_bytes()).pixels
+    import splitnet
+
     return splitnet.Partitioner(model_file(folder), [example])
 
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from local_aws import Function, LocalAws, S3Trigger
-
 from emotion.object_keys import PHOTOS
 from emotion.settings import MODELS
+from local_aws import Function, LocalAws, S3Trigger
 
 TAIL = "emotion-tail"
 WHOLE = "emotion-whole"

@@ -17,6 +17,7 @@ is better by more than 5 % and more than measurements stray. Exits with 0 only i
 - Dollars are those of common/prices.py for the durations that local_aws bills: initialisation is part of them when it is cold.
   Traffic out is left out: answers of 4 KB cost less than 1e-9 dollars.
 - Cuts: where the boundary is smallest in each fifth of the layers, and whatever the planner would take of all there are.
+- Load factors come from calls before those that count, as sessions learn them from their traffic.
 - What a function bills beside computing, and its initialisation, are measured and stand in the price of a request: the cost
   model bills computing alone.
 """
@@ -286,14 +287,26 @@ class Runner:
         """Whatever it finds; afterwards it is hot."""
         self._session(placement).run(*self._part.example_inputs)
 
+    def whole_s(self, placements: Sequence[Placement], rounds: int) -> dict[int | None, float]:
+        """What the whole network takes on the device (None) and in each function while sessions for all are open: caches are
+        shared. Medians of calls that are not judged.
+        """
+        for placement in placements:
+            self._session(placement)
+        here = next(one for one in placements if one.memory_megabytes is None)
+        whole = [here, *(Placement(size, 0, "int8") for size in MEMORY_MEGABYTES)]
+        found: dict[int | None, list[float]] = {one.memory_megabytes: [] for one in whole}
+        for _, placement in itertools.product(range(rounds), whole):
+            time.sleep(PAUSE_S)
+            times = self._session(placement).run(*self._part.example_inputs).times
+            found[placement.memory_megabytes].append(times.head_s if placement is here else times.tail_s)
+        return {size: statistics.median(values) for size, values in found.items()}
+
     def measure(self, placements: Sequence[Placement], is_cold: bool, rounds: int) -> Measured:
         """In turns, so that whatever disturbs the machine disturbs all of them."""
         measured = {placement: Samples() for placement in placements}
         for placement in placements:
-            self._session(placement)
-        if not is_cold:
-            for placement in placements:
-                self.run_once(placement)
+            self.run_once(placement)
         for _ in range(rounds):
             for placement, samples in measured.items():
                 took_s, dollars, _call = self.run(placement, is_cold and placement.memory_megabytes is not None)
@@ -308,10 +321,10 @@ class ColdStart:
 
     latency_s: float
     billed_s: float
-    billed_hot_s: float  #: Beside computing: taking the event apart, answering.
+    billed_hot_s: float  #: What a hot one bills.
 
 
-def measure_cold_start(runner: Runner, placement: Placement, compute_s: float, rounds: int) -> ColdStart:
+def measure_cold_start(runner: Runner, placement: Placement, rounds: int) -> ColdStart:
     runner.run_once(placement)
     calls: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for _, is_cold in itertools.product(range(rounds), (True, False)):
@@ -321,9 +334,7 @@ def measure_cold_start(runner: Runner, placement: Placement, compute_s: float, r
     (cold_s, cold_billed_s), (hot_s, hot_billed_s) = (
         [statistics.median(values) for values in zip(*calls[is_cold], strict=True)] for is_cold in (True, False)
     )
-    return ColdStart(
-        max(0.0, cold_s - hot_s), max(0.0, cold_billed_s - hot_billed_s), max(0.0, hot_billed_s - compute_s)
-    )
+    return ColdStart(max(0.0, cold_s - hot_s), max(0.0, cold_billed_s - hot_billed_s), hot_billed_s)
 
 
 class Planning:
@@ -352,10 +363,11 @@ class Planning:
         self._codecs = options.codecs
         self._cold_starts: dict[int, ColdStart] = {}
 
-    def compute_s(self, size: int) -> float:
-        """Of the whole network in the function."""
-        problem = self._problem(Scenario(0, (size,), splitnet.Objective.latency))
-        return splitnet.cost_of(problem, self._assignment(Placement(size, 0), (size,))).stages[1].compute_s
+    def learn(self, whole_s: dict[int | None, float]) -> None:
+        """Load factors, from what the whole network takes now on the device (None) and in each function."""
+        for index, size in enumerate((None, *MEMORY_MEGABYTES)):
+            tier = self._tiers[index]
+            self._tiers[index] = tier.replace(load_factor=whole_s[size] / _whole_s(tier.profile))
 
     def add_cold_start(self, size: int, start: ColdStart) -> None:
         self._cold_starts[size] = start
@@ -387,8 +399,8 @@ class Planning:
     def _function(self, probability: int, size: int, tier: splitnet.Tier) -> splitnet.Tier:
         """What it bills beside computing is a constant, so it stands in the price of a request."""
         price = prices.planner_price(size).replace(egress_dollar_per_byte=0)
-        start = self._cold_starts.get(size, ColdStart(0, 0, 0))
-        more_s = start.billed_hot_s + probability * start.billed_s
+        start = self._cold_starts[size]
+        more_s = max(0.0, start.billed_hot_s - tier.load_factor * _whole_s(tier.profile)) + probability * start.billed_s
         more = more_s * price.memory_gigabyte * price.gigabyte_second_dollar
         return tier.replace(
             memory_bytes=size * 2**20,
@@ -402,13 +414,10 @@ class Planning:
             return Placement(None, len(self._part.layers.layers))
         return Placement(sizes[assignment.tiers[1] - 1], len(assignment.heads[0]), assignment.codecs[0])
 
-    def _assignment(self, placement: Placement, sizes: Sequence[int]) -> splitnet.Assignment:
-        assert placement.memory_megabytes is not None
-        return splitnet.Assignment(
-            tiers=[0, 1 + sizes.index(placement.memory_megabytes)],
-            heads=[list(range(placement.head_layers))],
-            codecs=[placement.codec],
-        )
+
+def _whole_s(profile: splitnet.DeviceProfile) -> float:
+    """Of the network in one stage, as the cost model has it with a load factor of 1."""
+    return profile.stage_overhead_s + sum(layer.time_s for layer in profile.layers)
 
 
 def candidates(part: splitnet.Partitioner, planning: Planning, fifths: Sequence[int]) -> list[Placement]:
@@ -581,9 +590,10 @@ def check(network: str, slower: int, effort: Effort, say: Callable[[str], None])
         starts = {}
         for size in MEMORY_MEGABYTES:
             at_input = Placement(size, 0, "int8")
-            starts[size] = measure_cold_start(runner, at_input, planning.compute_s(size), effort.cold_rounds)
+            starts[size] = measure_cold_start(runner, at_input, effort.cold_rounds)
             planning.add_cold_start(size, starts[size])
         every = candidates(part, planning, effort.fifths)
+        planning.learn(runner.whole_s(every, effort.passes))
         verdicts, rows = [], []
         for probability in PROBABILITIES:
             rounds = effort.cold_rounds if probability else effort.rounds

@@ -25,6 +25,10 @@ class TransportRegistry {
   /// Replaces a transport of the same scheme.
   void add(std::string scheme, std::shared_ptr<Transport> transport);
   [[nodiscard]] std::vector<std::string> schemes() const;
+  /// By scheme, for transports that stand in front of others.
+  [[nodiscard]] const std::map<std::string, std::shared_ptr<Transport>>& transports() const noexcept {
+    return transports_;
+  }
 
   /// Throws invalid_argument for an endpoint without a scheme or with an unknown one (naming the known
   /// ones), otherwise as Transport.

@@ -6,6 +6,7 @@
 
 #include "aws/lambda_stand_in.hpp"
 #include "error_of.hpp"
+#include "splitnet/aws/transports.hpp"
 #include "splitnet/testing/transport_tools.hpp"
 #include "splitnet/trace.hpp"
 #include "splitnet/transport/lambda_runtime.hpp"
@@ -214,6 +215,16 @@ TEST_F(Lambda, EndpointsThatAreNone) {
   }
   EXPECT_TRUE(testing::throws(ErrorCode::invalid_argument, "lambda-runtime://",
                               [&] { (void)transport->listen("lambda://tail", echo, {}); }));
+}
+
+TEST_F(Lambda, StandsBehindALinkToo) {
+  listen();
+  auto registry = TransportRegistry::with_defaults();
+  add_aws_transports(registry, aws.options());
+  const auto connection = registry.connect("shaped://delay=20ms@lambda://tail");
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(call_and_wait(*connection, request_with({true})).values.size(), 1U);
+  EXPECT_GT(std::chrono::steady_clock::now() - start, 40ms);
 }
 
 TEST_F(Lambda, NobodyThere) {

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from local_aws import Configuration, Function, S3Trigger
 
 from .conftest import TESTS

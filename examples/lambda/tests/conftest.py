@@ -12,6 +12,7 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 import pytest
 from botocore.config import Config  # type: ignore[import-untyped]
+
 from local_aws import Function, LocalAws, S3Trigger
 
 TESTS = Path(__file__).resolve().parent

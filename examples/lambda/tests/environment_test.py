@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
+
 from local_aws import Function
 from local_aws.function import FunctionPool
 from local_aws.limits import Support

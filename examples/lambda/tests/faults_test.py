@@ -10,6 +10,7 @@ import time
 import botocore.exceptions  # type: ignore[import-untyped]
 import pytest
 from botocore.config import Config  # type: ignore[import-untyped]
+
 from local_aws import LocalAws
 
 from .conftest import Clients

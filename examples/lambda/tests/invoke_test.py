@@ -13,6 +13,7 @@ from typing import Any
 
 import botocore.exceptions  # type: ignore[import-untyped]
 import pytest
+
 from local_aws import LocalAws
 
 from .conftest import Clients

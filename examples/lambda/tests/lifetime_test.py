@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+
 from local_aws import Function, LocalAws
 
 from .conftest import RUNTIME, TESTS, Clients

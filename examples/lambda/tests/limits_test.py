@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from local_aws import LocalAws
 
 from .conftest import Clients

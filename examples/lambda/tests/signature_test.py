@@ -13,6 +13,7 @@ import pytest
 from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.credentials import Credentials  # type: ignore[import-untyped]
+
 from local_aws import LocalAws
 
 from .conftest import EXPIRED_TOKEN, Clients

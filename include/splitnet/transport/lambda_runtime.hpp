@@ -29,7 +29,8 @@ struct LambdaRuntimeOptions {
 /// invocation ends is asked to stop, and the call ends with deadline_exceeded, which leaves the function as it is:
 /// Lambda would end it. The trace header of AWS becomes the request's trace context when that has none of its own.
 /// ListenOptions::token is looked for in the Authorization field of proxy events, unless IAM has let the caller in; who
-/// may invoke the function itself is a matter of its policy. The limits of connections do not apply: Lambda sets its own.
+/// may invoke the function itself is a matter of its policy. The limits of connections do not apply: Lambda sets its
+/// own.
 ///
 /// The first reply has `times_s["init"]`: from the start of this process to its first look for an invocation.
 std::shared_ptr<Transport> make_lambda_runtime_transport(const LambdaRuntimeOptions& options = {});
