@@ -3,6 +3,7 @@
 /// What the C++ in README and docs takes for granted.
 #pragma once
 
+#include <splitnet/aws.hpp>
 #include <splitnet/splitnet.hpp>
 
 #include <chrono>
