@@ -2,6 +2,8 @@
 # The image of both functions of baseline.yaml: plain Python, with Lambda's own runtime client. From the root of the repository:
 #   docker buildx build --platform linux/amd64 --file examples/lambda/baseline.Dockerfile .
 FROM python:3.11-slim-bookworm AS build
+# As in Dockerfile.
+ARG PIP_INDEX_URL
 COPY requirements /requirements
 COPY examples/lambda/baseline_packages.txt /requirements/
 RUN python -m venv /opt/python \

@@ -63,8 +63,8 @@ def test_the_image_has_the_assembled_files_and_nothing_else() -> None:
 def test_the_entry_point_is_a_worker_that_understands_it() -> None:
     stage = {command.cmd: command for command in last_stage("Dockerfile")}
     line: list[str] = [*stage["ENTRYPOINT"].value, *stage["CMD"].value]
-    program, *options = line
-    assert program == "/splitnet-worker"
+    bootstrap, program, *options = line
+    assert (bootstrap, program) == ("/bootstrap", "/splitnet-worker")
     worker = ROOT / "build/release/splitnet-worker"
     environment = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9"}
     ends = subprocess.run([worker, *options], capture_output=True, text=True, env=environment)
