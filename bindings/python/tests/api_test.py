@@ -53,7 +53,7 @@ MEMBERS_ELSEWHERE = {
     "Model::split",
     # Transports, codecs and models of one's own are written in C++.
     "Codec::decode", "Codec::encode", "CodecRegistry::Factory", "CodecRegistry::add", "Connection::allocate",
-    "Connection::call", "Stage::differentiate", "TransportRegistry::add",
+    "Connection::call", "Stage::differentiate", "TransportRegistry::add", "TransportRegistry::transports",
     # Values are read-only.
     "Histogram::of_bytes", "Histogram::of_seconds",
     # `splitnet worker --cut`.
