@@ -2,11 +2,14 @@
 // The calling side of any transport: which calls wait for an answer. Private to the transports.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -24,6 +27,23 @@ class CallTable : public std::enable_shared_from_this<CallTable> {
   CallTable(std::shared_ptr<asio::io_context> context, std::size_t max_in_flight,
             std::function<void(std::uint64_t)> abandoned);
 
+  /// Registers a call and has `send(Message)` send it, with its id and the time left; what that throws ends the call.
+  template <class Send>
+  void call(Message request, Deadline deadline, const std::stop_token& stop, Completion done, Send&& send) {
+    const auto id = begin(deadline, stop, std::move(done));
+    if (id == 0) return;
+    request.id = id;
+    request.time_left.reset();
+    if (deadline) request.time_left = *deadline - std::chrono::steady_clock::now();
+    try {
+      send(std::move(request));
+    } catch (const Error& error) {
+      finish_later(id, error);
+    } catch (const std::exception& error) {
+      finish_later(id, Error(ErrorCode::internal, std::string("call: ") + error.what()));
+    }
+    watch(id, stop);
+  }
   /// Registers a call and gives its id; 0 when it was refused, with the reason already on its way to `done`.
   std::uint64_t begin(Deadline deadline, const std::stop_token& stop, Completion done);
   /// Follows the caller's stop token; called once the request is sent, so that a cancel never overtakes it.

@@ -167,19 +167,9 @@ void Caller::close() {
 // ---- calling -----------------------------------------------------------------------------------
 
 void Caller::call(Message request, Deadline deadline, const std::stop_token& stop, Completion done) {
-  const auto id = calls_->begin(deadline, stop, std::move(done));
-  if (id == 0) return;
-  request.id = id;
-  request.time_left.reset();
-  if (deadline) request.time_left = *deadline - Clock::now();
-  try {
-    send(id, encode(request, options_.payload_checksum.value_or(true), options_.limits));
-  } catch (const Error& error) {
-    calls_->finish_later(id, error);
-  } catch (const std::exception& error) {
-    calls_->finish_later(id, Error(ErrorCode::internal, std::string("call: ") + error.what()));
-  }
-  calls_->watch(id, stop);
+  calls_->call(std::move(request), deadline, stop, std::move(done), [this](const Message& sent) {
+    send(sent.id, encode(sent, options_.payload_checksum.value_or(true), options_.limits));
+  });
 }
 
 void Caller::send(std::uint64_t id, EncodedMessage message) {

@@ -13,6 +13,7 @@
 #include "dial_and_wait.hpp"
 #include "http_line.hpp"
 #include "io_thread.hpp"
+#include "queued_bytes.hpp"
 #include "splitnet/access.hpp"
 #include "splitnet/trace.hpp"
 #include "within_room.hpp"
@@ -63,6 +64,7 @@ class HttpCaller : public HttpLineOwner, public std::enable_shared_from_this<Htt
         road_(remember_addresses(std::move(road), addresses_)),
         line_options_(std::make_shared<HttpLine::Options>(
             HttpLine::Options{endpoint_, request_head(endpoint, options.token), options.limits, std::move(pool)})),
+        queued_(endpoint_, options.max_queued_bytes),
         back_off_(options.reconnect),
         pause_(*context_) {}
 
@@ -78,7 +80,6 @@ class HttpCaller : public HttpLineOwner, public std::enable_shared_from_this<Htt
 
  private:
   void enqueue(HttpCall call);
-  std::shared_ptr<void> count_queued(std::size_t bytes);
   void pump();
   bool start_next();
   void assign(const LinePtr& line);
@@ -99,7 +100,7 @@ class HttpCaller : public HttpLineOwner, public std::enable_shared_from_this<Htt
   const StreamRoad road_;
   const std::shared_ptr<const HttpLine::Options> line_options_;
   std::shared_ptr<CallTable> calls_;
-  std::shared_ptr<std::atomic<std::size_t>> queued_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
+  QueuedBytes queued_;
   std::atomic<bool> closed_{false};
 
   std::deque<HttpCall> queue_;
@@ -212,36 +213,13 @@ void HttpCaller::close() {
 // ---- calling -----------------------------------------------------------------------------------
 
 void HttpCaller::call(Message request, Deadline deadline, const std::stop_token& stop, Completion done) {
-  const auto id = calls_->begin(deadline, stop, std::move(done));
-  if (id == 0) return;
-  request.id = id;
-  request.time_left.reset();
-  if (deadline) request.time_left = *deadline - Clock::now();
-  try {
-    HttpCall call{id,
-                  encode(request, options_.payload_checksum.value_or(true), options_.limits),
-                  trace_fields(request.trace),
-                  {}};
-    call.queued = count_queued(call.message.size_bytes);
+  calls_->call(std::move(request), deadline, stop, std::move(done), [this](const Message& sent) {
+    HttpCall call{
+        sent.id, encode(sent, options_.payload_checksum.value_or(true), options_.limits), trace_fields(sent.trace), {}};
+    call.queued = queued_.count(call.message.size_bytes);
     asio::post(*context_,
                [self = shared_from_this(), call = std::move(call)]() mutable { self->enqueue(std::move(call)); });
-  } catch (const Error& error) {
-    calls_->finish_later(id, error);
-  } catch (const std::exception& error) {
-    calls_->finish_later(id, Error(ErrorCode::internal, std::string("call: ") + error.what()));
-  }
-  calls_->watch(id, stop);
-}
-
-/// Throws overloaded; else counts until the last handle goes.
-std::shared_ptr<void> HttpCaller::count_queued(std::size_t bytes) {
-  const auto give_back = [total = queued_bytes_, bytes](void*) { *total -= bytes; };
-  const auto before = queued_bytes_->fetch_add(bytes);
-  std::shared_ptr<void> counted(this, give_back);
-  if (bytes <= options_.max_queued_bytes && before <= options_.max_queued_bytes - bytes) return counted;
-  throw Error(ErrorCode::overloaded, "call to '" + endpoint_ + "': " + std::to_string(bytes) +
-                                         " bytes would exceed the " + std::to_string(options_.max_queued_bytes) +
-                                         " that may wait");
+  });
 }
 
 void HttpCaller::enqueue(HttpCall call) {

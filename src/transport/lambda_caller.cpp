@@ -57,7 +57,8 @@ LambdaCaller::LambdaCaller(std::shared_ptr<asio::io_context> context, Target tar
     : context_(std::move(context)),
       target_(std::move(target)),
       options_(options),
-      has_checksum_(options.payload_checksum.value_or(!target_.service->is_encrypted())) {}
+      has_checksum_(options.payload_checksum.value_or(!target_.service->is_encrypted())),
+      queued_(target_.endpoint, options.max_queued_bytes) {}
 
 void LambdaCaller::connect() {
   calls_ = std::make_shared<CallTable>(context_, options_.max_calls_in_flight, [weak = weak_from_this()](auto id) {
@@ -86,36 +87,15 @@ ServiceRequest LambdaCaller::request_for(const char* type) const {
 }
 
 void LambdaCaller::call(Message request, Deadline deadline, const std::stop_token& stop, Completion done) {
-  const auto id = calls_->begin(deadline, stop, std::move(done));
-  if (id == 0) return;
-  request.id = id;
-  request.time_left.reset();
-  if (deadline) request.time_left = *deadline - Clock::now();
-  try {
+  calls_->call(std::move(request), deadline, stop, std::move(done), [this, deadline](const Message& sent) {
     const auto invocation = std::make_shared<Invocation>();
-    invocation->id = id;
+    invocation->id = sent.id;
     invocation->deadline = deadline;
-    invocation->message = encode(request, has_checksum_, options_.limits);
-    invocation->trace = trace_header(request.trace);
-    invocation->queued = count_queued(invocation->message.size_bytes);
+    invocation->message = encode(sent, has_checksum_, options_.limits);
+    invocation->trace = trace_header(sent.trace);
+    invocation->queued = queued_.count(invocation->message.size_bytes);
     asio::post(*context_, [self = shared_from_this(), invocation] { self->begin(invocation); });
-  } catch (const Error& error) {
-    calls_->finish_later(id, error);
-  } catch (const std::exception& error) {
-    calls_->finish_later(id, Error(ErrorCode::internal, std::string("call: ") + error.what()));
-  }
-  calls_->watch(id, stop);
-}
-
-/// Throws overloaded; else counts until the last handle goes.
-std::shared_ptr<void> LambdaCaller::count_queued(std::size_t bytes) {
-  const auto give_back = [total = queued_bytes_, bytes](void*) { *total -= bytes; };
-  const auto before = queued_bytes_->fetch_add(bytes);
-  std::shared_ptr<void> counted(this, give_back);
-  if (bytes <= options_.max_queued_bytes && before <= options_.max_queued_bytes - bytes) return counted;
-  throw Error(ErrorCode::overloaded, "call to '" + target_.endpoint + "': " + std::to_string(bytes) +
-                                         " bytes would exceed the " + std::to_string(options_.max_queued_bytes) +
-                                         " that may wait");
+  });
 }
 
 void LambdaCaller::begin(const InvocationPtr& invocation) {

@@ -14,6 +14,7 @@
 #include "buffer_pool.hpp"
 #include "call_table.hpp"
 #include "io_thread.hpp"
+#include "queued_bytes.hpp"
 #include "splitnet/object_store.hpp"
 #include "splitnet/transport.hpp"
 
@@ -56,7 +57,6 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
 
   static constexpr std::size_t kept_bytes = std::size_t{64} << 20;
 
-  [[nodiscard]] std::shared_ptr<void> count_queued(std::size_t bytes);
   [[nodiscard]] ServiceRequest request_for(const char* type) const;
   void begin(const InvocationPtr& invocation);
   void put_into_store(const InvocationPtr& invocation);
@@ -75,7 +75,7 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
   const bool has_checksum_;
   const std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kept_bytes);
   std::shared_ptr<CallTable> calls_;
-  std::shared_ptr<std::atomic<std::size_t>> queued_bytes_ = std::make_shared<std::atomic<std::size_t>>(0);
+  QueuedBytes queued_;
   std::atomic<bool> closed_{false};
   std::unordered_map<std::uint64_t, InvocationPtr> invocations_;
 
