@@ -2,6 +2,7 @@
 // Numbers, lists and foreign words for people. Private.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdio>
 #include <string>
@@ -24,6 +25,22 @@ inline std::string quoted(std::string_view text) {
   std::string result = "\"";
   for (const char c : text.substr(0, longest)) result += c >= ' ' && c < 127 ? c : '?';
   return result + (text.size() > longest ? "…\"" : "\"");
+}
+
+/// ASCII letters; names of headers and settings have no others.
+inline std::string in_lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return lower;
+}
+
+/// Without spaces and ends of lines around it.
+inline std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view spaces = " \t\r\n";
+  text.remove_prefix(std::min(text.find_first_not_of(spaces), text.size()));
+  return text.substr(0, text.find_last_not_of(spaces) + 1);
 }
 
 /// "a, b, c".

@@ -16,6 +16,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -270,13 +271,24 @@ Cut parse_cut(const std::string& text) {
   return error == std::errc() && end == text.data() + text.size() ? Cut::after_index(index) : Cut::after(text);
 }
 
+/// "NAME=WHAT"; without a name it is for all models.
+struct ForModel {
+  std::optional<std::string> name;
+  std::string what;
+};
+
+ForModel parse_for_model(const std::string& spec) {
+  const auto equals = spec.find('=');
+  if (equals == std::string::npos) return {std::nullopt, spec};
+  return {spec.substr(0, equals), spec.substr(equals + 1)};
+}
+
 /// Example inputs by model name; those for all models under the empty name.
 std::map<std::string, std::vector<Value>> parse_inputs(const std::vector<std::string>& specs) {
   std::map<std::string, std::vector<Value>> inputs;
   for (const std::string& spec : specs) {
-    const auto equals = spec.find('=');
-    const std::string name = equals == std::string::npos ? "" : spec.substr(0, equals);
-    inputs[name].push_back(parse_input(std::string_view(spec).substr(equals == std::string::npos ? 0 : equals + 1)));
+    const auto [name, what] = parse_for_model(spec);
+    inputs[name.value_or("")].push_back(parse_input(what));
   }
   return inputs;
 }
@@ -342,11 +354,10 @@ std::vector<ModelFile> model_files(const Arguments& arguments) {
 /// Those of the command line that are for this model.
 void cut_stages(Worker& worker, const std::string& name, const Model& model, const Arguments& arguments) {
   for (const std::string& spec : arguments.cuts) {
-    const auto equals = spec.find('=');
-    if (equals != std::string::npos && spec.substr(0, equals) != name) continue;
-    const Cut cut = parse_cut(spec.substr(equals == std::string::npos ? 0 : equals + 1));
+    const auto [named, cut] = parse_for_model(spec);
+    if (named.value_or(name) != name) continue;
     try {
-      worker.keep_stage(model, {{model.layers().resolve(cut)}, 1});
+      worker.keep_stage(model, {{model.layers().resolve(parse_cut(cut))}, 1});
     } catch (const Error& error) {
       throw Error(error.code(), "--cut " + spec + ": " + error.what());
     }

@@ -4,12 +4,13 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <cctype>
 #include <future>
 #include <map>
 #include <mutex>
 #include <system_error>
 #include <thread>
+
+#include "text.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -92,13 +93,7 @@ std::size_t take_header(char* data, std::size_t, std::size_t size, void* user) {
     if (line.substr(0, 5) == "HTTP/") call.reply.headers.clear();  // Of the answer, not of one that came before it.
     return size;
   }
-  std::string name(line.substr(0, colon));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  std::string_view value = line.substr(colon + 1);
-  constexpr std::string_view spaces = " \t\r\n";
-  value.remove_prefix(std::min(value.find_first_not_of(spaces), value.size()));
-  value = value.substr(0, value.find_last_not_of(spaces) + 1);
-  call.reply.headers.emplace_back(std::move(name), value);
+  call.reply.headers.emplace_back(in_lower_case(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
   return size;
 }
 
@@ -227,7 +222,6 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
       set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body ? request.body->size() : 0));
       set(CURLOPT_POSTFIELDS, request.body ? request.body->data() : "");
     }
-    if (request.method == "HEAD") set(CURLOPT_NOBODY, 1L);
     set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
     set(CURLOPT_HTTPHEADER, call.headers.get());
     set(CURLOPT_WRITEFUNCTION, &take_body);

@@ -68,6 +68,13 @@ Message decode_whole(const Storage& bytes, const MessageLimits& limits) {
   return decode(header, bytes.slice(message_header_bytes, expected - message_header_bytes), limits);
 }
 
+std::string joined(const EncodedMessage& message) {
+  std::string bytes;
+  bytes.reserve(message.size_bytes);
+  for (const auto& buffer : message.buffers) bytes.append(reinterpret_cast<const char*>(buffer.data()), buffer.size());
+  return bytes;
+}
+
 Storage stored(std::string_view bytes, BufferPool& pool) {
   Storage copy = pool.take(bytes.size());
   std::memcpy(copy.data(), bytes.data(), bytes.size());

@@ -26,6 +26,8 @@ std::variant<Storage, std::string> read_invocation(std::string_view text, Buffer
 
 /// Header and body in one storage on a 64-byte boundary, whose bytes the tensors keep. Throws as decode.
 Message decode_whole(const Storage& bytes, const MessageLimits& limits);
+/// What `message` is on the wire, as an object of a store.
+std::string joined(const EncodedMessage& message);
 /// A copy in memory of the pool.
 Storage stored(std::string_view bytes, BufferPool& pool);
 

@@ -28,8 +28,6 @@ class JsonObject::Impl {
 
 JsonObject::JsonObject(std::string text) : impl_(std::make_unique<Impl>(std::move(text))) {}
 JsonObject::~JsonObject() = default;
-JsonObject::JsonObject(JsonObject&&) noexcept = default;
-JsonObject& JsonObject::operator=(JsonObject&&) noexcept = default;
 
 std::optional<std::string_view> JsonObject::text(std::string_view pointer) const {
   std::string_view found;

@@ -15,8 +15,8 @@ class JsonObject {
   /// Anything may stand in `text`: what is no JSON has no members.
   explicit JsonObject(std::string text);
   ~JsonObject();
-  JsonObject(JsonObject&&) noexcept;
-  JsonObject& operator=(JsonObject&&) noexcept;
+  JsonObject(const JsonObject&) = delete;
+  JsonObject& operator=(const JsonObject&) = delete;
 
   /// `pointer`: RFC 6901, the slash in front left out ("requestContext/http/path"). Good as long as this object.
   [[nodiscard]] std::optional<std::string_view> text(std::string_view pointer) const;

@@ -2,29 +2,17 @@
 #include "aws/profile_file.hpp"
 
 #include <algorithm>
-#include <cctype>
+
+#include "text.hpp"
 
 namespace splitnet::detail {
 namespace {
-
-constexpr std::string_view kSpaces = " \t\r";
-
-std::string_view trimmed(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
-  return text.substr(0, text.find_last_not_of(kSpaces) + 1);
-}
 
 /// "name" of "[profile name]".
 std::string_view name_of_section(std::string_view line) {
   line = trimmed(line.substr(1, line.find(']') - 1));
   constexpr std::string_view prefix = "profile ";
   return line.substr(0, prefix.size()) == prefix ? trimmed(line.substr(prefix.size())) : line;
-}
-
-std::string in_lower_case(std::string_view text) {
-  std::string lower(text);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  return lower;
 }
 
 }  // namespace

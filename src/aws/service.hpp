@@ -36,7 +36,6 @@ class AwsService : public std::enable_shared_from_this<AwsService> {
   void send(ServiceRequest request, Deadline deadline, std::stop_token stop, HttpClient::Done done);
 
   [[nodiscard]] SpareTexts& texts() noexcept { return client_.texts(); }
-  [[nodiscard]] const std::string& region() const noexcept { return region_; }
   /// An endpoint was given: it is not AWS itself.
   [[nodiscard]] bool is_elsewhere() const noexcept { return is_elsewhere_; }
   [[nodiscard]] bool is_encrypted() const noexcept { return scheme_ == "https://"; }

@@ -61,11 +61,9 @@ std::optional<double> seconds_of(std::string_view text) {
   return seconds;
 }
 
-}  // namespace
-
-std::string error_name(const HttpReply& reply) {
+/// The service's own name for it, "ResourceNotFoundException" or "NoSuchBucket"; empty: it gives none.
+std::string name_of(const HttpReply& reply, const JsonObject& document) {
   std::string_view name = reply.header("x-amzn-errortype");
-  const JsonObject document(reply.body);
   if (name.empty()) name = document.text("__type").value_or("");
   if (name.empty()) name = between(reply.body, "<Code>", "</Code>");
   // "com.amazonaws.sqs#Name:http://where.its/documentation"
@@ -73,9 +71,11 @@ std::string error_name(const HttpReply& reply) {
   return std::string(name.substr(0, name.find(':')));
 }
 
+}  // namespace
+
 Error service_error(const HttpReply& reply, const std::string& what) {
-  const std::string name = error_name(reply);
   const JsonObject document(reply.body);
+  const std::string name = name_of(reply, document);
   std::string_view message = document.text("message").value_or("");
   if (message.empty()) message = document.text("Message").value_or("");
   if (message.empty()) message = between(reply.body, "<Message>", "</Message>");

@@ -9,9 +9,6 @@
 
 namespace splitnet::detail {
 
-/// The service's own name for it, "ResourceNotFoundException" or "NoSuchBucket"; empty: it gives none.
-std::string error_name(const HttpReply& reply);
-
 /// Of a reply whose status is not 2xx. `what`: what was asked, of whom.
 /// overloaded (429, throttled, with Retry-After), too_large (413), unauthenticated (credentials, signature, rights),
 /// unavailable (5xx), invalid_argument (everything else of 3xx and 4xx: wrong name, region, bucket).

@@ -2,11 +2,11 @@
 #include "aws/sigv4.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 
 #include "aws/digest.hpp"
 #include "aws/timestamp.hpp"
+#include "text.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -18,13 +18,8 @@ bool is_plain(char c) {
          c == '_' || c == '~';
 }
 
-std::string in_lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 /// Without spaces around it, and with one where there are several.
-std::string trimmed(std::string_view value) {
+std::string collapsed(std::string_view value) {
   std::string result;
   for (const char c : value) {
     const bool is_space = c == ' ' || c == '\t' || c == '\n';
@@ -93,8 +88,8 @@ std::string canonical_query(std::string_view query) {
 std::map<std::string, std::string> canonical_headers(const std::vector<HttpHeader>& headers) {
   std::map<std::string, std::string> result;
   for (const auto& [name, value] : headers) {
-    auto [place, is_new] = result.try_emplace(in_lower_case(name), trimmed(value));
-    if (!is_new) place->second += ',' + trimmed(value);
+    auto [place, is_new] = result.try_emplace(in_lower_case(name), collapsed(value));
+    if (!is_new) place->second += ',' + collapsed(value);
   }
   return result;
 }

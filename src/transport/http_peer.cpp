@@ -7,6 +7,7 @@
 
 #include "http_status.hpp"
 #include "http_target.hpp"
+#include "text.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -20,13 +21,6 @@ constexpr std::size_t kRubbishBytes = 16 * 1024;
 
 Error too_late(const char* what) {
   return Error(ErrorCode::deadline_exceeded, std::string("http: ") + what + " not complete within the time-out");
-}
-
-std::string to_lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return result;
 }
 
 }  // namespace
@@ -194,7 +188,8 @@ std::optional<Error> HttpPeer::refuse_token(const HttpHead& head) const {
   auto& admission = service_->by->admission;
   if (!admission.needs_token()) return std::nullopt;
   constexpr std::string_view scheme = "bearer ";
-  if (head.authorization.size() <= scheme.size() || to_lower(head.authorization).substr(0, scheme.size()) != scheme) {
+  if (head.authorization.size() <= scheme.size() ||
+      in_lower_case(head.authorization).substr(0, scheme.size()) != scheme) {
     return Error(ErrorCode::unauthenticated, "listener: a token is needed (Authorization: Bearer), and none was shown");
   }
   return admission.refuse_token(address_.host, head.authorization.substr(scheme.size()));

@@ -3,11 +3,10 @@
 
 #include <utility>
 
-#include "aws/environment.hpp"
 #include "aws/service.hpp"
 #include "aws/sigv4.hpp"
 #include "lambda_caller.hpp"
-#include "splitnet/object_store.hpp"
+#include "lambda_store.hpp"
 #include "within_room.hpp"
 
 namespace splitnet {
@@ -56,8 +55,7 @@ class LambdaTransport : public Transport {
     target.endpoint = endpoint;
     target.path = "/2015-03-31/functions/" + detail::percent_encoded(parse_function(endpoint)) + "/invocations";
     target.service = std::make_shared<detail::AwsService>("lambda", options_.aws);
-    const std::string store = options_.store.empty() ? detail::environment("SPLITNET_STORE") : options_.store;
-    if (!store.empty()) target.store = ObjectStore::open(store, options_.aws);
+    target.store = detail::open_store(options_.store, options_.aws);
     return detail::within_room("connection to '" + endpoint + "'",
                                [&] { return std::make_unique<LambdaConnection>(std::move(target), options); });
   }

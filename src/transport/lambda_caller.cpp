@@ -44,13 +44,6 @@ Error function_error(const HttpReply& reply, const std::string& endpoint) {
   return Error(code, text);
 }
 
-std::string joined(const EncodedMessage& message) {
-  std::string bytes;
-  bytes.reserve(message.size_bytes);
-  for (const auto& buffer : message.buffers) bytes.append(reinterpret_cast<const char*>(buffer.data()), buffer.size());
-  return bytes;
-}
-
 }  // namespace
 
 LambdaCaller::LambdaCaller(std::shared_ptr<asio::io_context> context, Target target, const ConnectOptions& options)
@@ -152,8 +145,10 @@ void LambdaCaller::invoke(const InvocationPtr& invocation, std::string event) {
 void LambdaCaller::on_reply(const InvocationPtr& invocation, HttpClient::Result result) {
   if (const auto* const error = std::get_if<Error>(&result)) return finish(invocation, *error);
   auto& reply = std::get<HttpReply>(result);
-  const std::string what = "call to '" + target_.endpoint + "' at " + target_.service->where();
-  if (reply.status / 100 != 2) return finish(invocation, service_error(reply, what));
+  if (reply.status / 100 != 2) {
+    return finish(invocation,
+                  service_error(reply, "call to '" + target_.endpoint + "' at " + target_.service->where()));
+  }
   if (!reply.header("x-amz-function-error").empty()) {
     return finish(invocation, function_error(reply, target_.endpoint));
   }

@@ -5,8 +5,8 @@
 
 #include "aws/environment.hpp"
 #include "lambda_runtime_loop.hpp"
+#include "lambda_store.hpp"
 #include "splitnet/access.hpp"
-#include "splitnet/object_store.hpp"
 #include "tcp_endpoint.hpp"
 #include "within_room.hpp"
 
@@ -59,8 +59,7 @@ class LambdaRuntimeTransport : public Transport {
                                    const ListenOptions& options) override {
     const std::string address = parse_address(endpoint);
     if (!options.token.empty()) check_token(options.token);
-    const std::string url = options_.store.empty() ? detail::environment("SPLITNET_STORE") : options_.store;
-    auto store = url.empty() ? nullptr : ObjectStore::open(url, options_.aws);
+    auto store = detail::open_store(options_.store, options_.aws);
     return detail::within_room("listener on '" + endpoint + "'", [&] {
       return std::make_unique<LambdaRuntimeListener>(address, std::move(store), std::move(handler), options);
     });

@@ -204,11 +204,7 @@ std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocati
     message = encode(reply, true, options_.limits);
   } else if (!fits) {
     const std::string key = "replies/" + random_name();
-    std::string bytes;
-    bytes.reserve(message.size_bytes);
-    for (const auto& buffer : message.buffers)
-      bytes.append(reinterpret_cast<const char*>(buffer.data()), buffer.size());
-    store_->put(key, std::move(bytes), invocation.ends_at);
+    store_->put(key, joined(message), invocation.ends_at);
     return invocation_at(store_->url_of(key));
   }
   if (!is_proxied) return invocation_of(message, client_.texts().take());

@@ -78,7 +78,7 @@ class ScriptedServer {
       if (failed) return;
       const Request request = parser.release();
       Response response = script_(request);
-      if (request.method() != boost::beast::http::verb::head) response.prepare_payload();
+      response.prepare_payload();
       boost::beast::http::write(socket, response, failed);
     }
   }
