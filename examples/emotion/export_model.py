@@ -12,26 +12,16 @@ Weights and photos come from pinned packages (requirements/zoo.txt); their SHA-2
 files are there and this script is no newer. Run it with the Python of .venv.
 """
 
-import argparse
 import pathlib
 import sys
-import warnings
-from collections.abc import Callable
-from typing import BinaryIO
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-ZOO = ROOT / "tests/zoo"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from common.model_export import ZOO, run, write_whole
+
 NAMES = ("emotion_photo.jpg", "emotion_faces.npy", "emotion.pt")
 
 
-def up_to_date(out: pathlib.Path) -> bool:
-    newest = max(source.stat().st_mtime for source in (pathlib.Path(__file__), *ZOO.glob("[mp]*.py")))
-    return all((out / name).exists() and (out / name).stat().st_mtime >= newest for name in NAMES)
-
-
 def export(out: pathlib.Path) -> None:
-    warnings.filterwarnings("ignore")
-    sys.path.insert(0, str(ZOO))
     import models_real  # type: ignore[import-not-found]
     import numpy
     import packages  # type: ignore[import-not-found]
@@ -48,23 +38,5 @@ def export(out: pathlib.Path) -> None:
     write_whole(out / "emotion.pt", lambda file: torch.jit.save(model, file))
 
 
-def write_whole(path: pathlib.Path, write: Callable[[BinaryIO], None]) -> None:
-    """An interrupted run leaves no half file behind."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    with unfinished.open("wb") as file:
-        write(file)
-    unfinished.rename(path)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/models")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    if not up_to_date(out):
-        export(out)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(__doc__, NAMES, (pathlib.Path(__file__), *ZOO.glob("[mp]*.py")), export))

@@ -14,26 +14,16 @@ Weights and photo come from pinned packages (requirements/zoo.txt); their SHA-25
 Nothing is done where the files are there and this script is no newer.
 """
 
-import argparse
 import pathlib
 import sys
-import warnings
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-ZOO = ROOT / "tests/zoo"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from common.model_export import ZOO, run, write_whole
+
 NAMES = ("mobilenet_v2.pt", "cat.pt", "cat.bin", "imagenet_classes.txt")
 
 
-def up_to_date(out: pathlib.Path) -> bool:
-    sources = [pathlib.Path(__file__), ZOO / "packages.py", ZOO / "container.py", ZOO / "models_real.py"]
-    newest = max(s.stat().st_mtime for s in sources)
-    return all((out / name).exists() and (out / name).stat().st_mtime >= newest for name in NAMES)
-
-
 def export(out: pathlib.Path) -> None:
-    warnings.filterwarnings("ignore")
-    sys.path.insert(0, str(ZOO))
     import torch
 
     import models_real
@@ -48,21 +38,10 @@ def export(out: pathlib.Path) -> None:
     (out / "imagenet_classes.txt").write_text("\n".join(names) + "\n")
     (out / "cat.bin").write_bytes(photo.contiguous().numpy().tobytes())
     save_values([photo], str(out / "cat.pt"))
-    unfinished = out / "mobilenet_v2.pt.unfinished"  # an interrupted run leaves no half model behind
-    torch.jit.save(model, str(unfinished))
-    unfinished.rename(out / "mobilenet_v2.pt")
+    write_whole(out / "mobilenet_v2.pt", lambda file: torch.jit.save(model, file))
     print(f"MobileNetV2 takes the photo for: {names[int(index)]} ({float(probability):.2f})")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/models")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-    if not up_to_date(out):
-        export(out)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    zoo = (ZOO / "packages.py", ZOO / "container.py", ZOO / "models_real.py")
+    sys.exit(run(__doc__, NAMES, (pathlib.Path(__file__), *zoo), export))
