@@ -6,6 +6,6 @@ S3, SQS and DynamoDB from moto. `python -m local_aws --help` is the same for a p
 from .configuration import REGION, Configuration, Function, S3Trigger
 from .invocation import Invocation
 from .stack import LocalAws
-from .tail_function import tail_function
+from .tail_function import image_function, tail_function
 
-__all__ = ["REGION", "Configuration", "Function", "Invocation", "LocalAws", "S3Trigger", "tail_function"]
+__all__ = ["REGION", "Configuration", "Function", "Invocation", "LocalAws", "S3Trigger", "image_function", "tail_function"]
