@@ -199,6 +199,7 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
     call->handle.reset(handle);
     call->headers = list_of(call->request.headers);
     call->reply.body = texts_->take();
+    call->reply.body.clear();
     set_options(*call);
     const CURLMcode added = curl_multi_add_handle(multi_.get(), handle);
     if (added != CURLM_OK) return call->done(Error(ErrorCode::internal, curl_multi_strerror(added)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aws/invocation.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -28,11 +29,10 @@ std::size_t invocation_size(const EncodedMessage& message) noexcept {
 }
 
 std::string invocation_of(const EncodedMessage& message, std::string text) {
-  text.clear();
-  text.reserve(invocation_size(message));
-  text += kBegin;
-  append_base64(text, message);
-  text += kEnd;
+  text.resize(invocation_size(message));  // What it has of a former one need not be set to zero.
+  char* const base64 = std::copy(kBegin.begin(), kBegin.end(), text.data());
+  write_base64(base64, message);
+  std::copy(kEnd.begin(), kEnd.end(), base64 + base64_size(message.size_bytes));
   return text;
 }
 

@@ -13,13 +13,12 @@ namespace splitnet::detail {
 /// Thread-safe. Keeps a handful, of megabytes each.
 class SpareTexts : public std::enable_shared_from_this<SpareTexts> {
  public:
-  /// Empty, with the capacity of one that was given back, if there is one.
+  /// One that was given back, with what it has, if there is one; else empty.
   std::string take() {
     const std::lock_guard lock(mutex_);
     if (kept_.empty()) return {};
     std::string text = std::move(kept_.back());
     kept_.pop_back();
-    text.clear();
     return text;
   }
   void give_back(std::string text) {

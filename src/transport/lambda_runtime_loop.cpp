@@ -208,8 +208,8 @@ std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocati
     return invocation_at(store_->url_of(key));
   }
   if (!is_proxied) return invocation_of(message, client_.texts().take());
-  std::string base64;
-  append_base64(base64, message);
+  std::string base64(base64_size(message.size_bytes), '\0');
+  write_base64(base64.data(), message);
   return proxy_response(status_of(reply), base64);
 }
 

@@ -2,6 +2,7 @@
 #include "aws/base64.hpp"
 
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
 
 #include <cstring>
 #include <string>
@@ -25,9 +26,9 @@ EncodedMessage in_pieces(const std::string& text, const std::vector<std::size_t>
 }
 
 std::string base64(const std::string& text, const std::vector<std::size_t>& sizes = {1 << 20}) {
-  std::string result = "x";
-  append_base64(result, in_pieces(text, sizes));
-  return result.substr(1);
+  std::string result(base64_size(text.size()), '\0');
+  write_base64(result.data(), in_pieces(text, sizes));
+  return result;
 }
 
 std::shared_ptr<BufferPool> pool() {
@@ -63,6 +64,44 @@ TEST(Base64, PiecesMakeNoDifference) {
   const std::vector<std::vector<std::size_t>> all = {{1}, {2}, {3}, {4}, {1, 1, 64}, {64, 7, 5}, {0, 1, 0, 2, 100}};
   for (const auto& sizes : all) EXPECT_EQ(base64(text, sizes), whole);
   EXPECT_EQ(decoded(whole), text);
+}
+
+/// As OpenSSL writes it.
+std::string reference(const std::string& plain) {
+  std::string text(base64_size(plain.size()), '\0');
+  EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), reinterpret_cast<const unsigned char*>(plain.data()),
+                  static_cast<int>(plain.size()));
+  return text;
+}
+
+TEST(Base64, EveryLengthAndEveryNumberOfSixBits) {
+  std::string text;
+  for (std::size_t size = 0; size < 300; ++size) {
+    EXPECT_EQ(base64(text), reference(text)) << size;
+    EXPECT_EQ(decoded(base64(text)), text) << size;
+    text += static_cast<char>(size * 2654435761U >> 24);
+  }
+  std::string numbers;  // 0 to 63, three times, at each place of a vector.
+  for (unsigned i = 0; i < 192; i += 4) {
+    const unsigned four = (i % 64) << 18 | (i + 1) % 64 << 12 | (i + 2) % 64 << 6 | (i + 3) % 64;
+    for (const unsigned shift : {16U, 8U, 0U}) numbers += static_cast<char>(four >> shift);
+  }
+  EXPECT_EQ(base64(numbers), reference(numbers));
+  EXPECT_EQ(decoded(base64(numbers)), numbers);
+}
+
+TEST(Base64, OneWrongCharacterAnywhere) {
+  const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const std::string right(120, 'A');
+  for (std::size_t at = 0; at < right.size(); ++at) {
+    for (int c = 0; c < 256; ++c) {
+      if (at + 2 >= right.size() && c == '=') continue;  // Padding.
+      std::string text = right;
+      text[at] = static_cast<char>(c);
+      const bool is_one = alphabet.find(text[at]) != std::string::npos;
+      EXPECT_EQ(decoded(text) != "none", is_one) << at << ' ' << c;
+    }
+  }
 }
 
 TEST(Base64, RunsOfMegabytes) {
