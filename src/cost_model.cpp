@@ -35,6 +35,7 @@ void check_tier(const Tier& tier, std::size_t index, const LayerGraph& graph) {
   }
   check_positive(name + "load_factor", tier.load_factor);
   check_not_negative(name + "cold_start_s", tier.cold_start_s);
+  check_not_negative(name + "cold_start_billed_s", detail::cold_start_billed_s(tier));
   check_not_negative(name + "queue_wait_s", tier.queue_wait_s);
   check_number(tier.cold_start_probability >= 0 && tier.cold_start_probability <= 1, name + "cold_start_probability",
                tier.cold_start_probability, "0 … 1");
@@ -42,6 +43,7 @@ void check_tier(const Tier& tier, std::size_t index, const LayerGraph& graph) {
   check_not_negative(name + "price.gigabyte_second_dollar", tier.price.gigabyte_second_dollar);
   check_not_negative(name + "price.memory_gigabyte", tier.price.memory_gigabyte);
   check_not_negative(name + "price.egress_dollar_per_byte", tier.price.egress_dollar_per_byte);
+  check_not_negative(name + "price.billed_overhead_s", tier.price.billed_overhead_s);
   check_positive(name + "price.billing_unit_s", tier.price.billing_unit_s);
   if (tier.memory_bytes && *tier.memory_bytes < 0) {
     wrong(name + "memory_bytes is " + std::to_string(*tier.memory_bytes) + ", expected 0 or more");

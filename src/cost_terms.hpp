@@ -69,9 +69,23 @@ inline double compute_s(const Tier& tier, const StageWork& work) {
   return work.has_layers ? tier.load_factor * (work.time_s + tier.profile.stage_overhead_s) : 0;
 }
 
-inline double dollars_of(const Price& price, double compute) {
-  const double billed_s = std::ceil(compute / price.billing_unit_s) * price.billing_unit_s;
-  return price.request_dollar + billed_s * price.memory_gigabyte * price.gigabyte_second_dollar;
+inline double second_dollar(const Price& price) {
+  return price.memory_gigabyte * price.gigabyte_second_dollar;
+}
+
+inline double cold_start_billed_s(const Tier& tier) {
+  return tier.cold_start_billed_s.value_or(tier.cold_start_s);
+}
+
+/// Of `requests` for one inference, each of which computes so long. The first of them alone may be cold.
+inline double dollars_of(const Tier& tier, double compute, double requests = 1) {
+  const Price& price = tier.price;
+  const auto billed_s = [&](double start) {
+    return std::ceil((start + compute + price.billed_overhead_s) / price.billing_unit_s) * price.billing_unit_s;
+  };
+  const double hot_s = billed_s(0);
+  const double start_s = tier.cold_start_probability * (billed_s(cold_start_billed_s(tier)) - hot_s);
+  return requests * price.request_dollar + (requests * hot_s + start_s) * second_dollar(price);
 }
 
 inline double start_s(const Tier& tier) {
@@ -114,7 +128,7 @@ class CostSum {
     cost_.latency_s += compute;
     if (tier == 0) return;
     cost_.start_s += start_s(where);
-    cost_.dollars += requests_ * dollars_of(where.price, request_s);
+    cost_.dollars += dollars_of(where, request_s, requests_);
   }
 
   void add_hop(std::size_t from, std::size_t to, const Boundary& boundary, const CodecProfile& codec) {

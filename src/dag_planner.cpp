@@ -64,8 +64,10 @@ class DagTerms {
     terms_.device_busy.any_head = device_.load_factor * device_.profile.stage_overhead_s;
     terms_.worker_busy.any_tail = worker_.load_factor * worker_.profile.stage_overhead_s;
     const Price& price = worker_.price;
-    terms_.dollars.add(terms_.worker_busy, price.memory_gigabyte * price.gigabyte_second_dollar);
-    terms_.dollars.any_tail += price.request_dollar;
+    const double billed_s =
+        price.billed_overhead_s + worker_.cold_start_probability * detail::cold_start_billed_s(worker_);
+    terms_.dollars.add(terms_.worker_busy, detail::second_dollar(price));
+    terms_.dollars.any_tail += price.request_dollar + billed_s * detail::second_dollar(price);
   }
 
   void add_values(const CodecProfile& codec) {

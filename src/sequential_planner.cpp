@@ -137,8 +137,9 @@ SequentialPlanner::Criteria SequentialPlanner::criteria_of(std::size_t head_laye
   const double trips = requests * (conditions.link.overhead_s + conditions.link.rtt_s);
   const double latency = busy + trips + detail::start_s(worker) + up + decode + tail + down;
   const double energy = power.compute_watt * busy + power.transmit_watt * up + power.idle_watt * (latency - busy - up);
-  const double dollars = detail::dollars_of(worker.price, tail_s) + down_bytes * worker.price.egress_dollar_per_byte;
-  return {latency, std::max({busy, tail + decode, up, down}), energy, requests * dollars, profile.accuracy_loss};
+  const double dollars =
+      detail::dollars_of(worker, tail_s, requests) + requests * down_bytes * worker.price.egress_dollar_per_byte;
+  return {latency, std::max({busy, tail + decode, up, down}), energy, dollars, profile.accuracy_loss};
 }
 
 double SequentialPlanner::value(std::size_t head_layers, std::size_t codec, Objective objective,

@@ -169,7 +169,7 @@ class TierSearch {
       if (end < layers_ && (!legal_[end] || (tier > 0 && banned_.contains({begin, end})))) continue;
       const double time_s = times_[tier][end] - times_[tier][begin];
       const double compute = detail::compute_s(where, {time_s, parameters, peak_bytes, end > begin});
-      const double money = tier == 0 ? 0 : detail::dollars_of(where.price, compute);
+      const double money = tier == 0 ? 0 : detail::dollars_of(where, compute);
       for (const Label& label : labels) {
         if (end == layers_) {
           end_stage(label, tier, compute, money);

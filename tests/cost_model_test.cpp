@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ PlanningProblem example() {
   there.price = {1e-6, 2e-5, 0.5, 1e-3, 1e-9};
   there.cold_start_probability = 0.1;
   there.cold_start_s = 0.5;
+  there.cold_start_billed_s = 0;
   there.queue_wait_s = 2e-3;
   LinkProfile link = testing::link_of(1e5, 4e-3, 1e-3);
   link.down_bytes_per_s = 2e5;
@@ -67,6 +69,52 @@ TEST(CostOf, HasEveryTermOfATwoTierPlan) {
   EXPECT_NEAR(cost.energy_joule, 4 * 31.1e-3 + 2 * 3e-3 + 1 * (latency - 31.1e-3 - 3e-3), 1e-12);
   EXPECT_NEAR(cost.dollars, 1e-6 + 7e-3 * 0.5 * 2e-5 + 100e-9, 1e-15) << "6.2 ms are billed as 7";
   EXPECT_DOUBLE_EQ(cost.accuracy_loss, 0.01);
+}
+
+TEST(CostOf, BillsTheStartAndWhatIsBesideComputing) {
+  // As AWS's own log has it: Duration 1049.63 ms, Init Duration 1293.83 ms, Billed Duration 2344 ms.
+  PlanningProblem problem = example();
+  problem.tiers[1].profile.layers[2].time_s = 0.4;
+  Tier& there = problem.tiers[1];
+  there.load_factor = 1;
+  there.price = {2e-7, 1.5e-5, 0.5, 1e-3, 0};
+  struct Row {
+    double overhead_s, cold_probability, cold_s;
+    std::optional<double> cold_billed_s;
+    double billed_s;  // By hand; the stage computes 400.1 ms.
+  };
+  const Row rows[] = {
+      {0, 0, 0.5, {}, 0.401},
+      {0.6495, 0, 0.5, 1.29383, 1.050},         // 1,049.6 ms
+      {0.6495, 1, 1.5, 1.29383, 2.344},         // 2,343.43 ms: rounded once
+      {0.6495, 1, 1.5, {}, 2.550},              // 2,549.6 ms: all of the start
+      {0.6495, 1, 1.5, 0.0, 1.050},             // a start that is not billed
+      {0.0005, 0.25, 0.5, 0.3, 0.401 + 0.075},  // 400.6 and 700.6 ms
+  };
+  for (const Row& row : rows) {
+    there.price.billed_overhead_s = row.overhead_s;
+    there.cold_start_probability = row.cold_probability;
+    there.cold_start_s = row.cold_s;
+    there.cold_start_billed_s = row.cold_billed_s;
+    problem.validate();
+    const Cost cost = cost_of(problem, {{0, 1}, {{0, 1}}, {"raw"}});
+    EXPECT_NEAR(cost.dollars, 2e-7 + row.billed_s * 0.5 * 1.5e-5, 1e-13) << row.billed_s;
+    EXPECT_DOUBLE_EQ(cost.start_s, row.cold_probability * row.cold_s + 2e-3)
+        << "what is billed takes no time of its own";
+  }
+}
+
+TEST(CostOf, ASecondRequestIsNeverCold) {
+  PlanningProblem problem = example();
+  const Refinement refinement = testing::refinement();
+  for (Tier& tier : problem.tiers) tier.profile.codecs.push_back({refinement.name(), 1e6, 1e6});
+  problem.codecs.push_back({refinement.name(), 0.5, 0.01, false, LayerSet{0, 1}});
+  problem.codecs.back().refinement = refinement;
+  problem.codecs.back().refined_share = 1;
+  problem.tiers[1].cold_start_probability = 1;
+  problem.tiers[1].cold_start_billed_s = 0.2;
+  const Cost cost = cost_of(problem, {{0, 1}, {{0, 1}}, {refinement.name()}});
+  EXPECT_NEAR(cost.dollars, 2 * 1e-6 + (0.207 + 0.007) * 0.5 * 2e-5 + 2 * 100e-9, 1e-15);
 }
 
 TEST(CostOf, CloseAnswersTakeASecondRequest) {
@@ -228,6 +276,8 @@ TEST(PlanningProblem, NamesTheFieldThatIsWrong) {
   EXPECT_TRUE(refuses("load_factor", [](auto& p) { p.tiers[0].load_factor = 0; }));
   EXPECT_TRUE(refuses("tier 1 (worker)", [&](auto& p) { p.tiers[1].queue_wait_s = infinity; }));
   EXPECT_TRUE(refuses("billing_unit_s", [](auto& p) { p.tiers[1].price.billing_unit_s = 0; }));
+  EXPECT_TRUE(refuses("billed_overhead_s", [](auto& p) { p.tiers[1].price.billed_overhead_s = -1; }));
+  EXPECT_TRUE(refuses("cold_start_billed_s", [&](auto& p) { p.tiers[1].cold_start_billed_s = infinity; }));
   EXPECT_TRUE(refuses("cold_start_probability", [](auto& p) { p.tiers[1].cold_start_probability = 1.5; }));
   EXPECT_TRUE(refuses("memory_bytes", [](auto& p) { p.tiers[1].memory_bytes = -1; }));
   EXPECT_TRUE(refuses("up_bytes_per_s", [](auto& p) { p.links[0][0]->up_bytes_per_s = 0; }));

@@ -18,14 +18,17 @@
 ///   throughput = 1 / period, when inferences are pipelined
 ///   energy  = compute_watt·(input_decode + compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s
 ///             + idle_watt·(the rest of latency)
-///   billed  = ⌈compute / billing_unit_s⌉·billing_unit_s
+///   billed(start) = ⌈(start + compute + billed_overhead_s) / billing_unit_s⌉·billing_unit_s
+///   billed  = (1 − cold_start_probability)·billed(0) + cold_start_probability·billed(cold_start_billed_s)
 ///   dollars = Σ remote tiers: request_dollar + billed·memory_gigabyte·gigabyte_second_dollar
 ///             + bytes_down·egress_dollar_per_byte
 ///   memory_i = Σ parameter_bytes of its layers + max peak_bytes of its layers
 ///
 /// Sources: latency and energy after Kang et al., "Neurosurgeon" (ASPLOS 2017), §4, and Hu et al., "Dynamic Adaptive
 /// DNN Surgery" (INFOCOM 2019), §III, with the return path, overheads and codecs added; billing after the AWS
-/// Lambda pricing page (duration in GB-seconds, rounded up to 1 ms). docs/cost_model.md says what is ignored.
+/// Lambda pricing page (duration in GB-seconds, rounded up to 1 ms) and "AWS Lambda standardizes billing for INIT
+/// Phase" (AWS Compute Blog, 2025): billed duration = initialisation + invocation, rounded up together, for custom
+/// runtimes and container images always, for every function since August 2025. docs/cost_model.md says what is ignored.
 #pragma once
 
 #include <cstddef>
@@ -53,10 +56,12 @@ struct DevicePower {
 /// What a remote tier charges. The defaults charge nothing.
 struct Price {
   double request_dollar = 0;
-  double gigabyte_second_dollar = 0;  ///< Of configured memory, while it computes.
+  double gigabyte_second_dollar = 0;  ///< Of configured memory, for what is billed.
   double memory_gigabyte = 0;         ///< As configured (AWS counts 2^30 bytes).
   double billing_unit_s = 1e-3;       ///< Durations are rounded up to a multiple of this; above 0.
   double egress_dollar_per_byte = 0;  ///< For what the tier sends back.
+  /// Billed for each request beside computing its layers: reading and decoding it, encoding the reply, the runtime.
+  double billed_overhead_s = 0;
   friend bool operator==(const Price&, const Price&) = default;
 };
 
@@ -68,7 +73,9 @@ struct Tier {
   std::optional<std::int64_t> memory_bytes = {};  ///< At most so much for a stage.
   Price price = {};
   double cold_start_probability = 0;
-  double cold_start_s = 0;
+  double cold_start_s = 0;  ///< By which a cold call takes longer than a hot one.
+  /// What of it is billed. Absent: all, which is the most; AWS bills the initialisation, but not fetching an image.
+  std::optional<double> cold_start_billed_s = {};
   double queue_wait_s = 0;  ///< Expected.
   friend bool operator==(const Tier&, const Tier&) = default;
 };

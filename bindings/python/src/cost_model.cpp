@@ -17,11 +17,14 @@ void register_tier(py::module_& module) {
   value_class<Price>(module, "Price", field("request_dollar", &Price::request_dollar),
                      field("gigabyte_second_dollar", &Price::gigabyte_second_dollar),
                      field("memory_gigabyte", &Price::memory_gigabyte), field("billing_unit_s", &Price::billing_unit_s),
-                     field("egress_dollar_per_byte", &Price::egress_dollar_per_byte));
+                     field("egress_dollar_per_byte", &Price::egress_dollar_per_byte),
+                     field("billed_overhead_s", &Price::billed_overhead_s));
   value_class<Tier>(module, "Tier", field("name", &Tier::name), field("profile", &Tier::profile),
                     field("load_factor", &Tier::load_factor), field("memory_bytes", &Tier::memory_bytes),
                     field("price", &Tier::price), field("cold_start_probability", &Tier::cold_start_probability),
-                    field("cold_start_s", &Tier::cold_start_s), field("queue_wait_s", &Tier::queue_wait_s));
+                    field("cold_start_s", &Tier::cold_start_s),
+                    field("cold_start_billed_s", &Tier::cold_start_billed_s),
+                    field("queue_wait_s", &Tier::queue_wait_s));
 }
 
 void register_problem(py::module_& module) {
