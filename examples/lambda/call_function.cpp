@@ -2,15 +2,18 @@
 // Runs a model split between this machine and a function, from C++: what each call takes, the first of which may find
 // the function cold, and whether the answers are those of the model in one piece.
 //
-//   call_function MODEL.pt ENDPOINT --input FILE.bin:SHAPE [--cut NAME] [--calls N] [--json]
+//   call_function MODEL.pt ENDPOINT --input FILE.bin:SHAPE [--cut NAME] [--calls N] [--token-file FILE] [--json]
 //
 // ENDPOINT: lambda://NAME, https://… of a function URL or of API Gateway, or any other worker. FILE.bin: f32,
-// little-endian.
+// little-endian. Exit status: 0 when every answer was that of the model in one piece, 1 when one was not, 2 when there
+// was none.
 #include <splitnet/aws.hpp>
 #include <splitnet/splitnet.hpp>
 
+#include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -23,20 +26,33 @@ namespace {
 
 using namespace splitnet;
 
+[[noreturn]] void refuse_input(const std::string& spec, const std::string& words) {
+  throw Error(ErrorCode::invalid_argument, "--input " + spec + ": " + words);
+}
+
 /// Of "FILE:1x1x64x64".
+std::vector<std::int64_t> parse_shape(const std::string& spec) {
+  std::vector<std::int64_t> sizes;
+  std::istringstream shape(spec.substr(spec.rfind(':') + 1));
+  for (std::string text; std::getline(shape, text, 'x');) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), sizes.emplace_back());
+    if (error != std::errc() || end != text.data() + text.size() || sizes.back() < 1) {
+      refuse_input(spec, "found the size '" + text + "', expected a positive number");
+    }
+  }
+  return sizes;
+}
+
 Value read_input(const std::string& spec) {
   const auto colon = spec.rfind(':');
-  if (colon == std::string::npos) throw Error(ErrorCode::invalid_argument, "--input " + spec + ": expected FILE:SHAPE");
-  std::vector<std::int64_t> sizes;
-  std::istringstream shape(spec.substr(colon + 1));
-  for (std::string size; std::getline(shape, size, 'x');) sizes.push_back(std::stoll(size));
-  Tensor tensor = Tensor::empty(DType::f32, sizes);
+  if (colon == std::string::npos) refuse_input(spec, "expected FILE:SHAPE");
   std::ifstream file(spec.substr(0, colon), std::ios::binary);
+  if (!file) refuse_input(spec, "the file can't be opened");
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  Tensor tensor = Tensor::empty(DType::f32, parse_shape(spec));
   if (bytes.size() != tensor.storage.size_bytes()) {
-    throw Error(ErrorCode::invalid_argument, "--input " + spec + ": the file has " + std::to_string(bytes.size()) +
-                                                 " bytes, the shape needs " +
-                                                 std::to_string(tensor.storage.size_bytes()));
+    refuse_input(spec, "the file has " + std::to_string(bytes.size()) + " bytes, the shape needs " +
+                           std::to_string(tensor.storage.size_bytes()));
   }
   std::copy(bytes.begin(), bytes.end(), reinterpret_cast<char*>(tensor.data()));
   return tensor;
@@ -47,6 +63,7 @@ struct Arguments {
   std::string endpoint;
   std::string input;
   std::string cut = "input";
+  std::string token_file;
   int calls = 5;
   bool json = false;
 };
@@ -60,6 +77,7 @@ int run(const Arguments& arguments) {
 
   SessionOptions options;
   options.worker = arguments.endpoint;
+  if (!arguments.token_file.empty()) options.connect.token = load_token(arguments.token_file);
   add_aws_transports(options.registry);
   options.cut = arguments.cut == "input" ? Cut::at_input() : Cut::after(arguments.cut);
   options.threads = threads;
@@ -101,12 +119,16 @@ int main(int argc, char** argv) {
   app.add_option("--cut", arguments.cut, "The head ends with this module or layer; \"input\": the function runs all")
       ->capture_default_str();
   app.add_option("--calls", arguments.calls)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--token-file", arguments.token_file, "Its first line is the token that a URL of a function asks for")
+      ->type_name("FILE");
   app.add_flag("--json", arguments.json);
   CLI11_PARSE(app, argc, argv);
   try {
     return run(arguments);
   } catch (const Error& error) {
     std::fprintf(stderr, "call_function: %s: %s\n", std::string(to_string(error.code())).c_str(), error.what());
-    return 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "call_function: %s\n", error.what());
   }
+  return 2;
 }
