@@ -13,6 +13,7 @@ import pytest
 from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 
 EXAMPLE = Path(__file__).resolve().parents[1]
+WORKER = EXAMPLE.parents[1] / "build/release/splitnet-worker"
 TEMPLATES = ("template.yaml", "baseline.yaml")
 
 
@@ -30,6 +31,21 @@ def resources(name: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for title, resource in load(name)["Resources"].items():
         if resource["Type"] == kind:
             yield title, resource["Properties"]
+
+
+def chosen(value: Any, parameters: dict[str, str]) -> Any:
+    """What CloudFormation makes of a property: of Ref, Sub of one parameter, and If on "this parameter is not empty"."""
+    if isinstance(value, list):
+        return [one for one in (chosen(part, parameters) for part in value) if one is not None]
+    if not isinstance(value, dict):
+        return value
+    ((kind, what),) = value.items()
+    if kind == "Fn::If":
+        condition, then, otherwise = what
+        ((tested, empty),) = (one["Fn::Equals"] for one in load("template.yaml")["Conditions"][condition]["Fn::Not"])
+        return chosen(then if chosen(tested, parameters) != empty else otherwise, parameters)
+    name = what.removeprefix("${").removesuffix("}")
+    return None if name == "AWS::NoValue" else parameters[name]
 
 
 def allowed(policy: dict[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
@@ -63,9 +79,20 @@ def test_functions_may_do_what_they_need(name: str) -> None:
                 assert not [action for action in actions if "*" in action], f"{title} may do {actions}"
                 assert places and "*" not in places, f"{title} may do {actions} anywhere"
                 for place in places:
-                    assert "s3" not in actions[0] or "/" in place, (
+                    assert "s3" not in actions[0] or actions == ["s3:ListBucket"] or "/" in place, (
                         f"{title} may do {actions} in all of a bucket: {place}"
                     )
+
+
+def test_functions_that_read_objects_hear_that_one_is_gone() -> None:
+    """Without s3:ListBucket it is a 403, which would be tried again."""
+    roles = dict(resources("baseline.yaml", "AWS::IAM::Role"))
+    assert len(roles) == 2
+    for title, role in roles.items():
+        found = [one for policy in role["Policies"] for one in allowed(policy["PolicyDocument"])]
+        (read,) = [places for actions, places in found if actions == ["s3:GetObject"]]
+        (listed,) = [places for actions, places in found if actions == ["s3:ListBucket"]]
+        assert read[0].startswith(listed[0].removesuffix("'}")), title
 
 
 def test_callers_may_call_and_no_more() -> None:
@@ -107,7 +134,21 @@ def test_the_road_without_credentials_asks_for_a_token() -> None:
     assert token["NoEcho"] is True and token["MinLength"] >= 32 and "Default" not in token
     ((_, function),) = resources("template.yaml", "AWS::Serverless::Function")
     assert function["Environment"]["Variables"]["SPLITNET_TOKEN"] == {"Ref": "Token"}
-    assert function["FunctionUrlConfig"]["AuthType"] == "AWS_IAM"
+    assert "FunctionUrlConfig" not in function, "the API is the one road in, beside Invoke"
+
+
+@pytest.mark.parametrize("optional", [{}, {"Input": "1x3x224x224"}, {"Cut": "input"}, {"Input": "1x8", "Cut": "input"}])
+def test_the_worker_understands_its_command(optional: dict[str, str]) -> None:
+    given = {name: one.get("Default") for name, one in load("template.yaml")["Parameters"].items()}
+    ((_, function),) = resources("template.yaml", "AWS::Serverless::Function")
+    command = [str(word) for word in chosen(function["ImageConfig"]["Command"], given | optional)]
+    assert [option in command for option in ("--input", "--cut")] == ["Input" in optional, "Cut" in optional]
+    ends = subprocess.run(
+        [WORKER, *command, "--listen", "lambda-runtime://"],
+        capture_output=True, text=True, env={"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9"},
+    )  # fmt: skip
+    # Everything is understood, up to the model, which lies in the image only.
+    assert ends.returncode == 1 and "can't load /models/model.pt: there is no such file" in ends.stderr
 
 
 def test_bodies_lie_where_the_function_may_put_them() -> None:
