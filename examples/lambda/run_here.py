@@ -1,72 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
 """The deployed function on this machine: the assembled image under Lambda's own emulator, behind local_aws.
 
-    run_here.py --image ROOT --model MODEL.pt --input FILE.bin:SHAPE [--memory MB] [--concurrency N] [--check]
+    run_here.py --image ROOT --model MODEL.pt --input FILE.bin:SHAPE [--cut NAME] [--memory MB] [--concurrency N] [--check]
 
-Prints how to call it and what it logs, until it is interrupted. With --check it is called: cold, hot, through the function
-URL, and with more than an invocation takes; exit status 1 when an answer is not the model's.
+Prints how to call it and what it logs, until it is interrupted. With --check it is called, from Python and from C++: cold,
+hot, through the function URL, and with more than an invocation takes; exit status 1 when an answer is not the model's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pathlib
 import secrets
+import signal
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import boto3  # type: ignore[import-untyped]
 import torch
 
 import splitnet
 from common import prices
-from local_aws import Function, LocalAws
+from local_aws import Function, Invocation, LocalAws, image_function
 
-HERE = pathlib.Path(__file__).resolve().parent
+CALL_FUNCTION = pathlib.Path(__file__).resolve().parents[2] / "build/release/call_function"
 NAME, BUCKET = "splitnet-tail", "splitnet-bodies"
+STORE = f"s3://{BUCKET}/bodies"
+HOT_CALLS = 3
 INVOCATION_BYTES = 6 * 2**20
 #: A gigabyte-second on arm64 costs 13.3334 millionths of a dollar where one on x86_64 costs 16.6667 (us-east-1).
 ARM_SHARE = 13.3334 / 16.6667
 
 
+class CallError(Exception):
+    """The session in C++ got no answer, and why."""
+
+
 @dataclass(frozen=True)
 class Call:
-    """One inference that the function finished, and whether it gave the bits of the model in one piece."""
+    """One inference that the function finished."""
 
     what: str
     took_s: float
-    init_s: float | None  #: The start of the execution environment, where there was one.
-    same_bits: bool
+    same_bits: bool  #: As those of the model in one piece.
+    is_cold: bool  #: Meant to be: it comes after all execution environments were ended.
+    invocations: list[Invocation]  #: What it had the function do; a session's first call and its opening are several.
+
+    @property
+    def init_s(self) -> float:
+        """The start of the execution environment."""
+        return sum(one.init_s for one in self.invocations)
+
+    def trouble(self) -> str:
+        """Why it does not count; empty: it does."""
+        if not self.same_bits:
+            return "OTHER BITS than the model in one piece"
+        starts = sum(one.is_cold for one in self.invocations)
+        return "" if starts == self.is_cold else f"{starts} COLD STARTS, expected {int(self.is_cold)}"
+
+    def text(self) -> str:
+        start = f", of which {self.init_s * 1000:.0f} ms to start" if self.is_cold else ""
+        return f"{self.what:38} {self.took_s * 1000:8.1f} ms{start}: {self.trouble() or 'the bits of the model'}"
 
 
 def function(arguments: argparse.Namespace, token: str) -> Function:
     """As the Dockerfile and template.yaml have it."""
-    shape = arguments.input.rpartition(":")[2]
-    worker = ["/bootstrap", "/splitnet-worker", "--listen", "lambda-runtime://", "--log-format", "json"]
-    return Function(
-        name=NAME,
-        command=[str(HERE / "in_image"), str(arguments.image.resolve()), *worker, f"/models/{arguments.model.stem}.pt",
-                 "--threads", "1", "--input", shape],
-        environment={"OMP_NUM_THREADS": "1", "SPLITNET_STORE": f"s3://{BUCKET}/bodies", "SPLITNET_TOKEN": token},
+    return image_function(
+        NAME,
+        arguments.image,
+        arguments.model.stem,
+        inputs=[arguments.input.rpartition(":")[2]],
+        cuts=[arguments.cut],
         memory_megabytes=arguments.memory,
-        timeout_s=30,
         concurrency=arguments.concurrency,
-    )  # fmt: skip
+        token=token,
+        store=STORE,
+    )
 
 
 def instructions(aws: LocalAws, arguments: argparse.Namespace, token: str) -> Iterator[str]:
     model = arguments.model
     yield "In another shell:"
-    variables = aws.environment | {"SPLITNET_STORE": f"s3://{BUCKET}/bodies"}
+    variables = aws.environment | {"SPLITNET_STORE": STORE}
     yield "  export " + " ".join(f"{name}={value}" for name, value in sorted(variables.items()))
     yield "C++:"
-    yield f"  build/release/call_function {model} lambda://{NAME} --input {arguments.input} --calls 5"
+    yield f"  build/release/call_function {model} lambda://{NAME} --input {arguments.input} --cut {arguments.cut}"
     yield "Python:"
-    yield f'  splitnet.Session(splitnet.Partitioner("{model}"), worker="lambda://{NAME}", cut=splitnet.Cut.at_input())'
+    cut = "splitnet.Cut.at_input()" if arguments.cut == "input" else repr(arguments.cut)
+    yield f'  splitnet.Session(splitnet.Partitioner("{model}"), worker="lambda://{NAME}", cut={cut})'
     yield "By its URL, as through API Gateway, with the token:"
     yield f'  splitnet.Session(…, worker="{aws.function_url(NAME)}", token="{token}")'
     yield f"Memory: {aws.limits}"
@@ -77,24 +105,53 @@ class Caller:
 
     def __init__(self, aws: LocalAws, arguments: argparse.Namespace, token: str) -> None:
         self._aws = aws
+        self._arguments = arguments
         self._token = token
         self._part = splitnet.Partitioner(arguments.model)
         self._input: torch.Tensor = read_input(arguments.input)
         (self._whole,) = self._part.stages([], splitnet.StageOptions(threads=1))
+        self._seen = 0
 
     def calls(self) -> Iterator[Call]:
-        self._aws.recycle(NAME)
+        yield from self._python_calls()
+        yield from self._cpp_calls("C++, lambda://", f"lambda://{NAME}", is_cold=True)
+        yield from self._cpp_calls("C++, function URL", self._aws.function_url(NAME), is_cold=False)
+
+    def _python_calls(self) -> Iterator[Call]:
+        self._recycle()
         begun_s = time.perf_counter()
         with self._session(f"lambda://{NAME}") as session:
-            first = self._call("lambda://, cold, session opened", session, self._input, begun_s)
-            yield replace(first, init_s=[one.init_s for one in self._aws.invocations(NAME) if one.is_cold][-1])
-            for _ in range(3):
-                yield self._call("lambda://, hot", session, self._input)
+            yield self._call("Python, lambda://, session opened", session, self._input, begun_s, is_cold=True)
+            for _ in range(HOT_CALLS):
+                yield self._call("Python, lambda://", session, self._input)
             rows = INVOCATION_BYTES // (self._input.nelement() * self._input.element_size()) + 1
             large = torch.cat([self._input] * rows)
-            yield self._call(f"lambda://, {large.nelement() * 4 / 1e6:.1f} MB by S3", session, large)
+            yield self._call(f"Python, lambda://, {large.nelement() * 4 / 1e6:.1f} MB by S3", session, large)
         with self._session(self._aws.function_url(NAME), token=self._token) as session:
-            yield self._call("function URL, hot", session, self._input)
+            self._invocations()  # Those of opening it.
+            yield self._call("Python, function URL", session, self._input)
+
+    def _cpp_calls(self, what: str, endpoint: str, is_cold: bool) -> Iterator[Call]:
+        """By call_function, a session in C++; its calls come together, so that only the first may have been cold."""
+        if is_cold:
+            self._recycle()
+        arguments = self._arguments
+        with tempfile.NamedTemporaryFile("w") as token_file:
+            token_file.write(self._token)
+            token_file.flush()
+            program = [CALL_FUNCTION, arguments.model, endpoint, "--input", arguments.input, "--cut", arguments.cut]
+            options = ["--calls", str(HOT_CALLS), "--token-file", token_file.name, "--json"]
+            done = subprocess.run([*program, *options], capture_output=True, text=True)
+        if done.returncode not in (0, 1):  # 1: other bits, which it says.
+            raise CallError(f"{CALL_FUNCTION} ended with exit status {done.returncode}: {done.stderr.strip()}")
+        said = json.loads(done.stdout)
+        first_s, *others_s = said["calls_s"]
+        invocations = self._invocations()
+        first = len(invocations) - len(others_s)  # Those before are of opening the session, and of the first call.
+        what_first = f"{what}, session opened"
+        yield Call(what_first, said["open_s"] + first_s, said["same_answer"], is_cold, invocations[:first])
+        for took_s, invocation in zip(others_s, invocations[first:], strict=True):
+            yield Call(what, took_s, said["same_answer"], False, [invocation])
 
     def left_in_the_bucket(self) -> int:
         answer = boto3.client("s3").list_objects_v2(Bucket=BUCKET)
@@ -111,8 +168,18 @@ class Caller:
 
     def _session(self, worker: str, token: str = "") -> splitnet.Session:
         return splitnet.Session(
-            self._part, worker=worker, cut=splitnet.Cut.at_input(), threads=1, token=token, finish_on_device=False
+            self._part, worker=worker, cut=as_cut(self._arguments.cut), threads=1, token=token, finish_on_device=False
         )
+
+    def _recycle(self) -> None:
+        self._aws.recycle(NAME)
+        self._invocations()
+
+    def _invocations(self) -> list[Invocation]:
+        """Since the last time they were asked for."""
+        every = self._aws.invocations(NAME)
+        new, self._seen = every[self._seen :], len(every)
+        return new
 
     def _call(
         self,
@@ -120,15 +187,18 @@ class Caller:
         session: Callable[[torch.Tensor], torch.Tensor],
         tensor: torch.Tensor,
         begun_s: float | None = None,
+        is_cold: bool = False,
     ) -> Call:
         begun_s = time.perf_counter() if begun_s is None else begun_s
         answer = session(tensor)
         took_s = time.perf_counter() - begun_s
-        return Call(what, took_s, None, torch.equal(answer, self._whole.run([tensor])[0]))
+        return Call(what, took_s, torch.equal(answer, self._whole.run([tensor])[0]), is_cold, self._invocations())
 
 
-def cost(aws: LocalAws, memory_megabytes: int) -> str:
-    billed_s = statistics.median(one.billed_s for one in aws.invocations(NAME) if not one.is_cold)
+def cost(calls: list[Call], memory_megabytes: int) -> str:
+    """Of the calls with the one input, for which no environment had to be started."""
+    hot = [call.invocations[-1] for call in calls if not call.is_cold and len(call.invocations) == 1]
+    billed_s = statistics.median(one.billed_s for one in hot)
     x86 = 1000 * prices.function_dollars(billed_s, memory_megabytes)
     requests = 1000 * prices.FUNCTION_REQUEST
     arm = requests + (x86 - requests) * ARM_SHARE
@@ -139,28 +209,29 @@ def cost(aws: LocalAws, memory_megabytes: int) -> str:
 
 
 def check(aws: LocalAws, arguments: argparse.Namespace, token: str) -> int:
-    os.environ |= aws.environment | {"SPLITNET_STORE": f"s3://{BUCKET}/bodies"}
+    os.environ |= aws.environment | {"SPLITNET_STORE": STORE}
     caller = Caller(aws, arguments, token)
-    calls = list(caller.calls())
-    for call in calls:
-        start = "" if call.init_s is None else f", of which {call.init_s * 1000:.0f} ms to start"
-        bits = "the model's bits" if call.same_bits else "OTHER BITS"
-        print(f"{call.what:34} {call.took_s * 1000:8.1f} ms{start}: {bits}")
+    calls = []
+    for call in caller.calls():
+        print(call.text(), flush=True)
+        calls.append(call)
     left = caller.left_in_the_bucket()
     refused = caller.refuses("another-token-than-it-has") and caller.refuses("")
     print(f"left in the bucket: {left} objects; a wrong token and none: {'refused' if refused else 'LET IN'}")
-    print(cost(aws, arguments.memory))
-    return 0 if all(call.same_bits for call in calls) and left == 0 and refused else 1
+    print(cost(calls, arguments.memory))
+    return 0 if not any(call.trouble() for call in calls) and left == 0 and refused else 1
 
 
 def wait(aws: LocalAws) -> None:
-    try:
-        while True:
-            for _, line in aws.new_lines():
-                print(line, flush=True)
-            time.sleep(0.2)
-    except KeyboardInterrupt:
-        print("ending")
+    while True:
+        for _, line in aws.new_lines():
+            print(line, flush=True)
+        time.sleep(0.2)
+
+
+def as_cut(name: str) -> splitnet.Cut:
+    """As call_function has it."""
+    return splitnet.Cut.at_input() if name == "input" else splitnet.Cut.after(name)
 
 
 def read_input(spec: str) -> torch.Tensor:
@@ -175,18 +246,29 @@ def main() -> int:
     parser.add_argument("--image", type=pathlib.Path, required=True, help="folder that assemble_image.py made")
     parser.add_argument("--model", type=pathlib.Path, required=True, help="the model that is in it")
     parser.add_argument("--input", required=True, metavar="FILE:SHAPE", help="an input of the model")
+    parser.add_argument("--cut", default="input", metavar="NAME", help="behind this layer; the function has it ready")
     parser.add_argument("--memory", type=int, default=1769, metavar="MB", help="of the function")
     parser.add_argument("--concurrency", type=int, default=2, help="calls at once; more are refused")
     parser.add_argument("--check", action="store_true", help="call it and end")
     arguments = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     token = secrets.token_hex(32)
-    with LocalAws(functions=[function(arguments, token)], buckets=[BUCKET]) as aws:
-        if arguments.check:
-            return check(aws, arguments, token)
-        for line in instructions(aws, arguments, token):
-            print(line, flush=True)
-        wait(aws)
-    return 0
+    try:
+        with LocalAws(functions=[function(arguments, token)], buckets=[BUCKET]) as aws:
+            if arguments.check:
+                return check(aws, arguments, token)
+            for line in instructions(aws, arguments, token):
+                print(line, flush=True)
+            wait(aws)
+    except (splitnet.Error, CallError, OSError, RuntimeError, ValueError) as error:
+        print(f"run_here.py: {error}", file=sys.stderr)
+    return 1
+
+
+def end(number: int, frame: object) -> None:
+    """What has been started ends with it."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def tail_function(
     """Serves the file `model` under its stem.
 
     `inputs`: shapes as `--input` of the worker takes them, for sessions that plan; none makes the start shorter. `cuts`:
-    as `--cut` takes them. `token`: what callers of its URL have to show; empty: its URL lets in everybody. `store`: as
+    as `--cut` takes them. `token`: what callers of its URL have to show; empty: its URL lets in nobody. `store`: as
     SPLITNET_STORE has it; empty: what an invocation does not take is refused. Raises FileNotFoundError (model or
     worker), RuntimeError (the model can't be prepared).
     """
