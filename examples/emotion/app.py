@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass, field
 
 import altair
 import botocore.exceptions  # type: ignore[import-untyped]
@@ -22,8 +23,26 @@ from emotion.local_platform import Choice, LocalPlatform, Recognition
 from emotion.network_picture import DEVICE_COLOUR, picture_of
 from emotion.whole_photo import WholePhoto, WholePhotoAnswer
 
+MAX_FACES = 10  #: That are answered; of a crowd the largest.
 
-@streamlit.cache_resource(show_spinner="Measuring this device, the worker and the link …")
+
+@dataclass
+class Seen:
+    """What is known of the photo on the page: nothing is searched or asked for twice."""
+
+    photo: bytes
+    picture: Image.Image
+    face_count: int  #: In the photo.
+    faces: list[Face]  #: That are answered, the largest first.
+    search_s: float
+    answers: dict[Choice, list[Recognition]] = field(default_factory=dict)
+    whole: WholePhotoAnswer | None = None
+
+
+@streamlit.cache_resource(
+    show_spinner="Measuring this device, the worker and the link; the first time, what codecs do to the answers, too …",
+    on_release=LocalPlatform.close,
+)
 def open_platform(settings: options.Settings) -> LocalPlatform:
     return LocalPlatform(settings)
 
@@ -34,9 +53,9 @@ def open_whole_photo(bucket: str) -> WholePhoto:
 
 
 def main() -> None:
-    settings = options.parse(sys.argv[1:], "streamlit run app.py --", "Hybrid emotion recognition.")
     streamlit.set_page_config("Emotion, split", "🙂", layout="wide")
     streamlit.title("What does this face say?")
+    settings = read_settings()
     platform = open_platform(settings)
     left, right = streamlit.columns(2, gap="large")
     with right:
@@ -47,20 +66,47 @@ def main() -> None:
         if photo is None:
             return
         try:
-            started_s = time.monotonic()
-            picture = open_photo(photo)
-            faces = find_faces(picture)
-            search_s = time.monotonic() - started_s
+            seen = look_at(photo)
         except PictureError as error:
             streamlit.error(f"This photo can't be used: {error}.")
             return
-        found = [platform.recognise(face.pixels, choice) for face in faces]
-        number = choose_face(picture, faces, found)
+        found = recognise(platform, seen, choice)
+        number = choose_face(seen, found)
         show_answer(found[number].probabilities)
     with right:
-        show_way(found[number], search_s, platform, len(photo))
+        show_way(found[number], seen, platform)
         if settings.bucket and streamlit.toggle("Send the photo, for comparison: it leaves this device"):
-            compare(open_whole_photo(settings.bucket), photo, number, found[number], search_s)
+            compare(open_whole_photo(settings.bucket), seen, number, found)
+
+
+def read_settings() -> options.Settings:
+    try:
+        return options.parse(sys.argv[1:], "streamlit run app.py --", "Hybrid emotion recognition.")
+    except SystemExit:
+        streamlit.error("This page was started with options that are wrong: see its terminal.")
+        streamlit.stop()
+
+
+def look_at(photo: bytes) -> Seen:
+    """Searches for faces, unless that was done when the page was shown before. Raises PictureError."""
+    seen: Seen | None = streamlit.session_state.get("seen")
+    if seen is None or seen.photo != photo:
+        started_s = time.monotonic()
+        picture = open_photo(photo)
+        faces = find_faces(picture)
+        seen = Seen(photo, picture, len(faces), faces[:MAX_FACES], time.monotonic() - started_s)
+        streamlit.session_state["seen"] = seen
+    return seen
+
+
+def recognise(platform: LocalPlatform, seen: Seen, choice: Choice) -> list[Recognition]:
+    """The answer for each face; those of before where the worker has given them."""
+    found = seen.answers.get(choice)
+    if found is None:
+        found = [platform.recognise(face.pixels, choice) for face in seen.faces]
+        if not any(one.trouble for one in found):
+            seen.answers[choice] = found
+    return found
 
 
 def ink() -> str:
@@ -85,10 +131,11 @@ def show_device(platform: LocalPlatform) -> None:
         f"**This device**: {device.cores} cores, {device.busy:.0%} busy; {device.available_bytes / 1e9:.1f} of "
         f"{device.memory_bytes / 1e9:.1f} GB free{power}. The whole network takes {device.pass_s * 1e3:.1f} ms on it."
     )
-    if platform.plan is None:
-        streamlit.warning(f"No worker: {platform.plan_trouble}. Everything runs on this device.")
+    measured = platform.measured
+    if measured.plan is None:
+        streamlit.warning(f"No worker: {measured.trouble}. Everything runs on this device.")
     else:
-        link = platform.plan.link
+        link = measured.plan.link
         streamlit.markdown(
             f"**Worker**: {platform.settings.worker}, round trip {link.rtt_s * 1e3:.1f} ms, "
             f"{link.up_bytes_per_s * 8e-6:,.0f} Mbit/s up."
@@ -96,6 +143,7 @@ def show_device(platform: LocalPlatform) -> None:
     if streamlit.button("Check again"):
         with streamlit.spinner("Measuring …"):
             platform.make_plan()
+        streamlit.session_state.pop("seen", None)
         streamlit.rerun()
 
 
@@ -120,18 +168,25 @@ def choose_cut(platform: LocalPlatform) -> Choice:
     return choice
 
 
-def choose_face(picture: Image.Image, faces: list[Face], found: list[Recognition]) -> int:
+def choose_face(seen: Seen, found: list[Recognition]) -> int:
     """All faces with their answers; the number of the one to look at, at first the largest."""
     number = 0
-    if len(faces) > 1:
-        words = [f"Face {index + 1}: {strongest(one.probabilities)}" for index, one in enumerate(found)]
-        number = words.index(streamlit.radio(f"{len(faces)} faces, the largest first", words) or words[0])
-    shown = picture.copy()
+    if seen.face_count > len(seen.faces):
+        streamlit.warning(f"{seen.face_count} faces were found. The {len(seen.faces)} largest are answered.")
+    if len(seen.faces) > 1:
+        answers = [strongest(one.probabilities) for one in found]
+        number = streamlit.radio(
+            f"{len(seen.faces)} faces, the largest first",
+            range(len(seen.faces)),
+            format_func=lambda index: f"Face {index + 1}: {answers[index]}",
+            key="face",
+        )
+    shown = seen.picture.copy()
     draw = ImageDraw.Draw(shown)
-    for index, face in enumerate(faces):
+    for index, face in enumerate(seen.faces):
         left, top, width, height = face.box
         colour = DEVICE_COLOUR if index == number else "white"
-        draw.rectangle((left, top, left + width, top + height), outline=colour, width=max(2, picture.width // 150))
+        draw.rectangle((left, top, left + width, top + height), outline=colour, width=max(2, shown.width // 150))
     streamlit.image(shown, "Searched for faces on this device.")
     return number
 
@@ -151,43 +206,49 @@ def show_answer(probabilities: list[float]) -> None:
     streamlit.altair_chart(both.mark_bar(color=DEVICE_COLOUR) + words)
 
 
-def show_way(found: Recognition, search_s: float, platform: LocalPlatform, photo_bytes: int) -> None:
+def show_way(found: Recognition, seen: Seen, platform: LocalPlatform) -> None:
     """Where each part ran, how long it took, and what was sent."""
     if found.trouble:
         streamlit.warning(f"The worker is gone, so this device finished: {found.trouble}.")
     layers = platform.layers
     head = found.choice.head_layers if found.answered_by else layers
     rows = [
-        ("this device", "search for faces", search_s),
+        ("this device", "search for faces", seen.search_s),
         ("this device", f"{head} layers", found.device_s),
-        ("link", f"{found.sent_bytes:,} bytes sent", found.link_s),
+        ("transfer", f"{found.sent_bytes:,} bytes sent", found.transfer_s),
         ("worker", f"{layers - head} layers", found.worker_s),
-        ("together", f"{layers} layers", search_s + found.total_s),
+        ("together", f"{layers} layers", seen.search_s + found.total_s),
     ]
     where, what, times = zip(*rows, strict=True)
     streamlit.table({"where": where, "what": what, "ms": [f"{s * 1e3:.1f}" for s in times]})
-    share = found.sent_bytes / photo_bytes
-    streamlit.markdown(f"Sent **{found.sent_bytes:,} bytes**; the photo has {photo_bytes:,} ({share:.0%}).")
+    size = len(seen.photo)
+    share = found.sent_bytes / size
+    streamlit.markdown(f"Sent **{found.sent_bytes:,} bytes**; the photo has {size:,} ({share:.0%}).")
 
 
-def compare(whole: WholePhoto, photo: bytes, number: int, split: Recognition, search_s: float) -> None:
-    """The same photo by way of S3 and a function that runs everything."""
+def compare(whole: WholePhoto, seen: Seen, number: int, split: list[Recognition]) -> None:
+    """The same photo by way of S3 and a function that runs everything; it is sent once."""
     try:
-        with streamlit.spinner("Sending the photo …"):
-            answer = whole.recognise(photo)
+        if seen.whole is None:
+            with streamlit.spinner("Sending the photo …"):
+                seen.whole = whole.recognise(seen.photo)
     except (PictureError, TimeoutError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         streamlit.error(f"Sending the photo failed: {error}")
         return
-    streamlit.table(_comparison(answer, split, search_s))
-    streamlit.caption(f"By way of S3 it says: {strongest(answer.probabilities[number])}.")
+    streamlit.table(_comparison(seen.whole, split, seen.search_s))
+    streamlit.caption(f"By way of S3 it says: {strongest(seen.whole.probabilities[number])}.")
 
 
-def _comparison(whole: WholePhotoAnswer, split: Recognition, search_s: float) -> dict[str, list[str]]:
+def _comparison(whole: WholePhotoAnswer, split: list[Recognition], search_s: float) -> dict[str, list[str]]:
+    """Of all faces that were answered, one after the other."""
     there_s = whole.fetch_s + whole.search_s + whole.network_s
     sent = (whole.upload_s, whole.total_s - whole.upload_s - there_s, whole.fetch_s, whole.search_s, whole.network_s)
-    stayed = (split.link_s, 0, 0, search_s, split.device_s + split.worker_s)
+    transfer_s = sum(one.transfer_s for one in split)
+    network_s = sum(one.device_s + one.worker_s for one in split)
+    stayed = (transfer_s, 0, 0, search_s, network_s)
+    together_s = search_s + sum(one.total_s for one in split)
     steps = (
-        "on the way",
+        "transfer",
         "start and wait",
         "read from S3",
         "search for faces",
@@ -198,7 +259,7 @@ def _comparison(whole: WholePhotoAnswer, split: Recognition, search_s: float) ->
     return {
         "ms": list(steps),
         "photo sent": [f"{s * 1e3:.1f}" for s in (*sent, whole.total_s)] + [f"{whole.sent_bytes:,}"],
-        "split": [f"{s * 1e3:.1f}" for s in (*stayed, search_s + split.total_s)] + [f"{split.sent_bytes:,}"],
+        "split": [f"{s * 1e3:.1f}" for s in (*stayed, together_s)] + [f"{sum(one.sent_bytes for one in split):,}"],
     }
 
 

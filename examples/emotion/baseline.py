@@ -22,9 +22,11 @@ from common.pictures import PictureError
 from emotion.faces import find_faces, open_photo
 from emotion.object_keys import answer_key
 
+MAX_PHOTO_BYTES = 64 * 2**20  #: As the page takes them.
+
 torch.set_num_threads(1)
 _network = torch.jit.load(Path(os.environ["EMOTION_MODELS"]) / "emotion.pt")  # type: ignore[no-untyped-call]
-_s3 = boto3.client("s3")
+_s3: Any = boto3.client("s3")
 
 
 def handler(event: dict[str, Any], context: object) -> None:
@@ -32,7 +34,11 @@ def handler(event: dict[str, Any], context: object) -> None:
     for record in event["Records"]:
         bucket = record["s3"]["bucket"]["name"]
         key = urllib.parse.unquote_plus(record["s3"]["object"]["key"])
-        answer = _answer(bucket, key)
+        try:
+            answer = _answer(bucket, key)
+        except _s3.exceptions.NoSuchKey:
+            print(f"s3://{bucket}/{key} is gone: nobody waits for an answer")
+            continue
         _s3.put_object(
             Bucket=bucket,
             Key=answer_key(key),
@@ -43,7 +49,10 @@ def handler(event: dict[str, Any], context: object) -> None:
 
 def _answer(bucket: str, key: str) -> dict[str, Any]:
     started_s = time.monotonic()
-    photo = _s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    stored = _s3.get_object(Bucket=bucket, Key=key)
+    if stored["ContentLength"] > MAX_PHOTO_BYTES:
+        return {"error": f"found {stored['ContentLength']} bytes, expected a photo of at most {MAX_PHOTO_BYTES}"}
+    photo = stored["Body"].read()
     fetched_s = time.monotonic()
     try:
         faces = find_faces(open_photo(photo))

@@ -5,52 +5,66 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import splitnet
 from common import prices
+from emotion import settings
 from emotion.cloud import BUCKET, TAIL, emotion_cloud
-from emotion.measure import Link, measure
+from emotion.measure import measure
 from emotion.measure_table import THEIRS, tables
 from emotion.page_server import PageServer
-from emotion.settings import MODELS
 from local_aws import LocalAws
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0: it ran until Ctrl-C or SIGTERM ended it; with --check: all is right."""
+    """The exit status: with --check 0 when all is right. Without it, it runs until Ctrl-C (130) or SIGTERM (143)."""
     parser = argparse.ArgumentParser(
         "examples/emotion/run",
         description="Hybrid emotion recognition: the page, with its functions on this machine.",
-        epilog="Other options go to the page: see settings.py.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
-    parser.add_argument("--rounds", type=int, default=5, help="hot calls of each way that --check measures")
-    parser.add_argument("--cold-rounds", type=int, default=3, help="cold calls of each way")
-    parser.add_argument("--up", type=float, default=2, help="Mbit/s to the cloud that --check measures over")
-    parser.add_argument("--down", type=float, default=8, help="Mbit/s from the cloud")
-    parser.add_argument("--delay-ms", type=float, default=10, help="one way")
-    parser.add_argument("--json", type=Path, help="where --check writes all that it found, too")
-    chosen, of_page = parser.parse_known_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    check_options = parser.add_argument_group("of --check")
+    check_options.add_argument("--rounds", type=_count, default=5, metavar="N", help="hot calls of each way")
+    check_options.add_argument("--cold-rounds", type=_count, default=3, metavar="N", help="cold calls of each way")
+    check_options.add_argument(
+        "--link",
+        default="up=2Mbit,down=8Mbit,delay=10ms",
+        help="to the cloud, as shaped:// has it; the delay is one way",
+    )
+    check_options.add_argument("--json", type=Path, metavar="FILE", help="write all that was found there, too")
+    settings.add_options(parser)
+    parser.set_defaults(worker=f"lambda://{TAIL}", bucket=BUCKET)
+    chosen = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     try:
-        with emotion_cloud() as aws:
-            page_arguments = ["--worker", f"lambda://{TAIL}", "--bucket", BUCKET, *of_page]
-            with PageServer(page_arguments, aws.environment) as page:
-                print(f"the page is at {page.url}; Ctrl-C ends it", flush=True)
-                return check(aws, chosen) if chosen.check else page.process.wait()
-    except KeyboardInterrupt:
-        return 0
+        return _run(chosen)
+    except (splitnet.Error, RuntimeError, OSError) as error:
+        print(f"emotion: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    page_settings = settings.from_options(chosen)
+    _say("starting the functions, S3 and the page")
+    with emotion_cloud(page_settings.models, secrets.token_hex(32)) as aws:
+        with PageServer(page_settings.arguments, aws.environment) as page:
+            print(f"the page is at {page.url}; Ctrl-C ends it", flush=True)
+            if chosen.check:
+                return check(aws, chosen)
+            raise RuntimeError(f"the page ended with exit status {page.process.wait()}")
 
 
 def check(aws: LocalAws, chosen: argparse.Namespace) -> int:
     """Measures, prints, writes."""
-    link = Link(chosen.up, chosen.down, chosen.delay_ms * 1e-3)
-    measured = measure(aws, (MODELS / "emotion_photo.jpg").read_bytes(), link, chosen.rounds, chosen.cold_rounds)
+    measured = measure(aws, settings.from_options(chosen), chosen.link, chosen.rounds, chosen.cold_rounds, _say)
     print(tables(measured))
     if chosen.json:
         document = asdict(measured) | {"theirs": THEIRS, "prices_as_of": prices.AS_OF, "sources": prices.SOURCES}
@@ -58,6 +72,20 @@ def check(aws: LocalAws, chosen: argparse.Namespace) -> int:
     for problem in measured.problems():
         print(f"wrong: {problem}", file=sys.stderr)
     return 1 if measured.problems() else 0
+
+
+def _say(what: str) -> None:
+    print(f"-- {what}", file=sys.stderr, flush=True)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

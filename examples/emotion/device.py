@@ -21,7 +21,6 @@ class DeviceCheck:
     battery: float | None  #: Charge, 0..1; None: it has no battery.
     on_mains: bool
     pass_s: float  #: One pass of the whole network on one thread, median.
-    spread_s: float
 
 
 def check_device(profile: splitnet.DeviceProfile) -> DeviceCheck:
@@ -36,5 +35,4 @@ def check_device(profile: splitnet.DeviceProfile) -> DeviceCheck:
         battery=None if battery is None else battery.percent / 100,
         on_mains=battery is None or bool(battery.power_plugged),
         pass_s=profile.pass_s,
-        spread_s=profile.pass_spread_s,
     )

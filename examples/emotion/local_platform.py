@@ -7,7 +7,9 @@ Only what crosses the cut leaves the device, never the photo nor a face: at leas
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +26,7 @@ from emotion.network import blocks_of
 from emotion.settings import Settings
 
 _CODECS = ["f16", "int8:per=channel;lossless=zstd", "int4:per=channel;lossless=zstd"]
+_TOKEN = "SPLITNET_TOKEN"
 _ONE_THREAD = splitnet.StageOptions(threads=1)  # Five milliseconds of work are not worth a second one.
 
 
@@ -43,19 +46,30 @@ class Recognition:
 
     probabilities: list[float]  #: Seven, in the order of LABELS.
     choice: Choice
-    device_s: float  #: The head, encoding, and what the device finished.
-    link_s: float  #: On the way and in the worker's queue.
-    worker_s: float  #: Decoding and the tail.
+    device_s: float  #: The head, and what the device finished.
+    transfer_s: float  #: There and back, with encoding and decoding, the start of a cold function, and waiting in vain.
+    worker_s: float  #: The tail, and waiting for its turn.
     total_s: float
     sent_bytes: int  #: The boundary, encoded.
+    received_bytes: int  #: The answer, likewise.
     answered_by: str  #: Endpoint of the worker; empty: the device.
     trouble: str  #: Why the device finished what the worker should have; empty: it did not have to.
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found out about device, worker and link the last time that this was asked."""
+
+    device: splitnet.DeviceProfile
+    plan: splitnet.TwoTierPlan | None
+    trouble: str  #: Why there is no plan; empty: there is one.
 
 
 class LocalPlatform:
     """One for each process; thread-safe. Close it, or use it in a `with`.
 
-    Raises splitnet.Error when the model can't be loaded, FileNotFoundError when it is not there.
+    Workers that ask for a token are shown that of the environment, SPLITNET_TOKEN. Raises splitnet.Error when the model
+    can't be loaded, FileNotFoundError when it is not there.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,19 +78,28 @@ class LocalPlatform:
         self.part = splitnet.Partitioner(settings.models / "emotion.pt", [examples[0]])
         self.blocks = blocks_of(self.part)
         self.layers = len(self.part.layers.layers)
-        self.plan: splitnet.TwoTierPlan | None = None
-        self.plan_trouble = ""  #: Why there is no plan; empty: there is one.
+        self._token = splitnet.token_from_environment(_TOKEN) if _TOKEN in os.environ else ""
         self._calibration = _calibrated(self.part, examples, settings.models / "emotion_calibration.json")
         self._sessions: dict[tuple[int, str], splitnet.Session] = {}
         self._lock = threading.Lock()
-        self.make_plan()
+        self._measuring = threading.Lock()
+        self.measured = self._measure()
 
     def check(self) -> DeviceCheck:
         """Looks at the device."""
-        return check_device(self._device)
+        return check_device(self.measured.device)
 
     def make_plan(self) -> None:
         """Measures device, worker and link anew, and chooses cut and codec. Without a worker all runs here."""
+        with self._measuring:  # Two at a time would slow each other down.
+            self.measured = self._measure()
+
+    @property
+    def plan(self) -> splitnet.TwoTierPlan | None:
+        """None: there is no worker, or none that fits."""
+        return self.measured.plan
+
+    def _measure(self) -> Measured:
         settings = self.settings
         worker = splitnet.Tier(
             name="worker",
@@ -85,14 +108,14 @@ class LocalPlatform:
             cold_start_s=settings.cold_start_s,
         )
         once = splitnet.ProfileOptions(stage=_ONE_THREAD)
-        self._device = splitnet.profile_device(self.part, self.part.example_inputs, once)
+        device = splitnet.profile_device(self.part, self.part.example_inputs, once)
         options = splitnet.TwoTierOptions(
-            device=splitnet.Tier(name="device", profile=self._device),
+            device=splitnet.Tier(name="device", profile=device),
             worker=worker,
             link_options=splitnet.LinkProbeOptions(max_bytes=1 << 20),
         )
         try:
-            self.plan = splitnet.plan(
+            plan = splitnet.plan(
                 self.part,
                 settings.worker,
                 settings.objective,
@@ -101,15 +124,17 @@ class LocalPlatform:
                 calibration=self._calibration,
                 planning=options,
                 threads=1,
+                token=self._token,
             )
-            self.plan_trouble = ""
         except splitnet.Error as error:
-            self.plan, self.plan_trouble = None, str(error)
+            return Measured(device, None, str(error))
+        return Measured(device, plan, "")
 
     @property
     def chosen(self) -> Choice:
         """What the planner picked; everything here when there is no plan."""
-        return self.choice(self.layers if self.plan is None else self.plan.head_layers)
+        plan = self.plan
+        return self.choice(self.layers if plan is None else plan.head_layers)
 
     def choice(self, head_layers: int) -> Choice:
         """The best the planner knows for a cut behind so many layers. Raises InvalidArgument: the photo would leave."""
@@ -118,7 +143,8 @@ class LocalPlatform:
                 f"{head_layers} layers on the device: expected {self.settings.min_head_layers} (or the photo would "
                 f"leave it) to {self.layers}"
             )
-        candidates = [] if self.plan is None else self.plan.plan.candidates
+        plan = self.plan
+        candidates = [] if plan is None else plan.plan.candidates
         fitting = [one for one in candidates if not one.violates and self._head_layers(one) == head_layers]
         if not fitting:
             return Choice(head_layers, "raw", None, 0)
@@ -143,16 +169,18 @@ class LocalPlatform:
         if choice.head_layers < self.layers and not answer.answered_by and not trouble:
             trouble = f"{self.settings.worker} did not answer in time"
         times = answer.times
-        remote_s = times.decode_s + times.tail_s if answer.answered_by else 0.0
-        link_s = times.transport_s + times.queue_s
+        transfer_s = times.encode_s + times.transport_s + times.decode_s
+        transfer_s += 0.0 if answer.answered_by else times.device_wait_s
+        worker_s = times.queue_s + times.tail_s if answer.answered_by else 0.0
         return Recognition(
             probabilities=answer.output[0].tolist(),
             choice=choice,
-            device_s=times.total_s - link_s - remote_s,
-            link_s=link_s,
-            worker_s=remote_s,
+            device_s=times.total_s - transfer_s - worker_s,
+            transfer_s=transfer_s,
+            worker_s=worker_s,
             total_s=times.total_s,
             sent_bytes=times.boundary_bytes if answer.requests else 0,
+            received_bytes=sum(hop.reply_bytes for hop in times.hops),
             answered_by=answer.answered_by,
             trouble=trouble,
         )
@@ -193,6 +221,7 @@ class LocalPlatform:
             codec=choice.codec,
             deadline_s=self.settings.deadline_s,
             threads=1,
+            token=self._token,
         )
 
 
@@ -207,18 +236,29 @@ def example_faces(models: Path) -> list[torch.Tensor]:
 
 def _calibrated(part: splitnet.Partitioner, faces: list[torch.Tensor], file: Path) -> splitnet.Calibration:
     """What codecs do to the answers at each block's boundary: measured once, then read."""
+    heads = [block.end for block in blocks_of(part)[:-1]]
     with contextlib.suppress(splitnet.Error):
         found = splitnet.Calibration.from_file(str(file))
         found.check_fits(part.layers)
-        return found
+        if _is_of(found, heads):
+            return found
     options = splitnet.CalibrationOptions(
         output=splitnet.OutputKind.probabilities,
-        cuts=[splitnet.Cut.after_index(block.end - 1) for block in blocks_of(part)[:-1]],
+        cuts=[splitnet.Cut.after_index(layers - 1) for layers in heads],
         codecs=_CODECS,
         coarsenesses=[],
         refined_losses=[],
         stage=_ONE_THREAD,
     )
     measured = splitnet.calibrate(part, [[face] for face in faces], options)
-    measured.save(str(file))
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")  # Another process may be reading it.
+    measured.save(str(unfinished))
+    unfinished.rename(file)
     return measured
+
+
+def _is_of(calibration: splitnet.Calibration, heads: Sequence[int]) -> bool:
+    """Whether it has all these codecs behind so many layers each."""
+    profiles = [one.profile for one in calibration.codecs]
+    found = {(one.name, len(one.head)) for one in profiles if one.head is not None}
+    return found >= {(codec, layers) for codec in _CODECS for layers in heads}

@@ -11,23 +11,24 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
+import splitnet
 from common import prices
-from emotion import settings
-from emotion.cloud import BUCKET, MEMORY_MEGABYTES, TAIL, WHOLE
+from emotion.cloud import BLOCKS_IN_CLOUD, BUCKET, MEMORY_MEGABYTES, TAIL, WHOLE
 from emotion.emotions import strongest
 from emotion.faces import find_faces, open_photo
 from emotion.local_platform import Choice, LocalPlatform
 from emotion.planner_picks import Pick, planner_picks
+from emotion.settings import Settings
 from emotion.whole_photo import WholePhoto
 from emotion.wire import Wire
 from local_aws import Invocation, LocalAws
 from splitnet.names import short_codec
 
 WHOLE_PHOTO = "photo sent, all in the cloud"
-BLOCKS_IN_CLOUD = {count: f"{count} blocks in the cloud" for count in (5, 4, 3)}
+BLOCKS = {count: f"{count} blocks in the cloud" for count in BLOCKS_IN_CLOUD}
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Answered:
 
     label: str
     sent_bytes: int
+    received_bytes: int
     polls: int = 0  #: Requests to S3 for the answer; 0: it did not go that way.
 
 
@@ -54,12 +56,13 @@ class Dollars:
 
     compute: float
     requests: float
-    storage_and_transfer: float
+    storage: float
+    transfer: float
 
     @property
     def total(self) -> float:
-        """All three."""
-        return self.compute + self.requests + self.storage_and_transfer
+        """All four."""
+        return self.compute + self.requests + self.storage + self.transfer
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Row:
 
     name: str
     cold_s: float | None  #: Median; None: nothing of it is in the cloud.
+    start_s: float | None  #: Of cold_s, until the function's process asked for work. Median.
     hot_s: float
     sent_bytes: int
     cold_dollars: Dollars | None
@@ -77,19 +81,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Link:
-    """Between this device and the cloud."""
-
-    up_megabits_per_s: float
-    down_megabits_per_s: float
-    delay_s: float  #: One way.
-
-
-@dataclass(frozen=True)
 class Measured:
     """All of it."""
 
-    link: Link
+    link: str  #: As `shaped://` has it: up=2Mbit,down=8Mbit,delay=10ms.
     photo_bytes: int
     pick: Choice  #: The planner's, which is the last row.
     rows: list[Row]
@@ -106,19 +101,34 @@ class Measured:
         return found
 
 
-def measure(aws: LocalAws, photo: bytes, link: Link, rounds: int, cold_rounds: int) -> Measured:
-    """Takes a cold and a hot round of each way in turn. Raises RuntimeError when a worker did not answer."""
-    with _over(link, aws):
-        arguments = ["--worker", f"lambda://{TAIL}", "--memory-megabytes", str(MEMORY_MEGABYTES)]
-        with LocalPlatform(settings.parse(arguments, "measure", "")) as platform:
+def measure(
+    aws: LocalAws,
+    settings: Settings,
+    link: str,
+    rounds: int,
+    cold_rounds: int,
+    say: Callable[[str], None] = lambda _: None,
+) -> Measured:
+    """Takes cold and hot rounds of each way in turn, so many; at least one of either. `say` is told what begins.
+
+    The worker and the bucket are those of `aws`.
+
+    Raises RuntimeError (a worker did not answer, a call that should have been cold was not, or the other way round),
+    splitnet.InvalidArgument (no such link).
+    """
+    with _over(splitnet.ShapedOptions.parse(link), aws):
+        photo = (settings.models / "emotion_photo.jpg").read_bytes()
+        say("measuring this device, the worker and the link")
+        of_tail = replace(settings, worker=f"lambda://{TAIL}", memory_megabytes=MEMORY_MEGABYTES)
+        with LocalPlatform(of_tail) as platform:
             if platform.plan is None:
-                raise RuntimeError(f"no plan: {platform.plan_trouble}")
+                raise RuntimeError(f"no plan: {platform.measured.trouble}")
             pick = platform.chosen
-            ways = _ways(platform, photo)
-            rows = [
-                _row(name, function, _samples(aws, function, way, rounds, cold_rounds), len(photo))
-                for name, (function, way) in ways.items()
-            ]
+            rows = []
+            for name, (function, way) in _ways(platform, photo).items():
+                say(f"{name}: {cold_rounds} cold, {rounds} hot")
+                rows.append(_row(name, function, _samples(aws, function, way, rounds, cold_rounds), len(photo)))
+            say("what the planner picks elsewhere")
             return Measured(link, len(photo), pick, rows, list(planner_picks(platform, len(photo))))
 
 
@@ -130,7 +140,7 @@ def _ways(platform: LocalPlatform, photo: bytes) -> dict[str, tuple[str, Callabl
 
     def whole() -> Answered:
         found = sender.recognise(photo)
-        return Answered(strongest(found.probabilities[0]), found.sent_bytes, found.polls)
+        return Answered(strongest(found.probabilities[0]), found.sent_bytes, found.received_bytes, found.polls)
 
     def split(choice: Choice) -> Callable[[], Answered]:
         def run() -> Answered:
@@ -138,12 +148,12 @@ def _ways(platform: LocalPlatform, photo: bytes) -> dict[str, tuple[str, Callabl
             found = platform.recognise(face.pixels, choice)
             if found.trouble:
                 raise RuntimeError(found.trouble)
-            return Answered(strongest(found.probabilities), found.sent_bytes)
+            return Answered(strongest(found.probabilities), found.sent_bytes, found.received_bytes)
 
         return run
 
     ways = {WHOLE_PHOTO: (WHOLE, whole)}
-    for count, name in BLOCKS_IN_CLOUD.items():
+    for count, name in BLOCKS.items():
         head_layers = platform.blocks[-count].first
         ways[name] = (TAIL, split(Choice(head_layers, "raw", None, 0)))
         if (best := platform.choice(head_layers)).codec != "raw":
@@ -161,20 +171,22 @@ def _ways(platform: LocalPlatform, photo: bytes) -> dict[str, tuple[str, Callabl
 def _samples(
     aws: LocalAws, function: str, way: Callable[[], Answered], rounds: int, cold_rounds: int
 ) -> tuple[list[Sample], list[Sample]]:
-    """Cold and hot ones."""
-    way()  # Opens connections.
+    """Cold ones, if the way goes to the cloud at all, and hot ones."""
+    first = _sample(aws, function, way)  # Opens connections.
     cold = []
-    for _ in range(cold_rounds):
+    for _ in range(cold_rounds if first.invocations else 0):
         aws.recycle(function)
         cold.append(_sample(aws, function, way))
-    way()
     hot = [_sample(aws, function, way) for _ in range(rounds)]
-    if any(one.is_cold for sample in hot for one in sample.invocations):
-        raise RuntimeError(f"{function}: a hot call was cold")
-    return [sample for sample in cold if sample.invocations], hot
+    if not all(sample.invocations[0].is_cold for sample in cold):
+        raise RuntimeError(f"{function}: a call was hot although its execution environments had been ended before")
+    if any(call.is_cold for sample in hot for call in sample.invocations):
+        raise RuntimeError(f"{function}: a call was cold although it followed another one")
+    return cold, hot
 
 
 def _sample(aws: LocalAws, function: str, way: Callable[[], Answered]) -> Sample:
+    """Returns when the function's environment is idle again."""
     before = len(aws.invocations(function))
     started_s = time.monotonic()
     answered = way()
@@ -198,6 +210,7 @@ def _row(name: str, function: str, samples: tuple[list[Sample], list[Sample]], p
     return Row(
         name=name,
         cold_s=statistics.median(one.total_s for one in cold) if cold else None,
+        start_s=statistics.median(one.invocations[0].init_s for one in cold) if cold else None,
         hot_s=statistics.median(one.total_s for one in hot),
         sent_bytes=hot[-1].answered.sent_bytes,
         cold_dollars=_dollars(cold, stored_bytes) if cold else None,
@@ -222,30 +235,23 @@ def _dollars(samples: Sequence[Sample], stored_bytes: int) -> Dollars:
     if stored_bytes:
         polls = mean(float(one.answered.polls) for one in samples)
         requests += 1000 * (2 * prices.OBJECT_PUT + prices.OBJECT_GET) + polls * prices.OBJECT_GET
-    month = 1000 * stored_bytes / 1e9 * prices.OBJECT_GIGABYTE_MONTH
-    return Dollars(billed - calls * prices.FUNCTION_REQUEST, requests, month)
+    return Dollars(
+        compute=billed - calls * prices.FUNCTION_REQUEST,
+        requests=requests,
+        storage=1000 * stored_bytes / 1e9 * prices.OBJECT_GIGABYTE_MONTH,
+        transfer=mean(float(one.answered.received_bytes) for one in samples) * prices.EGRESS_BYTE,
+    )
 
 
 @contextmanager
-def _over(link: Link, aws: LocalAws) -> Iterator[None]:
+def _over(link: splitnet.ShapedOptions, aws: LocalAws) -> Iterator[None]:
     """Within it this process reaches Lambda and S3 over the link."""
     saved = dict(os.environ)
-    os.environ.update(aws.environment)
-    wires: list[Wire] = []
-    try:
+    with ExitStack() as stack:
+        stack.callback(os.environ.update, saved)
+        stack.callback(os.environ.clear)
+        os.environ.update(aws.environment)
         for name in ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_S3"):
-            wires.append(
-                Wire(
-                    aws.environment[name].removeprefix("http://"),
-                    up_bytes_per_s=link.up_megabits_per_s * 125e3,
-                    down_bytes_per_s=link.down_megabits_per_s * 125e3,
-                    delay_s=link.delay_s,
-                )
-            )
-            os.environ[name] = f"http://{wires[-1].address}"
+            wire = stack.enter_context(Wire(aws.environment[name].removeprefix("http://"), link))
+            os.environ[name] = f"http://{wire.address}"
         yield
-    finally:
-        for wire in wires:
-            wire.close()
-        os.environ.clear()
-        os.environ.update(saved)

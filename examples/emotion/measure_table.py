@@ -6,31 +6,28 @@ from __future__ import annotations
 from common import prices
 from common.tables import text_table
 from emotion.cloud import MEMORY_MEGABYTES
-from emotion.measure import BLOCKS_IN_CLOUD, WHOLE_PHOTO, Measured, Row
+from emotion.measure import BLOCKS, WHOLE_PHOTO, Measured, Row
+from emotion.planner_picks import RTT_S
 
 #: Seconds, from their report (COMP4651, hybrid emotion recognition): cold, hot. It has no cold times of splits.
 THEIRS: dict[str, tuple[float | None, float | None]] = {
     WHOLE_PHOTO: (18, 3.2),
-    BLOCKS_IN_CLOUD[5]: (None, 3.7),
-    BLOCKS_IN_CLOUD[4]: (None, 3.0),
-    BLOCKS_IN_CLOUD[3]: (None, 2.5),
+    BLOCKS[5]: (None, 3.7),
+    BLOCKS[4]: (None, 3.0),
+    BLOCKS[3]: (None, 2.5),
 }
 
 
 def tables(measured: Measured) -> str:
     """For a terminal."""
-    link = measured.link
-    title = (
-        f"A photo of {measured.photo_bytes:,} bytes; {link.up_megabits_per_s:g} Mbit/s up, "
-        f"{link.down_megabits_per_s:g} down, {link.delay_s * 2e3:g} ms there and back. Medians, in seconds."
-    )
-    columns = ["", "theirs cold", "theirs hot", "ours cold", "ours hot", "bytes sent"]
-    columns += ["$ compute", "$ requests", "$ storage", "$ hot", "$ cold", "MiB"]
+    title = f"A photo of {measured.photo_bytes:,} bytes; a link with {measured.link} one way. Medians, in seconds."
+    columns = ["", "theirs cold", "theirs hot", "ours cold", "of it start", "ours hot", "bytes sent"]
+    columns += ["$ compute", "$ requests", "$ storage", "$ transfer", "$ hot", "$ cold", "MiB"]
     rows = [_cells(row) for row in measured.rows]
     notes = (
         "Theirs: from their report, on AWS. Ours: functions on this machine, C++ and Python on the real runtime "
         f"interface.\nDollars for 1,000 photos, list prices of {prices.REGION} as of {prices.AS_OF}, "
-        f"{MEMORY_MEGABYTES} MB of function memory; storage: the photo, kept a month.\n"
+        f"{MEMORY_MEGABYTES} MB of function memory;\nhot unless it says cold. Storage: the photo, kept a month. Start: the function's process, until it asks for work.\n"
         + "".join(f"  {source}\n" for source in prices.SOURCES)
     )
     return f"{text_table(title, columns, rows)}\n{notes}\n{_pick_table(measured)}"
@@ -42,12 +39,9 @@ def _cells(row: Row) -> list[str]:
     return [
         row.name,
         *("" if value is None else f"{value:g}" for value in theirs),
-        "" if row.cold_s is None else f"{row.cold_s:.3f}",
-        f"{row.hot_s:.3f}",
+        *("" if value is None else f"{value:.3f}" for value in (row.cold_s, row.start_s, row.hot_s)),
         f"{row.sent_bytes:,}",
-        f"{dollars.compute:.5f}",
-        f"{dollars.requests:.5f}",
-        f"{dollars.storage_and_transfer:.5f}",
+        *(f"{part:.5f}" for part in (dollars.compute, dollars.requests, dollars.storage, dollars.transfer)),
         f"{dollars.total:.5f}",
         "" if row.cold_dollars is None else f"{row.cold_dollars.total:.5f}",
         f"{row.peak_memory_bytes >> 20}" if row.peak_memory_bytes else "",
@@ -78,6 +72,6 @@ def _pick_table(measured: Measured) -> str:
         ]
         for pick in measured.picks
     ]
-    title = "What the planner picks elsewhere, predicted for the network alone, 20 ms there and back"
+    title = f"What the planner picks elsewhere, predicted for the network alone, {RTT_S * 1e3:g} ms there and back"
     note = "privacy: sending the photo would be faster, and take fewer bytes; it stays on the device all the same."
     return f"{text_table(title, columns, rows)}\n{note}\n"

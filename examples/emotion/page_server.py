@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the page on loopback, and ends it."""
+"""Starts the page on loopback, and ends it. What else Streamlit is told stands in .streamlit/config.toml beside it."""
 
 from __future__ import annotations
 
@@ -11,32 +11,28 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 
-_OPTIONS = {
-    "server.address": "127.0.0.1",
-    "server.headless": "true",
-    "server.fileWatcherType": "none",
-    "server.showEmailPrompt": "false",
-    "browser.gatherUsageStats": "false",
-    "client.toolbarMode": "minimal",
-}
-_EXAMPLES = Path(__file__).resolve().parents[1]
+from common.package_files import ROOT
 
 
 class PageServer:
-    """A Streamlit process with the page. Raises RuntimeError (it ended), TimeoutError."""
+    """A Streamlit process with the page, which ends with the thread that started it, whatever ends that.
+
+    Raises RuntimeError (it ended), TimeoutError.
+    """
 
     def __init__(self, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        options = [f"--{name}={value}" for name, value in {**_OPTIONS, "server.port": str(port)}.items()]
-        app = str(_EXAMPLES / "emotion/app.py")
+        app = str(ROOT / "examples/emotion/app.py")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", app, *options, "--", *arguments],
-            env={**os.environ, **(environment or {}), "PYTHONPATH": str(_EXAMPLES)},
+            [
+                *("setpriv", "--pdeathsig", "TERM", sys.executable, "-W", "ignore"),
+                *("-m", "streamlit", "run", app, f"--server.port={port}", "--", *arguments),
+            ],
+            env={**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT / "examples")},
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for whoever started this; it ends the page.
         )

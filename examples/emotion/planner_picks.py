@@ -11,6 +11,7 @@ from emotion.local_platform import LocalPlatform
 from splitnet.names import cut_name, short_codec
 
 UP_MEGABITS_PER_S = (0.5, 2, 10, 50)
+RTT_S = 0.02  #: Of all these links.
 SLOWER = (1, 10, 50, 200)  #: Times slower than this device: 10 is about a single-board computer, 200 a microcontroller.
 
 
@@ -41,13 +42,13 @@ class Pick:
         return self.sent_bytes > photo_bytes and self.latency_s > self.photo_s
 
 
-def planner_picks(platform: LocalPlatform, photo_bytes: int, rtt_s: float = 0.02) -> Iterator[Pick]:
+def planner_picks(platform: LocalPlatform, photo_bytes: int) -> Iterator[Pick]:
     """For each link and device, with and without codecs. Needs the platform's plan, from which compute times are taken."""
     assert platform.plan is not None
     problem = platform.plan.problem
     device, worker = problem.tiers
     for up in UP_MEGABITS_PER_S:
-        link = splitnet.LinkProfile(rtt_s=rtt_s, up_bytes_per_s=up * 125e3, down_bytes_per_s=4 * up * 125e3)
+        link = splitnet.LinkProfile(rtt_s=RTT_S, up_bytes_per_s=up * 125e3, down_bytes_per_s=4 * up * 125e3)
         for slower in SLOWER:
             for codecs in ("raw", "all"):
                 other = problem.replace(

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 MODELS = Path(__file__).resolve().parents[2] / "build/models"
+
+_Number = TypeVar("_Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -28,55 +30,77 @@ class Settings:
     deadline_s: float
     bucket: str
 
+    @property
+    def arguments(self) -> list[str]:
+        """The command line that gives these."""
+        return [f"{_option(field.name)}={getattr(self, field.name)}" for field in fields(self)]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds an option for each setting; `from_options` reads what was given."""
+
+    def add(name: str, default: str, meaning: str, read: Callable[[str], object] = str) -> None:
+        value = os.environ.get(f"EMOTION_{name.upper()}", default)
+        metavar = name.rpartition("_")[2].upper()
+        parser.add_argument(_option(name), default=value, help=meaning, type=read, metavar=metavar)
+
+    add(
+        "worker",
+        "tcp://127.0.0.1:7070",
+        "endpoint of the tail: tcp://HOST:PORT, lambda://FUNCTION, or https:// with the address of a function URL or "
+        "API; a token that it wants is taken from the environment, SPLITNET_TOKEN",
+    )
+    add("models", str(MODELS), "folder with what export_model.py wrote", Path)
+    add("objective", "latency", "what to plan for: latency, dollars or throughput", _objective)
+    add("max_accuracy_loss", "0.01", "share of answers that a codec may change", _share)
+    add("min_head_layers", "2", "layers that run on the device whatever the plan; 2: the first block", _at_least_one)
+    add("cold_start_probability", "0", "that a call finds no warm function", _share)
+    add("cold_start_s", "2", "seconds that such a call takes longer", _positive)
+    add("memory_megabytes", "1769", "of the function, for the dollars of a plan; 1769 is one CPU", _at_least_one)
+    add("deadline_s", "10", "seconds after which the device has finished by itself", _positive)
+    add("bucket", "", "S3 bucket of the baseline, which sends the photo; empty: there is none")
+
+
+def from_options(found: argparse.Namespace) -> Settings:
+    """Of the options that `add_options` added."""
+    return Settings(**{field.name: getattr(found, field.name) for field in fields(Settings)})
+
 
 def parse(arguments: Sequence[str], program: str, description: str) -> Settings:
     """Ends the program for --help and for what is wrong."""
     parser = argparse.ArgumentParser(
         program, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    add_options(parser)
+    return from_options(parser.parse_args(arguments))
 
-    def add(name: str, default: str, meaning: str, **more: Any) -> None:
-        value = os.environ.get(f"EMOTION_{name.upper()}", default)
-        parser.add_argument(f"--{name.replace('_', '-')}", default=value, help=meaning, **more)
 
-    add(
-        "worker",
-        "tcp://127.0.0.1:7070",
-        "endpoint of the tail: tcp://HOST:PORT, lambda://FUNCTION, or https:// with the address of a function URL or API",
-    )
-    add("models", str(MODELS), "folder with what export_model.py wrote", type=Path)
-    add("objective", "latency", "what to plan for", choices=("latency", "dollars", "throughput"))
-    add("max_accuracy_loss", "0.01", "share of answers that a codec may change", type=_share)
-    add(
-        "min_head_layers",
-        "2",
-        "layers that run on the device whatever the plan; 2: the first block",
-        type=_at_least_one,
-    )
-    add("cold_start_probability", "0", "that a call finds no warm function", type=_share)
-    add("cold_start_s", "2", "seconds that such a call takes longer", type=_positive)
-    add("memory_megabytes", "1769", "of the function, for the dollars of a plan; 1769 is one CPU", type=_at_least_one)
-    add("deadline_s", "10", "seconds after which the device has finished by itself", type=_positive)
-    add("bucket", "", "S3 bucket of the baseline, which sends the photo; empty: there is none")
-    return Settings(**vars(parser.parse_args(arguments)))
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _objective(text: str) -> str:
+    if text not in (known := ("latency", "dollars", "throughput")):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected one of {', '.join(known)}")
+    return text
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not in 0..1")
-    return value
+    return _number(float, text, lambda value: 0 <= value <= 1, "a number in 0..1")
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
+    return _number(float, text, lambda value: 0 < value < 1e6, "a number above 0 and below a million")
 
 
 def _at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return value
+    return _number(int, text, lambda value: value >= 1, "a whole number of at least 1")
+
+
+def _number(read: Callable[[str], _Number], text: str, is_good: Callable[[_Number], bool], expected: str) -> _Number:
+    try:
+        if is_good(value := read(text)):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")

@@ -31,6 +31,7 @@ class WholePhotoAnswer:
     network_s: float  #: All layers, all faces.
     total_s: float  #: From the photo to the answer, here.
     sent_bytes: int  #: The photo.
+    received_bytes: int  #: The answer.
     polls: int  #: Requests to S3 for the answer.
 
 
@@ -43,9 +44,10 @@ class WholePhoto:
         self._s3: Any = boto3.client("s3", config=botocore.config.Config(retries={"total_max_attempts": 1}))
 
     def recognise(self, photo: bytes, timeout_s: float = 60) -> WholePhotoAnswer:
-        """Neither photo nor answer stays in the bucket.
+        """Neither photo nor answer stays in the bucket, unless the function answers after the time was over.
 
-        Raises PictureError (as the function says), TimeoutError, botocore's errors (no such bucket, no connection).
+        Raises PictureError (as the function says), TimeoutError, botocore's errors (no such bucket, no connection; may not
+        list the bucket, without which S3 does not say that an object is not there yet).
         """
         sent = photo_key(uuid.uuid4().hex)
         awaited = answer_key(sent)
@@ -53,11 +55,12 @@ class WholePhoto:
         self._s3.put_object(Bucket=self._bucket, Key=sent, Body=photo, ContentType="application/octet-stream")
         uploaded_s = time.monotonic()
         try:
-            found, polls = self._wait(awaited, started_s + timeout_s)
+            answer, polls = self._wait(awaited, started_s + timeout_s)
             answered_s = time.monotonic()
         finally:
             for key in (sent, awaited):
                 self._s3.delete_object(Bucket=self._bucket, Key=key)
+        found = json.loads(answer)
         if "error" in found:
             raise PictureError(found["error"])
         return WholePhotoAnswer(
@@ -69,15 +72,17 @@ class WholePhoto:
             network_s=found["network_s"],
             total_s=answered_s - started_s,
             sent_bytes=len(photo),
+            received_bytes=len(answer),
             polls=polls,
         )
 
-    def _wait(self, key: str, until_s: float) -> tuple[dict[str, Any], int]:
+    def _wait(self, key: str, until_s: float) -> tuple[bytes, int]:
         polls = 0
         while time.monotonic() < until_s:
             polls += 1
             try:
-                return json.loads(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()), polls
+                answer: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                return answer, polls
             except self._s3.exceptions.NoSuchKey:
                 time.sleep(_POLL_S)
         raise TimeoutError(f"no object {key} in bucket {self._bucket} in time: does its trigger start the function?")

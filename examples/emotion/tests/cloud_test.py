@@ -3,50 +3,31 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
 import pytest
-from playwright.sync_api import expect
 
-import splitnet
 from common.package_files import package_file
 from common.pictures import PictureError
-from emotion.cloud import BUCKET, TAIL, WHOLE, emotion_cloud
+from emotion.cloud import BUCKET, TAIL, WHOLE
 from emotion.emotions import strongest
 from emotion.faces import Face
 from emotion.local_platform import LocalPlatform
-from emotion.measure import Link, measure
-from emotion.measure_table import tables
-from emotion.page_server import PageServer
 from emotion.settings import parse
+from emotion.tests.conftest import TOKEN
 from emotion.tests.leaks import leaks
-from emotion.tests.page_test import browser as browser, show as show, upload
 from emotion.whole_photo import WholePhoto
 from emotion.wire import Wire
 from local_aws import LocalAws
 
-
-@pytest.fixture(scope="module")
-def aws(models: Path) -> Iterator[LocalAws]:
-    """Clients in this process talk to it."""
-    with emotion_cloud(models) as started, pytest.MonkeyPatch.context() as patch:
-        for name, value in started.environment.items():
-            patch.setenv(name, value)
-        yield started
-
-
-@pytest.fixture(scope="module")
-def server(aws: LocalAws, models: Path) -> Iterator[PageServer]:
-    arguments = ["--worker", f"lambda://{TAIL}", "--bucket", BUCKET, "--models", str(models)]
-    with PageServer(arguments) as started:
-        yield started
+pytestmark = pytest.mark.usefixtures("as_client")
 
 
 def on_wire(variable: str, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """In front of an endpoint, in the place of it for this process."""
+    """In front of an endpoint, in its place for this process."""
     wire = Wire(os.environ[variable].removeprefix("http://"), record=True)
     monkeypatch.setenv(variable, f"http://{wire.address}")
     return wire
@@ -57,7 +38,7 @@ def test_the_tail_is_a_function_and_the_photo_stays(
 ) -> None:
     with on_wire("AWS_ENDPOINT_URL_LAMBDA", monkeypatch) as wire:
         with LocalPlatform(parse(["--worker", f"lambda://{TAIL}", "--models", str(models)], "test", "")) as platform:
-            assert platform.plan is not None, platform.plan_trouble
+            assert platform.plan is not None, platform.measured.trouble
             wire.forget()
             calls = len(aws.invocations(TAIL))
             found = [platform.recognise(face.pixels, platform.choice(block.end)) for block in platform.blocks[:-1]]
@@ -69,9 +50,18 @@ def test_the_tail_is_a_function_and_the_photo_stays(
     assert leaks(wire.sent, photo, face) == []
 
 
-def test_a_function_url_serves_too(aws: LocalAws, part: splitnet.Partitioner, face: Face) -> None:
-    with splitnet.Session(part, worker=aws.function_url(TAIL), cut="blocks.1#4") as session:
-        assert session.run(face.pixels).answered_by == aws.function_url(TAIL)
+def test_a_function_url_serves_who_has_the_token(
+    aws: LocalAws, models: Path, face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = parse(["--worker", aws.function_url(TAIL), "--models", str(models)], "test", "")
+    with LocalPlatform(settings) as platform:
+        assert "token" in platform.measured.trouble
+        assert "token" in platform.recognise(face.pixels, platform.choice(platform.blocks[2].end)).trouble
+    monkeypatch.setenv("SPLITNET_TOKEN", TOKEN)
+    with LocalPlatform(settings) as platform:
+        assert platform.plan is not None, platform.measured.trouble
+        found = platform.recognise(face.pixels, platform.choice(platform.blocks[2].end))
+        assert (found.trouble, found.answered_by) == ("", aws.function_url(TAIL))
 
 
 def test_the_photo_that_is_sent_whole(aws: LocalAws, photo: bytes, face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,26 +100,11 @@ def test_no_trigger_no_answer(aws: LocalAws, photo: bytes) -> None:
         WholePhoto("quiet").recognise(photo, timeout_s=0.3)
 
 
-def test_measured_and_printed(aws: LocalAws, photo: bytes) -> None:
-    measured = measure(aws, photo, Link(up_megabits_per_s=20, down_megabits_per_s=50, delay_s=0.002), 1, 1)
-    assert measured.problems() == []
-    whole, five, four, three, chosen = (row for row in measured.rows if "int" not in row.name and "f16" not in row.name)
-    assert whole.sent_bytes == len(photo)
-    assert five.sent_bytes > len(photo) > four.sent_bytes > three.sent_bytes
-    assert (chosen.sent_bytes, chosen.cold_s) == (0, None), "device only"
-    assert all(row.cold_s is not None for row in (whole, five, four, three))
-    assert whole.hot_dollars.total > three.hot_dollars.total > 0
-    text = tables(measured)
-    assert "5 blocks in the cloud" in text
-    assert "device only" in text
-
-
-def test_the_page_compares_both(show: object, server: PageServer, aws: LocalAws, photo: bytes) -> None:
-    page = show()  # type: ignore[operator]
-    upload(page, "astronaut.jpg", photo)
-    expect(page.get_by_role("heading", name="happy, 99.8%")).to_be_visible()
+def test_a_photo_that_is_gone_is_no_error(aws: LocalAws) -> None:
+    """Its client did not wait; the event came all the same."""
     before = len(aws.invocations(WHOLE))
-    page.get_by_text("Send the photo, for comparison").click()
-    expect(page.get_by_text("By way of S3 it says: happy.")).to_be_visible()
-    expect(page.get_by_role("cell", name="68,052")).to_be_visible()
-    assert len(aws.invocations(WHOLE)) > before
+    stored = {"bucket": {"name": BUCKET}, "object": {"key": "photos/gone"}}
+    answer = boto3.client("lambda").invoke(FunctionName=WHOLE, Payload=json.dumps({"Records": [{"s3": stored}]}))
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    assert len(aws.invocations(WHOLE)) == before + 1
+    assert any("photos/gone is gone" in line for line in aws.log(WHOLE))

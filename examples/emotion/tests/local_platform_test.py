@@ -58,7 +58,7 @@ def test_every_cut_gives_the_answer_of_the_whole_network(
         lossy = found.choice.codec not in ("raw", "f16")
         assert (torch.tensor(found.probabilities) - whole(models, face)).abs().max() < (0.05 if lossy else 1e-3)
         assert found.answered_by == ("" if block is platform.blocks[-1] else worker.address)
-        assert found.total_s == pytest.approx(found.device_s + found.link_s + found.worker_s)
+        assert found.total_s == pytest.approx(found.device_s + found.transfer_s + found.worker_s)
 
 
 def test_the_planner_never_falls_for_a_large_boundary(platform: LocalPlatform, photo: bytes) -> None:
@@ -78,7 +78,8 @@ def test_the_planner_never_falls_for_a_large_boundary(platform: LocalPlatform, p
 
 
 def test_on_a_slow_link_fewer_bytes_are_sent(open_platform: Open, worker: splitnet.Worker, face: Face) -> None:
-    with Wire(worker.address.removeprefix("tcp://"), up_bytes_per_s=250e3, delay_s=0.005) as wire:
+    link = splitnet.ShapedOptions(up_bytes_per_s=250e3, delay_s=0.005)
+    with Wire(worker.address.removeprefix("tcp://"), link) as wire:
         platform = open_platform(f"tcp://{wire.address}")
         assert platform.chosen.head_layers == platform.layers, "there is nothing to gain"
         forced = platform.choice(platform.blocks[1].end)
@@ -86,7 +87,7 @@ def test_on_a_slow_link_fewer_bytes_are_sent(open_platform: Open, worker: splitn
         found = platform.recognise(face.pixels, forced)
         assert found.sent_bytes < 0.3 * platform.blocks[1].output_bytes
         assert found.sent_bytes == pytest.approx(forced.predicted_bytes, rel=0.5)
-        assert found.link_s > 0.01 + found.sent_bytes / 250e3
+        assert found.transfer_s > 0.01 + found.sent_bytes / 250e3
 
 
 def test_a_check_measures_anew(platform: LocalPlatform) -> None:
@@ -104,7 +105,7 @@ def test_a_check_measures_anew(platform: LocalPlatform) -> None:
 def test_without_a_worker_all_runs_here(open_platform: Open, face: Face) -> None:
     platform = open_platform("tcp://127.0.0.1:1")
     assert platform.plan is None
-    assert "Connection refused" in platform.plan_trouble
+    assert "Connection refused" in platform.measured.trouble
     assert platform.chosen.head_layers == platform.layers
     assert platform.chosen.predicted_s is None
     assert platform.recognise(face.pixels, platform.chosen).trouble == ""
@@ -131,28 +132,4 @@ def test_a_worker_with_another_model_is_named(open_platform: Open, face: Face) -
     with splitnet.Worker(other) as worker:
         platform = open_platform(worker.address)
         assert platform.plan is None
-        assert "fingerprint" in platform.plan_trouble or "model" in platform.plan_trouble
-
-
-@pytest.mark.parametrize(
-    ("arguments", "word"),
-    [
-        (["--objective", "beauty"], "beauty"),
-        (["--max-accuracy-loss", "2"], "not in 0..1"),
-        (["--min-head-layers", "0"], "below 1"),
-        (["--deadline-s", "-1"], "not above 0"),
-    ],
-)
-def test_wrong_settings_are_named(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        settings(*arguments)
-    assert ended.value.code == 2
-    assert word in capsys.readouterr().err
-
-
-def test_settings_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMOTION_WORKER", "lambda://emotion-tail")
-    monkeypatch.setenv("EMOTION_MEMORY_MEGABYTES", "512")
-    assert settings().worker == "lambda://emotion-tail"
-    assert settings().memory_megabytes == 512
-    assert settings("--worker", "tcp://127.0.0.1:9").worker == "tcp://127.0.0.1:9"
+        assert "fingerprint" in platform.measured.trouble or "model" in platform.measured.trouble

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
-from playwright import sync_api
 from playwright.sync_api import expect
 
 import splitnet
@@ -19,89 +18,13 @@ from common.package_files import package_file
 from emotion.emotions import LABELS
 from emotion.network_picture import WORKER_COLOUR
 from emotion.page_server import PageServer
-
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]
-TIMEOUT_MS = 60_000  # Machines may be busy.
-
-Show = Callable[..., Any]
+from emotion.tests.page import Show, choose, picture, table_rows, upload
 
 
 @pytest.fixture(scope="module")
 def server(worker: splitnet.Worker, models: Path) -> Iterator[PageServer]:
     with PageServer(["--worker", worker.address, "--models", str(models)]) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser(photo: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Its camera sees the astronaut."""
-    assert Path(CHROMIUM).exists(), f"{CHROMIUM} is not there: scripts/setup installs it"
-    film = tmp_path_factory.mktemp("camera") / "astronaut.mjpeg"
-    film.write_bytes(photo)
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS, f"--use-file-for-fake-video-capture={film}"]
-        )
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def show(browser: Any, server: PageServer) -> Iterator[Show]:
-    """Opens the page; at the end it must not have said anything on the console nor asked anybody else."""
-    contexts: list[Any] = []
-    bad: list[str] = []
-    expect.set_options(timeout=TIMEOUT_MS)
-
-    def show(url: str = server.url, width: int = 1280, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        context.set_default_timeout(TIMEOUT_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: bad.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: bad.append(f"error: {error}"))
-        page.on("request", lambda request: bad.append(request.url) if is_elsewhere(request.url, url) else None)
-        page.goto(url)
-        expect(page.get_by_text("A photo with a face")).to_be_visible()
-        return page
-
-    yield show
-    for context in contexts:
-        context.close()
-    assert bad == []
-
-
-def is_elsewhere(url: str, own: str) -> bool:
-    return not url.startswith((own, own.replace("http", "ws"), "data:", "blob:"))
-
-
-def upload(page: Any, name: str, content: bytes, kind: str = "image/jpeg") -> None:
-    page.set_input_files("input[type=file]", {"name": name, "mimeType": kind, "buffer": content})
-
-
-def picture(page: Any) -> str:
-    """The SVG of the network."""
-    source = page.locator("img[src*='svg']").first.get_attribute("src")
-    text: str = page.evaluate("(source) => fetch(source).then((answer) => answer.text())", source)
-    return text
-
-
-def choose(page: Any, cut: str) -> None:
-    """Moves the slider to a cut, from where it is."""
-    slider = page.get_by_role("slider")
-    for key in ["Home"] + ["ArrowRight"] * 7:
-        slider.press(key)
-        if slider.get_attribute("aria-valuetext") == cut:
-            break
-    expect(page.get_by_text(re.compile(f"Cut {cut}|Device only")).first).to_be_visible()
 
 
 def test_a_photo_gets_its_answer(show: Show, photo: bytes) -> None:
@@ -146,6 +69,49 @@ def test_of_several_faces_each_is_answered(show: Show, astronaut: Image.Image) -
     first = page.get_by_role("heading", name="happy").inner_text()
     page.get_by_text("Face 2: happy").click()
     expect(page.get_by_role("heading", name="happy")).not_to_have_text(first)
+
+
+def test_nothing_is_searched_or_asked_for_twice(show: Show, photo: bytes, worker: splitnet.Worker) -> None:
+    page = show()
+    upload(page, "astronaut.jpg", photo)
+    page.get_by_text("Choose the cut myself").click()
+    choose(page, "after blocks.0")
+    expect(page.get_by_role("cell", name="30 layers")).to_be_visible()
+    first = table_rows(page)
+    choose(page, "after conv2")
+    expect(page.get_by_role("cell", name="35 layers")).to_be_visible()
+    assert table_rows(page)[1] == first[1], "the time of the search, to a tenth of a millisecond"
+    answered = worker.stats.answered
+    choose(page, "after blocks.0")
+    expect(page.get_by_role("cell", name="30 layers")).to_be_visible()
+    assert table_rows(page) == first
+    assert worker.stats.answered == answered
+    page.get_by_role("button", name="Check again").click()
+    expect(page.get_by_text("Measuring …")).not_to_be_visible()
+    expect(page.get_by_role("cell", name="30 layers")).to_be_visible()
+    assert worker.stats.answered > answered, "a new check measures anew"
+
+
+def test_of_a_crowd_the_largest_faces_are_answered(show: Show, astronaut: Image.Image) -> None:
+    head = astronaut.crop((100, 0, 350, 200))
+    crowd = Image.new("RGB", (1000, 600))
+    for index in range(12):
+        crowd.paste(head, (index % 4 * 250, index // 4 * 200))
+    stream = io.BytesIO()
+    crowd.save(stream, "PNG")
+    page = show()
+    upload(page, "crowd.png", stream.getvalue(), "image/png")
+    expect(page.get_by_text("12 faces were found. The 10 largest are answered.")).to_be_visible()
+    expect(page.get_by_text("Face 10: happy")).to_be_visible()
+    expect(page.get_by_text("Face 11")).not_to_be_visible()
+
+
+def test_a_page_with_wrong_options_says_so(browser: Any) -> None:
+    with PageServer(["--objective", "beauty"]) as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        expect(page.get_by_text("This page was started with options that are wrong")).to_be_visible()
+        page.close()
 
 
 def test_bad_uploads_are_explained(show: Show, photo: bytes) -> None:
