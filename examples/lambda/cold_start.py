@@ -7,8 +7,8 @@
 The worker of an assembled image (assemble_image.py) is started inside it, in front of a runtime API that notes when it is
 asked (runtime_api.py): as often with the image's files in the page cache as with none of them there, and of these as often
 with bootstrap, which reads ahead for it, as without. Then a session sends two requests. Nothing is traced: the times come from
-the loader (LD_DEBUG=files), from the worker's JSON log and from the runtime API. Writes cold_start.json and cold_start.svg,
-and prints the medians.
+the loader (LD_DEBUG=files), from the worker's JSON log and from the runtime API. Writes cold_start.json and cold_start.svg
+to the folder --out, prints the medians, and says what it has written; examples/lambda/cold_start.svg is a copy of such a picture.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import pathlib
+import secrets
 import statistics
 import subprocess
 import sys
@@ -119,21 +120,23 @@ def request_phases(api: RuntimeApi) -> Iterator[tuple[str, float]]:
         yield name, invocation.answered_s - invocation.given_s
 
 
-def send_requests(api: RuntimeApi, part: splitnet.Partitioner, arguments: argparse.Namespace) -> None:
+def send_requests(api: RuntimeApi, part: splitnet.Partitioner, token: str, arguments: argparse.Namespace) -> None:
     cut = splitnet.Cut.at_input() if arguments.after is None else splitnet.Cut.after(arguments.after)
-    with splitnet.Session(part, worker=f"http://{api.address}", cut=cut, threads=1, finish_on_device=False) as session:
+    with splitnet.Session(
+        part, worker=f"http://{api.address}", cut=cut, threads=1, token=token, finish_on_device=False
+    ) as session:
         for _ in range(2):
             session(arguments.input)
 
 
 def measure(files: str, part: splitnet.Partitioner, arguments: argparse.Namespace) -> Start:
-    """Starts the function once, and ends it. Raises WorkerError."""
+    """Starts the function once, and ends it. Raises WorkerError, also when its files are in memory and should not be."""
     start = Start(files)
-    if files != WARM:
-        page_cache.evict(arguments.image)
+    if files != WARM and (left := page_cache.evict(arguments.image)):
+        raise WorkerError(f"{left} bytes of {arguments.image} stay in the page cache: does another process run in it?")
+    token = secrets.token_hex(32)
     with RuntimeApi() as api:
-        environment = {**os.environ, "AWS_LAMBDA_RUNTIME_API": api.address}
-        environment.pop("SPLITNET_TOKEN", None)
+        environment = {**os.environ, "AWS_LAMBDA_RUNTIME_API": api.address, "SPLITNET_TOKEN": token}
         process = subprocess.Popen(
             command(files, arguments), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
@@ -143,7 +146,7 @@ def measure(files: str, part: splitnet.Partitioner, arguments: argparse.Namespac
             while not api.first_next.wait(0.05):
                 if process.poll() is not None or time.monotonic() > give_up_s:
                     raise WorkerError(f"the worker did not ask for an invocation; it said:\n{lines.own_words()}")
-            send_requests(api, part, arguments)
+            send_requests(api, part, token, arguments)
             found = page_cache.resident(arguments.image)
         finally:
             process.terminate()
@@ -248,6 +251,7 @@ def main() -> int:
     waterfall(document["median_s"], f"Cold start, {arguments.model}").save(arguments.out / "cold_start.svg")
     for line in table(by_files):
         print(line)
+    print(f"written: {arguments.out / 'cold_start.json'}, {arguments.out / 'cold_start.svg'}")
     return 0
 
 

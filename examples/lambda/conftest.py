@@ -56,7 +56,7 @@ class HungryNet(torch.nn.Module):
         self.spread = Spread(2_500_000)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        wide = self.spread(self.first(x))
+        wide: torch.Tensor = self.spread(self.first(x))
         return wide[:, :8] + 1
 
 

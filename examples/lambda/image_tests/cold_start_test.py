@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -20,6 +21,8 @@ def measured(image: Path, out: Path, *options: str) -> subprocess.CompletedProce
         EXAMPLE / "cold_start.py",
         "--image",
         image,
+        "--model",
+        "small",
         "--input",
         "1x3x16x16",
     ]
@@ -46,6 +49,7 @@ def test_every_phase_is_measured(image: Path, tmp_path: Path) -> None:
     texts = {element.text for element in drawing.iter() if element.text}
     assert {"libtorch initialised", "second request", "files on disk"} <= texts
     assert "until the first answer" in ends.stdout
+    assert ends.stdout.splitlines()[-1] == f"written: {tmp_path}/cold_start.json, {tmp_path}/cold_start.svg"
 
 
 def test_a_worker_that_does_not_start_is_quoted(image: Path, tmp_path: Path) -> None:
@@ -57,4 +61,12 @@ def test_a_worker_that_does_not_start_is_quoted(image: Path, tmp_path: Path) -> 
 def test_a_model_that_is_not_there_is_named(image: Path, tmp_path: Path) -> None:
     ends = measured(image, tmp_path, "--model", "large")
     assert ends.returncode == 2 and "--model is large, expected one of those in" in ends.stderr
-    assert "small" in ends.stderr
+    assert "small, wide" in ends.stderr
+
+
+def test_files_that_another_process_holds_in_memory_are_no_cold_start(image: Path, tmp_path: Path) -> None:
+    with (image / "splitnet-worker").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        assert sum(mapped[:: mmap.PAGESIZE]) > 0
+        ends = measured(image, tmp_path)
+    assert ends.returncode == 1
+    assert "stay in the page cache: does another process run in it?" in ends.stderr
