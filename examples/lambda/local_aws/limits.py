@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_PERIOD_US = 20_000
+PERIOD_US = 20_000  #: Of quotas of processor time.
 _MIN_QUOTA_US = 1_000
 _ROOT = Path("/sys/fs/cgroup")
 _serial = itertools.count()
@@ -45,15 +45,15 @@ class Limits:
         for group in set(self._groups.values()):
             group.mkdir()
         if "cpu" in self._groups:
-            self._bound_cpu(self._groups["cpu"], max(_MIN_QUOTA_US, round(vcpus * _PERIOD_US)))
+            self._bound_cpu(self._groups["cpu"], max(_MIN_QUOTA_US, round(vcpus * PERIOD_US)))
         if "memory" in self._groups:
             self._bound_memory(self._groups["memory"])
 
     def _bound_cpu(self, group: Path, quota_us: int) -> None:
         if self._version == 2:
-            (group / "cpu.max").write_text(f"{quota_us} {_PERIOD_US}")
+            (group / "cpu.max").write_text(f"{quota_us} {PERIOD_US}")
             return
-        (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+        (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (group / "cpu.cfs_quota_us").write_text(str(quota_us))
 
     def _bound_memory(self, group: Path) -> None:

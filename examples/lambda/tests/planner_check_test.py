@@ -1,57 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The check of the planner: its judgement on figures that are given."""
+"""What the check of the planner tells, on figures that are given; the measured run is `scripts/bench lambda_planner`."""
 
 from __future__ import annotations
 
-import math
+from pathlib import Path
 
 import pytest
+import torch
 
+import planner_check
 import splitnet
-from planner_check import Placement, Samples, Scenario, Verdict, regret_of, scenarios, widest_gap
+from local_aws import Invocation
+from picks.cloud import Call, dollars_of
+from picks.knowledge import starts_of
+from picks.scenarios import Placement, Scenario
+from picks.verdicts import Outcome, Samples, Verdict
 
-HERE = Placement(None, 9)
-SMALL, LARGE = Placement(442, 0, "int8"), Placement(1769, 0, "int8")
-
-
-def test_regret_is_of_medians_and_its_spread_from_round_to_round() -> None:
-    regret, spread = regret_of([1.1, 1.2, 9.0], [1.0, 1.0, 1.0])
-    assert regret == pytest.approx(0.2)
-    assert spread == pytest.approx(0.1)
+HERE = Placement("", 0, 2)
+THERE = Placement("fibre", 442, 0, "int8")
 
 
-def test_paying_where_the_best_costs_nothing_is_never_right() -> None:
-    assert regret_of([1e-9], [0.0]) == (math.inf, 0.0)
-    assert regret_of([0.0], [0.0]) == (0.0, 0.0)
+class TwoLayers(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x).exp()
 
 
-def verdict(regret: float, spread: float, keeps_to_bound: bool) -> Verdict:
-    return Verdict("net", 16, "", "", 1, 1, 0, 0, "", regret, spread, keeps_to_bound)
+def checked(outcome: Outcome) -> planner_check.Checked:
+    scenario = Scenario(planner_check.LINKS[2], 0, (442,))
+    verdict = Verdict(outcome, THERE, 0.1, 0.01)
+    return planner_check.Checked(
+        part=splitnet.Partitioner(torch.jit.script(TwoLayers()), torch.rand(4)),
+        load_factors={"device": 1.0},
+        measured={0: {HERE: Samples([1.1], [0.0]), THERE: Samples([1.0], [2e-6])}},
+        predicted={0: {HERE: splitnet.Cost(latency_s=1.21), THERE: splitnet.Cost(latency_s=0.9, dollars=1e-6)}},
+        judged=[planner_check.Judged(scenario, HERE, splitnet.Cost(latency_s=1.21), verdict)],
+    )
 
 
-def test_a_pick_is_right_within_five_per_cent_or_the_spread_and_the_bound() -> None:
-    assert verdict(0.05, 0, True).is_right
-    assert verdict(0.08, 0.09, True).is_right
-    assert not verdict(0.08, 0.07, True).is_right
-    assert not verdict(0, 0, False).is_right
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome.right, 0),
+        (Outcome.undecided, 0),
+        (Outcome.within_spread, 0),
+        (Outcome.wrong, 1),
+        (Outcome.over_limit, 1),
+    ],
+)
+def test_a_wrong_pick_is_told_and_fails(
+    outcome: Outcome,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(planner_check, "check", lambda effort: checked(outcome))
+    monkeypatch.setattr("sys.argv", ["planner_check.py", "--out", str(tmp_path / "out.json")])
+    assert planner_check.main() == status
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.lstrip().startswith("fibre, hot, 442 MB"))
+    assert row.split()[-1] == outcome.value.split()[-1]
+    assert lines[-1].startswith("lambda_planner: asked=1 ")
+    assert f" {outcome.name}=1" in lines[-1]
+    assert lines[-1].count("=1") == 2
+    assert "off by 10.0% (latency) and 50.0% (dollars)" in lines[-2]
+    assert (tmp_path / "out.json").exists()
 
 
-def test_bounds_separate_what_was_measured() -> None:
-    assert widest_gap([4.0, 1.0, 5.0]) == pytest.approx(2.0)
-    medium = Placement(885, 0, "int8")
-    measured = {
-        HERE: Samples([1.0], [0.0]),
-        SMALL: Samples([0.4], [1e-6]),
-        medium: Samples([0.3], [2e-6]),
-        LARGE: Samples([0.25], [9e-6]),
-    }
-    found = list(scenarios(0, measured))
-    in_time = next(one for one in found if one.max_latency_s is not None)
-    assert [in_time.keeps_to(samples) for samples in measured.values()] == [False, True, True, True]
-    within_dollars = next(one for one in found if one.max_dollars is not None)
-    assert [within_dollars.keeps_to(samples) for samples in measured.values()] == [True, True, True, False]
+def call(latency_s: float, init_s: float, duration_s: float, tail_s: float) -> Call:
+    invocation = Invocation("id", init_s > 0, init_s, duration_s, 512, 0, None)
+    return Call(latency_s, splitnet.StepTimes(tail_s=tail_s), invocation)
 
 
-def test_a_scenario_offers_the_device_and_its_sizes() -> None:
-    scenario = Scenario(0, (442,), splitnet.Objective.latency)
-    assert [scenario.offers(one) for one in (HERE, SMALL, LARGE)] == [True, True, False]
+def test_starts_are_differences_of_cold_and_hot_calls() -> None:
+    hot = [call(0.10, 0, 0.030, 0.025), call(0.11, 0, 0.031, 0.026), call(9.0, 0, 9.0, 9.0)]
+    cold = [call(0.61, 0.40, 0.081, 0.06)] * 3
+    starts = starts_of(hot, cold)
+    assert starts.cold_start_s == pytest.approx(0.50)
+    assert starts.billed_s == pytest.approx(0.45)
+    assert starts.billed_overhead_s == pytest.approx(0.005)
+    assert starts.tail_s == pytest.approx(0.026)
+
+
+def test_dollars_are_those_of_what_is_billed() -> None:
+    assert dollars_of(call(1, 0.4, 0.0811, 0), 512) == pytest.approx(0.2e-6 + 0.482 * 0.5 * 16.6667e-6)
+    assert dollars_of(Call(1, splitnet.StepTimes(), None), 0) == 0
