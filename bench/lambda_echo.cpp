@@ -171,6 +171,19 @@ double ms_of(const std::function<void()>& work) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
 }
 
+/// A machine at work needs seconds for an emulator to start.
+void until_it_listens(const std::function<void()>& ask) {
+  const auto give_up_at = Clock::now() + std::chrono::seconds(30);
+  for (;;) {
+    try {
+      return ask();
+    } catch (const std::exception&) {
+      if (Clock::now() > give_up_at) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  }
+}
+
 /// A free one, with a free one behind it, most likely.
 int free_port() {
   static int next = 20'000 + ::getpid() % 20'000;
@@ -207,16 +220,17 @@ void measure(const std::string& emulator, bool is_echo, int rounds, std::vector<
   const bench::ChildProcess own_process({"--emulate", "splitnet" + suffix, std::to_string(own_port), emulator});
   (void)bare_process.read_line();
   (void)own_process.read_line();
-  std::this_thread::sleep_for(std::chrono::seconds(1));
 
   const std::string bare_url =
       "http://127.0.0.1:" + std::to_string(bare_port) + "/2015-03-31/functions/function/invocations";
   Curl bare;
+  until_it_listens([&] { (void)bare.post(bare_url, "{}"); });
   const LambdaOptions options{{.region = "eu-central-1",
                                .endpoint = "http://127.0.0.1:" + std::to_string(own_port),
                                .credentials = fixed_aws_credentials({"AKIDEXAMPLE", "secret"})},
                               ""};
-  const auto connection = make_lambda_transport(options)->connect("lambda://function", {});
+  std::shared_ptr<Connection> connection;
+  until_it_listens([&] { connection = make_lambda_transport(options)->connect("lambda://function", {}); });
   for (const std::int64_t bytes : {1'000, 100'000, 1'000'000, 4'000'000}) {
     Row row{bytes, is_echo};
     Message request;
