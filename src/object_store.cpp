@@ -22,7 +22,10 @@ constexpr std::string_view kScheme = "s3://";
 class S3Store : public ObjectStore {
  public:
   S3Store(std::string bucket, std::string prefix, const AwsOptions& options)
-      : bucket_(std::move(bucket)), prefix_(std::move(prefix)), service_(std::make_shared<AwsService>("s3", options)) {}
+      : bucket_(std::move(bucket)),
+        prefix_(std::move(prefix)),
+        stall_timeout_(options.stall_timeout),
+        service_(std::make_shared<AwsService>("s3", options)) {}
 
   [[nodiscard]] std::string url_of(const std::string& key) const override {
     return std::string(kScheme) + bucket_ + '/' + prefix_ + key;
@@ -60,7 +63,7 @@ class S3Store : public ObjectStore {
  private:
   /// The bucket is part of the host's name at AWS itself, but where its dots would not fit a certificate.
   [[nodiscard]] ServiceRequest request_for(const char* method, const std::string& key) const {
-    ServiceRequest request{.method = method};
+    ServiceRequest request{.method = method, .stall_timeout = stall_timeout_};
     const bool stands_in_path = service_->is_elsewhere() || bucket_.find('.') != std::string::npos;
     if (!stands_in_path) request.host_prefix = bucket_ + '.';
     request.path = (stands_in_path ? '/' + bucket_ : "") + '/' + detail::percent_encoded(prefix_ + key, "/");
@@ -80,6 +83,7 @@ class S3Store : public ObjectStore {
 
   const std::string bucket_;
   const std::string prefix_;  // Empty, or with a slash behind it.
+  const std::chrono::seconds stall_timeout_;
   const std::shared_ptr<AwsService> service_;
 };
 
@@ -112,18 +116,18 @@ std::shared_ptr<ObjectStore> ObjectStore::open(const std::string& url, const Aws
   return std::make_shared<S3Store>(bucket, prefix, options);
 }
 
-void ObjectStore::put(const std::string& key, std::string bytes, Deadline deadline) {
-  wait_for([&](Done done) { put(key, std::move(bytes), deadline, {}, std::move(done)); });
+void ObjectStore::put(const std::string& key, std::string bytes, Deadline deadline, std::stop_token stop) {
+  wait_for([&](Done done) { put(key, std::move(bytes), deadline, std::move(stop), std::move(done)); });
 }
 
-std::string ObjectStore::get(const std::string& key, std::size_t max_bytes, Deadline deadline) {
+std::string ObjectStore::get(const std::string& key, std::size_t max_bytes, Deadline deadline, std::stop_token stop) {
   std::promise<std::variant<std::string, Error>> promise;
-  get(key, max_bytes, deadline, {}, [&promise](auto result) { promise.set_value(std::move(result)); });
+  get(key, max_bytes, deadline, std::move(stop), [&promise](auto result) { promise.set_value(std::move(result)); });
   return value_of(promise.get_future().get());
 }
 
-void ObjectStore::remove(const std::string& key, Deadline deadline) {
-  wait_for([&](Done done) { remove(key, deadline, {}, std::move(done)); });
+void ObjectStore::remove(const std::string& key, Deadline deadline, std::stop_token stop) {
+  wait_for([&](Done done) { remove(key, deadline, std::move(stop), std::move(done)); });
 }
 
 }  // namespace splitnet

@@ -4,6 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <ctime>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
 #include "aws/lambda_stand_in.hpp"
 #include "error_of.hpp"
 #include "tsan_suppressions.hpp"
@@ -78,6 +85,52 @@ TEST(ObjectStore, TakesNoMoreThanAskedFor) {
   store->put("x", std::string(1001, 'x'));
   EXPECT_EQ(store->get("x", 1001).size(), 1001U);
   EXPECT_TRUE(throws(ErrorCode::too_large, "1000", [&] { (void)store->get("x", 1000); }));
+}
+
+TEST(ObjectStore, DoesNotWaitForOneThatHangs) {
+  LambdaStandIn aws;
+  aws.store_hangs = true;
+  auto options = aws.options();
+  options.stall_timeout = std::chrono::seconds(1);
+  const auto store = ObjectStore::open("s3://bodies", options);
+  EXPECT_TRUE(throws(ErrorCode::unavailable, "/bodies/x", [&] { store->put("x", "y"); }));
+  EXPECT_TRUE(throws(ErrorCode::unavailable, "/bodies/x", [&] { (void)store->get("x"); }));
+  const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  EXPECT_TRUE(throws(ErrorCode::deadline_exceeded, "", [&] { store->put("x", "y", soon); }));
+  std::stop_source stop;
+  std::thread stopper([&] { stop.request_stop(); });
+  EXPECT_TRUE(throws(ErrorCode::cancelled, "", [&] { store->put("x", "y", {}, stop.get_token()); }));
+  stopper.join();
+}
+
+/// The store's clock is two hours ahead: what is signed by this machine's is refused once, and sent again.
+TEST(ObjectStore, IsSignedForByTheClockOfTheStore) {
+  std::vector<ScriptedServer::Request> requests;
+  std::mutex mutex;
+  ScriptedServer server([&](const auto& request) {
+    const std::lock_guard lock(mutex);
+    requests.push_back(request);
+    const std::time_t theirs = std::time(nullptr) + 7200;
+    std::tm parts{};
+    gmtime_r(&theirs, &parts);
+    char hour[32];
+    std::strftime(hour, sizeof hour, "%Y%m%dT%H", &parts);
+    if (std::string(request["x-amz-date"]).starts_with(hour)) return ScriptedServer::reply(200, "");
+    auto response = ScriptedServer::reply(403, "<Error><Code>RequestTimeTooSkewed</Code></Error>");
+    char date[64];
+    std::strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    response.set("Date", date);
+    return response;
+  });
+  const auto store = ObjectStore::open(
+      "s3://bodies",
+      {.region = "eu-central-1", .endpoint = server.url(), .credentials = fixed_aws_credentials({"a", "b"})});
+  store->put("x", std::string(100'000, 'y'));
+  store->put("x", "z");
+  ASSERT_EQ(requests.size(), 3U) << "only the first one twice";
+  EXPECT_EQ(requests[0].body(), requests[1].body());
+  EXPECT_EQ(requests[0]["x-amz-content-sha256"], requests[1]["x-amz-content-sha256"]);
+  EXPECT_NE(requests[0]["authorization"], requests[1]["authorization"]);
 }
 
 TEST(ObjectStore, HeedsDeadlines) {

@@ -20,8 +20,8 @@ namespace splitnet {
 /// One bucket, or what lies below a prefix of it. Thread-safe. The destructor ends what is under way with `cancelled`.
 ///
 /// Errors of all operations: invalid_argument (no such bucket or object, another region), unauthenticated (credentials,
-/// rights), overloaded (slow down), unavailable (nobody there, a fault of the service), too_large, deadline_exceeded,
-/// cancelled.
+/// rights), overloaded (slow down, no memory), unavailable (nobody there, a fault of the service, or it stands still
+/// for AwsOptions::stall_timeout), too_large, deadline_exceeded, cancelled.
 class ObjectStore {
  public:
   /// Nothing: it is done.
@@ -45,10 +45,10 @@ class ObjectStore {
   virtual void remove(const std::string& key, Deadline deadline, std::stop_token stop, Done done) = 0;
 
   /// These wait, and throw the errors.
-  void put(const std::string& key, std::string bytes, Deadline deadline = {});
+  void put(const std::string& key, std::string bytes, Deadline deadline = {}, std::stop_token stop = {});
   [[nodiscard]] std::string get(const std::string& key, std::size_t max_bytes = std::size_t{1} << 30,
-                                Deadline deadline = {});
-  void remove(const std::string& key, Deadline deadline = {});
+                                Deadline deadline = {}, std::stop_token stop = {});
+  void remove(const std::string& key, Deadline deadline = {}, std::stop_token stop = {});
 };
 
 }  // namespace splitnet

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "splitnet/aws/credentials.hpp"
 
+#include <arpa/inet.h>
+#include <curl/curl.h>
+
+#include <algorithm>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "aws/environment.hpp"
 #include "aws/http_client.hpp"
 #include "aws/json.hpp"
+#include "aws/renewed_credentials.hpp"
 #include "aws/timestamp.hpp"
 #include "splitnet/error.hpp"
+#include "text.hpp"
 
 namespace splitnet {
 namespace {
@@ -20,8 +25,6 @@ using detail::environment;
 using detail::HttpHeader;
 using SystemClock = std::chrono::system_clock;
 
-/// Before they expire: a request takes a while, and clocks differ.
-constexpr auto kRenewBefore = std::chrono::minutes(5);
 constexpr auto kContainerTimeout = std::chrono::seconds(5);
 constexpr std::string_view kContainerHost = "http://169.254.170.2";
 
@@ -51,35 +54,70 @@ std::optional<AwsCredentials> from_profile() {
   return found;
 }
 
+/// In lower case; empty: it has none.
+std::string part_of_url(const std::string& url, CURLUPart part) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
+  char* text = nullptr;
+  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(parsed.get(), part, &text, 0) != CURLUE_OK) {
+    return {};
+  }
+  const std::unique_ptr<char, decltype(&curl_free)> owner(text, &curl_free);
+  return detail::in_lower_case(text);
+}
+
+/// Whom credentials may be asked for: in clear text only where nobody else listens, this machine and the link-local
+/// addresses of ECS and EKS.
+bool may_give_credentials(const std::string& url) {
+  const std::string scheme = part_of_url(url, CURLUPART_SCHEME);
+  const std::string host = part_of_url(url, CURLUPART_HOST);
+  if (scheme == "https") return !host.empty();
+  if (scheme != "http") return false;
+  in_addr address{};
+  if (::inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127) return true;
+  constexpr std::string_view known[] = {"localhost", "[::1]", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
+  return std::find(std::begin(known), std::end(known), host) != std::end(known);
+}
+
 /// Where a container gets its role's credentials; empty: it is none.
 std::string container_url() {
   const std::string relative = environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-  if (!relative.empty()) return std::string(kContainerHost) + relative;
-  const std::string full = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-  // In clear text only where nobody else listens.
-  for (const std::string_view allowed : {"https://", "http://127.", "http://localhost", "http://[::1]",
-                                         "http://169.254.170.2/", "http://169.254.170.23/", "http://[fd00:ec2::23]/"}) {
-    if (full.substr(0, allowed.size()) == allowed) return full;
-  }
-  if (!full.empty()) {
+  if (!relative.empty()) {
+    if (relative.front() == '/') return std::string(kContainerHost) + relative;
     throw Error(ErrorCode::unauthenticated,
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither HTTPS nor on this machine, expected one of them");
+                "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI does not begin with a slash, as it should");
   }
-  return {};
+  const std::string full = environment("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+  if (full.empty() || may_give_credentials(full)) return full;
+  throw Error(ErrorCode::unauthenticated,
+              "AWS_CONTAINER_CREDENTIALS_FULL_URI is neither HTTPS nor on this machine, expected one of them");
+}
+
+/// What goes into headers of requests must not begin one of its own.
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 127; });
 }
 
 std::vector<HttpHeader> container_headers() {
+  constexpr const char* variable = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
   const std::string file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-  std::string token = file.empty() ? environment("AWS_CONTAINER_AUTHORIZATION_TOKEN") : content_of(file);
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
-  if (token.find_first_of("\r\n") != std::string::npos)
-    throw Error(ErrorCode::unauthenticated, "the container's authorization token has more than one line");
+  const std::string text = file.empty() ? environment(variable) : content_of(file);
+  std::string token(detail::trimmed(text));
+  const std::string where =
+      file.empty() ? std::string(variable) : "the file '" + file + "', which " + variable + "_FILE names,";
+  if (!file.empty() && token.empty()) {
+    throw Error(ErrorCode::unauthenticated, where + " has no token, or can't be read");
+  }
+  if (!is_printable(token)) {
+    throw Error(ErrorCode::unauthenticated, where + " has other characters than printable ones, expected one line");
+  }
   if (token.empty()) return {};
   return {{"Authorization", std::move(token)}};
 }
 
-AwsCredentials from_container(detail::HttpClient& client, const std::string& url) {
+AwsCredentials from_container(const std::string& url) {
   const std::string where = "the container's credentials endpoint";
+  detail::HttpClient client({.uses_proxies = false});
   const auto reply = client.send_and_wait({.method = "GET", .url = url, .headers = container_headers()},
                                           std::chrono::steady_clock::now() + kContainerTimeout);
   if (reply.status != 200)
@@ -93,33 +131,15 @@ AwsCredentials from_container(detail::HttpClient& client, const std::string& url
 }
 
 /// The places in turn.
-class DefaultCredentials {
- public:
-  AwsCredentials get() {
-    const std::lock_guard lock(mutex_);
-    if (!found_ || (found_->expires_at && *found_->expires_at - kRenewBefore <= SystemClock::now())) found_ = look();
-    return *found_;
-  }
-
- private:
-  AwsCredentials look() {
-    if (auto found = from_environment()) return *std::move(found);
-    if (auto found = from_profile()) return *std::move(found);
-    const std::string url = container_url();
-    if (url.empty()) {
-      throw Error(
-          ErrorCode::unauthenticated,
-          "no AWS credentials: neither in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), nor in '" +
-              path_of_profiles() + "', nor from a container's endpoint");
-    }
-    if (!client_) client_ = std::make_unique<detail::HttpClient>();
-    return from_container(*client_, url);
-  }
-
-  std::mutex mutex_;
-  std::optional<AwsCredentials> found_;
-  std::unique_ptr<detail::HttpClient> client_;
-};
+AwsCredentials look() {
+  if (auto found = from_environment()) return *std::move(found);
+  if (auto found = from_profile()) return *std::move(found);
+  const std::string url = container_url();
+  if (!url.empty()) return from_container(url);
+  throw Error(ErrorCode::unauthenticated,
+              "no AWS credentials: neither in the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), nor in '" +
+                  path_of_profiles() + "', nor from a container's endpoint");
+}
 
 }  // namespace
 
@@ -129,6 +149,12 @@ void AwsCredentials::validate(const std::string& where) const {
   };
   if (access_key_id.empty()) refuse("there is no access key id");
   if (secret_access_key.empty()) refuse("there is no secret access key");
+  const auto check = [&](const std::string& part, const char* name) {
+    if (!is_printable(part)) refuse(std::string(name) + " has other characters than printable ones");
+  };
+  check(access_key_id, "the access key id");
+  check(secret_access_key, "the secret access key");
+  check(session_token, "the session token");
   if (expires_at && *expires_at <= SystemClock::now()) refuse("they have expired");
 }
 
@@ -140,7 +166,7 @@ AwsCredentialsProvider fixed_aws_credentials(AwsCredentials credentials) {
 }
 
 AwsCredentialsProvider default_aws_credentials() {
-  return [all = std::make_shared<DefaultCredentials>()] { return all->get(); };
+  return [all = std::make_shared<detail::RenewedCredentials>(&look, &SystemClock::now)] { return all->get(); };
 }
 
 }  // namespace splitnet

@@ -28,6 +28,8 @@ struct HttpRequest {
   std::vector<HttpHeader> headers = {};
   std::shared_ptr<const std::string> body = {};  ///< None: an empty one. Shared, for a request that is sent again.
   std::size_t max_reply_bytes = std::size_t{64} << 20;
+  /// A peer that neither takes nor sends a byte for so long has gone. Zero: it may think as long as it likes.
+  std::chrono::seconds stall_timeout{0};
 };
 
 inline std::shared_ptr<const std::string> body_of(std::string text) {
@@ -46,6 +48,10 @@ struct HttpReply {
 struct HttpClientOptions {
   std::string ca_file = {};  ///< Certificates of authorities, as PEM; empty: those of the system.
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
+  /// A peer whose machine has not acknowledged anything for so long counts as gone, also while it thinks.
+  std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
+  /// Those of the environment (https_proxy, no_proxy and so on).
+  bool uses_proxies = true;
 };
 
 /// Keeps its connections. Follows no redirects: a signature is for one place. Thread-safe; the destructor ends what is
@@ -61,9 +67,10 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  /// `done` runs once, on the client's thread, and must neither throw nor block: with a reply of whatever status, or
-  /// invalid_argument (a bad URL), unavailable (nobody there, the connection is lost), unauthenticated (a certificate
-  /// that is not trusted), deadline_exceeded, cancelled, too_large (a reply).
+  /// `done` runs once, on the client's thread, and must not block: with a reply of whatever status, or invalid_argument
+  /// (a bad URL, a header with an end of line in it), unavailable (nobody there, the connection is lost, the peer
+  /// stands still), unauthenticated (a certificate that is not trusted), deadline_exceeded, cancelled, too_large (a
+  /// reply), overloaded (no memory). If it throws, it has done nothing yet: it runs once more, with overloaded.
   void send(HttpRequest request, Deadline deadline, std::stop_token stop, Done done);
   /// Replies take their memory from here; give it back when their bodies are done with, and large ones come quicker.
   [[nodiscard]] SpareTexts& texts() noexcept { return *texts_; }

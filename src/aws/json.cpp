@@ -40,10 +40,6 @@ bool JsonObject::is_true(std::string_view pointer) const {
   return impl_->at(pointer).get(found) == simdjson::SUCCESS && found;
 }
 
-bool JsonObject::has(std::string_view pointer) const {
-  return impl_->at(pointer).error() == simdjson::SUCCESS;
-}
-
 std::string json_text(std::string_view text) {
   JsonWriter writer;
   writer.text(text);

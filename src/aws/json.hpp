@@ -21,7 +21,6 @@ class JsonObject {
   /// `pointer`: RFC 6901, the slash in front left out ("requestContext/http/path"). Good as long as this object.
   [[nodiscard]] std::optional<std::string_view> text(std::string_view pointer) const;
   [[nodiscard]] bool is_true(std::string_view pointer) const;
-  [[nodiscard]] bool has(std::string_view pointer) const;
 
  private:
   class Impl;

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <exception>
 #include <iterator>
 #include <utility>
 
 #include "aws/environment.hpp"
 #include "aws/sigv4.hpp"
+#include "aws/thrown_error.hpp"
 #include "aws/timestamp.hpp"
 
 namespace splitnet::detail {
@@ -42,11 +44,11 @@ std::string endpoint_of(const AwsOptions& options, std::string service) {
 
 }  // namespace
 
-AwsService::AwsService(std::string name, const AwsOptions& options)
+AwsService::AwsService(std::string name, const AwsOptions& options, std::chrono::nanoseconds dead_peer_timeout)
     : name_(std::move(name)),
       region_(region_of(options)),
       credentials_(options.credentials),
-      client_(HttpClientOptions{.ca_file = options.ca_file}) {
+      client_(HttpClientOptions{.ca_file = options.ca_file, .dead_peer_timeout = dead_peer_timeout}) {
   std::string endpoint = endpoint_of(options, name_);
   is_elsewhere_ = !endpoint.empty();
   if (!is_elsewhere_) endpoint = "https://" + name_ + "." + region_ + ".amazonaws.com";
@@ -64,12 +66,13 @@ AwsService::AwsService(std::string name, const AwsOptions& options)
 }
 
 void AwsService::send(ServiceRequest request, Deadline deadline, std::stop_token stop, HttpClient::Done done) {
-  const auto shared = std::make_shared<const ServiceRequest>(std::move(request));
-  send_once(shared, deadline, stop, [weak = weak_from_this(), shared, deadline, stop, done](HttpClient::Result result) {
+  auto sha256 = sha256_hex(request.body ? *request.body : std::string_view());
+  const auto hashed = std::make_shared<const Hashed>(Hashed{std::move(request), std::move(sha256)});
+  send_once(hashed, deadline, stop, [weak = weak_from_this(), hashed, deadline, stop, done](HttpClient::Result result) {
     const auto* const reply = std::get_if<HttpReply>(&result);
     const auto self = weak.lock();
     if (reply == nullptr || !self || !self->learns_the_time(*reply)) return done(std::move(result));
-    self->send_once(shared, deadline, stop, done);
+    self->send_once(hashed, deadline, stop, done);
   });
 }
 
@@ -84,24 +87,32 @@ bool AwsService::learns_the_time(const HttpReply& reply) {
   return true;
 }
 
-void AwsService::send_once(std::shared_ptr<const ServiceRequest> request, Deadline deadline, std::stop_token stop,
-                           HttpClient::Done done) {
-  HttpRequest sent;
+HttpRequest AwsService::signed_request(const Hashed& hashed) const {
+  const ServiceRequest& request = hashed.request;
+  const std::string host = request.host_prefix + host_;
+  SignedRequest to_sign = {request.method, base_path_ + request.path, request.query, request.headers,
+                           hashed.body_sha256};
+  to_sign.headers.emplace_back("host", host);
+  const auto now = SystemClock::now() + std::chrono::seconds(clock_ahead_s_.load());
+  auto signature = sign(to_sign, {region_, name_, now}, credentials_());
+  HttpRequest sent = {.method = request.method,
+                      .url = scheme_ + host + to_sign.path,
+                      .headers = std::move(to_sign.headers),
+                      .body = request.body,
+                      .max_reply_bytes = request.max_reply_bytes,
+                      .stall_timeout = request.stall_timeout};
+  if (!request.query.empty()) sent.url += "?" + request.query;
+  std::move(signature.begin(), signature.end(), std::back_inserter(sent.headers));
+  return sent;
+}
+
+void AwsService::send_once(const std::shared_ptr<const Hashed>& hashed, Deadline deadline, std::stop_token stop,
+                           const HttpClient::Done& done) {
   try {
-    SignedRequest to_sign = {request->method, base_path_ + request->path, request->query, request->headers, {}};
-    const std::string host = request->host_prefix + host_;
-    to_sign.headers.emplace_back("host", host);
-    if (request->body) to_sign.body = *request->body;
-    const auto now = SystemClock::now() + std::chrono::seconds(clock_ahead_s_.load());
-    auto signature = sign(to_sign, {region_, name_, now}, credentials_());
-    sent = {request->method, scheme_ + host + to_sign.path, std::move(to_sign.headers), request->body,
-            request->max_reply_bytes};
-    if (!request->query.empty()) sent.url += "?" + request->query;
-    std::move(signature.begin(), signature.end(), std::back_inserter(sent.headers));
-  } catch (const Error& error) {
-    return done(error);
+    client_.send(signed_request(*hashed), deadline, std::move(stop), done);
+  } catch (const std::exception&) {  // The provider of credentials may be anybody's.
+    done(thrown_error("a request to " + where()));
   }
-  client_.send(std::move(sent), deadline, std::move(stop), std::move(done));
 }
 
 }  // namespace splitnet::detail

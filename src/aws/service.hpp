@@ -22,15 +22,18 @@ struct ServiceRequest {
   std::vector<HttpHeader> headers = {};
   std::shared_ptr<const std::string> body = {};
   std::size_t max_reply_bytes = std::size_t{64} << 20;
+  std::chrono::seconds stall_timeout{0};  ///< HttpRequest::stall_timeout.
 };
 
 /// Thread-safe.
 class AwsService : public std::enable_shared_from_this<AwsService> {
  public:
   /// `name`: "lambda", "s3". Throws invalid_argument: no region, an endpoint that is no URL of a host.
-  AwsService(std::string name, const AwsOptions& options);
+  AwsService(std::string name, const AwsOptions& options,
+             std::chrono::nanoseconds dead_peer_timeout = HttpClientOptions{}.dead_peer_timeout);
 
-  /// As HttpClient::send, with the errors of the credentials' provider too; those come on the caller's thread. A reply
+  /// As HttpClient::send, with the errors of the credentials' provider too (internal for what it throws besides); those
+  /// come on the caller's thread. A reply
   /// that finds fault with the time of a request has it sent once more, by the service's clock, and so are those after
   /// it.
   void send(ServiceRequest request, Deadline deadline, std::stop_token stop, HttpClient::Done done);
@@ -43,8 +46,14 @@ class AwsService : public std::enable_shared_from_this<AwsService> {
   [[nodiscard]] std::string where() const { return name_ + " in " + region_ + " (" + scheme_ + host_ + ")"; }
 
  private:
-  void send_once(std::shared_ptr<const ServiceRequest> request, Deadline deadline, std::stop_token stop,
-                 HttpClient::Done done);
+  /// Megabytes are hashed once, however often they are sent.
+  struct Hashed {
+    ServiceRequest request;
+    std::string body_sha256;
+  };
+  void send_once(const std::shared_ptr<const Hashed>& hashed, Deadline deadline, std::stop_token stop,
+                 const HttpClient::Done& done);
+  [[nodiscard]] HttpRequest signed_request(const Hashed& hashed) const;
   bool learns_the_time(const HttpReply& reply);
 
   const std::string name_;

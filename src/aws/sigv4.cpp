@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "aws/digest.hpp"
 #include "aws/timestamp.hpp"
 #include "text.hpp"
 
@@ -84,11 +83,18 @@ std::string canonical_query(std::string_view query) {
   return result;
 }
 
+/// Also on the list of botocore.
+bool may_change_on_the_way(std::string_view name) {
+  return name == "expect" || name == "transfer-encoding" || name == "user-agent" || name == "x-amzn-trace-id";
+}
+
 /// By name in lower case, in order; values of one name joined by commas.
 std::map<std::string, std::string> canonical_headers(const std::vector<HttpHeader>& headers) {
   std::map<std::string, std::string> result;
-  for (const auto& [name, value] : headers) {
-    auto [place, is_new] = result.try_emplace(in_lower_case(name), collapsed(value));
+  for (const auto& [any_case, value] : headers) {
+    const std::string name = in_lower_case(any_case);
+    if (may_change_on_the_way(name)) continue;
+    auto [place, is_new] = result.try_emplace(name, collapsed(value));
     if (!is_new) place->second += ',' + collapsed(value);
   }
   return result;
@@ -134,7 +140,7 @@ std::string canonical_request(const SignedRequest& request, const SigningScope& 
   std::string text = request.method + '\n' + canonical_path(request.path, scope.service) + '\n' +
                      canonical_query(request.query) + '\n';
   for (const auto& [name, value] : headers) text += name + ':' + value + '\n';
-  return text + '\n' + signed_names(headers) + '\n' + sha256_hex(request.body);
+  return text + '\n' + signed_names(headers) + '\n' + request.body_sha256;
 }
 
 std::vector<HttpHeader> sign(const SignedRequest& request, const SigningScope& scope,
@@ -143,7 +149,7 @@ std::vector<HttpHeader> sign(const SignedRequest& request, const SigningScope& s
   const std::string date = time.substr(0, 8);
   std::vector<HttpHeader> added = {{"x-amz-date", time}};
   if (!credentials.session_token.empty()) added.emplace_back("x-amz-security-token", credentials.session_token);
-  if (scope.service == "s3") added.emplace_back("x-amz-content-sha256", sha256_hex(request.body));
+  if (scope.service == "s3") added.emplace_back("x-amz-content-sha256", request.body_sha256);
   SignedRequest whole = request;
   whole.headers.insert(whole.headers.end(), added.begin(), added.end());
   const std::string text = std::string(kAlgorithm) + '\n' + time + '\n' + credential_scope(date, scope) + '\n' +

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "aws/digest.hpp"
 #include "aws/http_client.hpp"
 #include "splitnet/aws/credentials.hpp"
 
@@ -15,10 +16,12 @@ namespace splitnet::detail {
 /// What is signed of a request.
 struct SignedRequest {
   std::string method = "POST";
-  std::string path = "/";                ///< As it will be sent: percent-encoded, with a slash in front.
-  std::string query = {};                ///< As it will be sent, without the question mark.
-  std::vector<HttpHeader> headers = {};  ///< All that are to be signed, "host" among them; names in any case.
-  std::string_view body = {};
+  std::string path = "/";  ///< As it will be sent: percent-encoded, with a slash in front.
+  std::string query = {};  ///< As it will be sent, without the question mark.
+  /// All that are sent, "host" among them; names in any case. Those that proxies and services write anew on the way, as
+  /// X-Amzn-Trace-Id, are left out of the signature.
+  std::vector<HttpHeader> headers = {};
+  std::string body_sha256 = sha256_hex({});  ///< As it stands here, of an empty body.
 };
 
 /// Whose door it is for, and when.

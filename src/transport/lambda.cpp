@@ -54,7 +54,7 @@ class LambdaTransport : public Transport {
     detail::LambdaCaller::Target target;
     target.endpoint = endpoint;
     target.path = "/2015-03-31/functions/" + detail::percent_encoded(parse_function(endpoint)) + "/invocations";
-    target.service = std::make_shared<detail::AwsService>("lambda", options_.aws);
+    target.service = std::make_shared<detail::AwsService>("lambda", options_.aws, options.dead_peer_timeout);
     target.store = detail::open_store(options_.store, options_.aws);
     return detail::within_room("connection to '" + endpoint + "'",
                                [&] { return std::make_unique<LambdaConnection>(std::move(target), options); });

@@ -2,17 +2,20 @@
 #include "lambda_caller.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <future>
-#include <new>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "aws/invocation.hpp"
 #include "aws/json.hpp"
-#include "aws/random_name.hpp"
 #include "aws/service_error.hpp"
+#include "aws/thrown_error.hpp"
 #include "aws/xray.hpp"
+#include "lambda_store.hpp"
 #include "splitnet/trace.hpp"
+#include "text.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -26,12 +29,23 @@ std::string trace_header(const TraceContext& trace) {
   return parent ? to_xray(*parent) : "";
 }
 
+/// Of the error type that a worker gives its own errors; nothing: it is not one of these.
+std::optional<ErrorCode> own_code(std::string_view type) {
+  constexpr std::string_view prefix = "Splitnet.";
+  if (!type.starts_with(prefix)) return std::nullopt;
+  for (unsigned number = 1; is_error_code(number); ++number) {
+    const auto code = static_cast<ErrorCode>(number);
+    if (to_string(code) == type.substr(prefix.size())) return code;
+  }
+  return std::nullopt;
+}
+
 /// Of an answer with X-Amz-Function-Error: the function, or what it runs in, has failed.
 Error function_error(const HttpReply& reply, const std::string& endpoint) {
   const JsonObject document(reply.body);
   const auto type = document.text("errorType").value_or("");
   const auto message = document.text("errorMessage").value_or("");
-  auto code = ErrorCode::internal;
+  auto code = own_code(type).value_or(ErrorCode::internal);
   const bool is_over = message.find("Task timed out") != std::string_view::npos || type.starts_with("Sandbox.");
   if (type == "Function.ResponseSizeTooLarge") {
     code = ErrorCode::too_large;
@@ -51,16 +65,12 @@ LambdaCaller::LambdaCaller(std::shared_ptr<asio::io_context> context, Target tar
       target_(std::move(target)),
       options_(options),
       has_checksum_(options.payload_checksum.value_or(!target_.service->is_encrypted())),
-      queued_(target_.endpoint, options.max_queued_bytes) {}
+      queued_(target_.endpoint, options.max_queued_bytes),
+      no_memory_(ErrorCode::overloaded, "call to '" + target_.endpoint + "': no memory for it") {}
 
 void LambdaCaller::connect() {
   calls_ = std::make_shared<CallTable>(context_, options_.max_calls_in_flight, [weak = weak_from_this()](auto id) {
-    const auto self = weak.lock();
-    if (!self) return;
-    asio::post(*self->context_, [self, id] {
-      const auto found = self->invocations_.find(id);
-      if (found != self->invocations_.end()) found->second->stop.request_stop();
-    });
+    if (const auto self = weak.lock()) self->abandon(id);
   });
   std::promise<HttpClient::Result> promise;
   const auto timeout = std::min<std::chrono::nanoseconds>(options_.connect_timeout, std::chrono::hours(24));
@@ -87,19 +97,44 @@ void LambdaCaller::call(Message request, Deadline deadline, const std::stop_toke
     invocation->message = encode(sent, has_checksum_, options_.limits);
     invocation->trace = trace_header(sent.trace);
     invocation->queued = queued_.count(invocation->message.size_bytes);
-    asio::post(*context_, [self = shared_from_this(), invocation] { self->begin(invocation); });
+    post(invocation, [this, invocation] { begin(invocation); });
   });
+}
+
+template <class Step>
+void LambdaCaller::post(const InvocationPtr& invocation, Step step) {
+  asio::post(*context_, [self = shared_from_this(), invocation, step = std::move(step)]() mutable {
+    try {
+      step();
+    } catch (const std::exception&) {
+      self->finish(invocation, self->caught_error());
+    }
+  });
+}
+
+Error LambdaCaller::caught_error() const {
+  try {
+    return thrown_error("call to '" + target_.endpoint + "'");
+  } catch (const std::exception&) {
+    return no_memory_;
+  }
+}
+
+void LambdaCaller::abandon(std::uint64_t id) {
+  try {
+    asio::post(*context_, [self = shared_from_this(), id] {
+      const auto found = self->invocations_.find(id);
+      if (found != self->invocations_.end()) found->second->stop.request_stop();
+    });
+  } catch (const std::exception&) {  // No memory: the invocation goes on to its own end, and nobody looks at it.
+  }
 }
 
 void LambdaCaller::begin(const InvocationPtr& invocation) {
   if (!calls_->is_waiting(invocation->id)) return;  // Its end overtook it.
   invocations_.emplace(invocation->id, invocation);
-  try {
-    if (invocation_size(invocation->message) > max_invocation_bytes) return put_into_store(invocation);
-    invoke(invocation, invocation_of(invocation->message, target_.service->texts().take()));
-  } catch (const std::bad_alloc&) {
-    finish(invocation, Error(ErrorCode::overloaded, "call to '" + target_.endpoint + "': no memory for its event"));
-  }
+  if (invocation_size(invocation->message) > max_invocation_bytes) return put_into_store(invocation);
+  invoke(invocation, invocation_of(invocation->message, target_.service->texts().take()));
 }
 
 void LambdaCaller::put_into_store(const InvocationPtr& invocation) {
@@ -112,12 +147,16 @@ void LambdaCaller::put_into_store(const InvocationPtr& invocation) {
                             "; a store (LambdaOptions::store, SPLITNET_STORE) would take them, another codec or cut "
                             "needs less"));
   }
-  invocation->key = "requests/" + random_name();
+  auto bytes = joined(invocation->message);
+  invocation->key = new_key(requests_folder);
   note_object();
   // To its end, also when the call ends meanwhile: one that is broken off may yet be carried out, after its removal.
-  target_.store->put(invocation->key, joined(invocation->message), {}, invocation->give_up_put.get_token(),
-                     [self = shared_from_this(), invocation](std::optional<Error> error) {
-                       asio::post(*self->context_, [self, invocation, error = std::move(error)] {
+  // Not for ever: a little longer than the call, and never longer than the store may stand still.
+  auto deadline = invocation->deadline;
+  if (deadline) *deadline += kRemovalTime;
+  target_.store->put(invocation->key, std::move(bytes), deadline, invocation->give_up_put.get_token(),
+                     [self = shared_from_this(), invocation](const std::optional<Error>& error) {
+                       self->post(invocation, [self, invocation, error] {
                          if (error) return self->finish(invocation, *error);
                          if (!self->calls_->is_waiting(invocation->id)) {
                            return self->finish(invocation, Error(ErrorCode::cancelled, "nobody waits any more"));
@@ -132,14 +171,12 @@ void LambdaCaller::invoke(const InvocationPtr& invocation, std::string event) {
   auto request = request_for("RequestResponse");
   if (!invocation->trace.empty()) request.headers.emplace_back("x-amzn-trace-id", invocation->trace);
   request.body = target_.service->texts().share(std::move(event));
-  target_.service->send(
-      std::move(request), invocation->deadline, invocation->stop.get_token(),
-      [self = shared_from_this(), invocation](HttpClient::Result result) {
-        auto& context = *self->context_;
-        asio::post(context, [self, invocation, result = std::make_shared<HttpClient::Result>(std::move(result))] {
-          self->on_reply(invocation, std::move(*result));
-        });
-      });
+  target_.service->send(std::move(request), invocation->deadline, invocation->stop.get_token(),
+                        [self = shared_from_this(), invocation](HttpClient::Result result) {
+                          self->post(invocation, [self, invocation, result = std::move(result)]() mutable {
+                            self->on_reply(invocation, std::move(result));
+                          });
+                        });
 }
 
 void LambdaCaller::on_reply(const InvocationPtr& invocation, HttpClient::Result result) {
@@ -164,8 +201,6 @@ void LambdaCaller::read(const InvocationPtr& invocation, HttpReply reply) {
   } catch (const Error& error) {
     finish(invocation, Error(error.code(), "'" + target_.endpoint + "' answered with " + error.what() +
                                                "; is the function a splitnet worker?"));
-  } catch (const std::bad_alloc&) {
-    finish(invocation, Error(ErrorCode::overloaded, "message: no memory to decode it"));
   }
 }
 
@@ -183,37 +218,31 @@ CallResult LambdaCaller::message_of(const InvocationPtr& invocation, const Stora
 }
 
 void LambdaCaller::get_from_store(const InvocationPtr& invocation, const std::string& url) {
-  const auto key = target_.store ? target_.store->key_of(url) : std::nullopt;
+  const auto key = referred_key(target_.store.get(), url, replies_folder);
   if (!key) {
-    return finish(invocation, Error(ErrorCode::too_large, "'" + target_.endpoint + "' has put its answer at '" + url +
-                                                              "', which is not in the store of this side (" +
-                                                              (target_.store ? target_.store->url_of("") : "none") +
-                                                              "): LambdaOptions::store, SPLITNET_STORE"));
+    return finish(invocation,
+                  Error(ErrorCode::too_large, "'" + target_.endpoint + "' has put its answer at " + quoted(url) +
+                                                  ", which is no reply in the store of this side (" +
+                                                  (target_.store ? target_.store->url_of("") : "none") +
+                                                  "): LambdaOptions::store, SPLITNET_STORE"));
   }
   note_object();
   target_.store->get(*key, options_.limits.max_message_bytes, invocation->deadline, invocation->stop.get_token(),
                      [self = shared_from_this(), invocation, key = *key](std::variant<std::string, Error> got) {
-                       auto shared = std::make_shared<std::variant<std::string, Error>>(std::move(got));
-                       asio::post(*self->context_, [self, invocation, key, shared] {
+                       self->post(invocation, [self, invocation, key, got = std::move(got)] {
                          self->remove(key);
-                         if (const auto* const error = std::get_if<Error>(shared.get())) {
+                         if (const auto* const error = std::get_if<Error>(&got)) {
                            return self->finish(invocation, *error);
                          }
-                         try {
-                           self->finish(invocation, self->message_of(invocation, stored(std::get<std::string>(*shared),
-                                                                                        *self->pool_)));
-                         } catch (const Error& error) {
-                           self->finish(invocation, error);
-                         } catch (const std::bad_alloc&) {
-                           self->finish(invocation, Error(ErrorCode::overloaded, "message: no memory to decode it"));
-                         }
+                         self->finish(invocation,
+                                      self->message_of(invocation, stored(std::get<std::string>(got), *self->pool_)));
                        });
                      });
 }
 
 void LambdaCaller::finish(const InvocationPtr& invocation, CallResult result) {
   invocations_.erase(invocation->id);
-  if (!invocation->key.empty()) remove(invocation->key);
+  if (!invocation->key.empty()) remove(std::exchange(invocation->key, {}));
   calls_->finish_here(invocation->id, std::move(result));
 }
 
@@ -224,10 +253,15 @@ void LambdaCaller::note_object() {
 
 /// Also after the connection was closed, and when nobody waits for the answer any more.
 void LambdaCaller::remove(const std::string& key) {
-  target_.store->remove(key, Clock::now() + kRemovalTime, {}, [self = shared_from_this()](std::optional<Error>) {
+  const auto removed = [self = shared_from_this()](const std::optional<Error>&) {
     const std::lock_guard lock(self->mutex_);
     if (--self->objects_ == 0) self->removed_.notify_all();
-  });
+  };
+  try {
+    target_.store->remove(key, Clock::now() + kRemovalTime, {}, removed);
+  } catch (const std::exception&) {  // No memory: a lifecycle rule removes it.
+    removed({});
+  }
 }
 
 void LambdaCaller::wait_until_removed() {

@@ -58,6 +58,11 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
   static constexpr std::size_t kept_bytes = std::size_t{64} << 20;
 
   [[nodiscard]] ServiceRequest request_for(const char* type) const;
+  /// Runs `step` on the context's thread; what it throws ends the call.
+  template <class Step>
+  void post(const InvocationPtr& invocation, Step step);
+  [[nodiscard]] Error caught_error() const;
+  void abandon(std::uint64_t id);
   void begin(const InvocationPtr& invocation);
   void put_into_store(const InvocationPtr& invocation);
   void invoke(const InvocationPtr& invocation, std::string event);
@@ -76,6 +81,7 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
   const std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kept_bytes);
   std::shared_ptr<CallTable> calls_;
   QueuedBytes queued_;
+  const Error no_memory_;  // Made beforehand: then there is none for it either.
   std::atomic<bool> closed_{false};
   std::unordered_map<std::uint64_t, InvocationPtr> invocations_;
 

@@ -3,18 +3,20 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 #include <future>
-#include <new>
 #include <utility>
 
 #include "aws/invocation.hpp"
 #include "aws/json.hpp"
-#include "aws/random_name.hpp"
 #include "aws/since_start.hpp"
+#include "aws/thrown_error.hpp"
 #include "aws/xray.hpp"
 #include "http_status.hpp"
+#include "lambda_store.hpp"
 #include "splitnet/access.hpp"
 #include "splitnet/trace.hpp"
+#include "text.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -26,6 +28,16 @@ constexpr auto kMargin = std::chrono::milliseconds(100);
 /// Of a poll that fails: the runtime API is on the same machine, and comes back or never does.
 constexpr auto kPause = std::chrono::milliseconds(100);
 constexpr auto kAnswerTime = std::chrono::seconds(30);
+constexpr int kNonRecoverable = 500;
+
+std::string runtime_url(const std::string& address) {
+  return "http://" + address + "/2018-06-01/runtime/";
+}
+
+/// The runtime API is on this machine, whatever proxies the environment names.
+HttpClientOptions without_proxies() {
+  return {.uses_proxies = false};
+}
 
 /// Lambda gives the deadline as a time of day.
 Clock::time_point end_of(std::string_view milliseconds) {
@@ -40,9 +52,17 @@ Clock::time_point end_of(std::string_view milliseconds) {
   return Clock::now() + left;
 }
 
+std::string error_type(const Error& error) {
+  return "Splitnet." + std::string(to_string(error.code()));
+}
+
 std::string error_document(const Error& error) {
-  return R"({"errorMessage":)" + json_text(error.what()) + R"(,"errorType":)" +
-         json_text("Splitnet." + std::string(to_string(error.code()))) + R"(,"stackTrace":[]})";
+  return R"({"errorMessage":)" + json_text(error.what()) + R"(,"errorType":)" + json_text(error_type(error)) +
+         R"(,"stackTrace":[]})";
+}
+
+std::vector<HttpHeader> error_headers(const Error& error) {
+  return {{"content-type", "application/json"}, {"lambda-runtime-function-error-type", error_type(error)}};
 }
 
 unsigned status_of(const Message& reply) {
@@ -51,18 +71,31 @@ unsigned status_of(const Message& reply) {
 
 }  // namespace
 
+void post_init_error(const std::string& address, const Error& error) {
+  HttpClient client(without_proxies());
+  const auto reply = client.send_and_wait({.url = runtime_url(address) + "init/error",
+                                           .headers = error_headers(error),
+                                           .body = body_of(error_document(error))},
+                                          Clock::now() + kAnswerTime);
+  if (reply.status / 100 == 2) return;
+  throw Error(ErrorCode::unavailable, "the runtime API at " + address + " refused an error of the start with status " +
+                                          std::to_string(reply.status));
+}
+
 LambdaRuntimeLoop::LambdaRuntimeLoop(const std::string& address, std::shared_ptr<ObjectStore> store, Handler handler,
-                                     const ListenOptions& options)
-    : url_("http://" + address + "/2018-06-01/runtime/"),
+                                     const ListenOptions& options, std::function<void()> on_end)
+    : url_(runtime_url(address)),
       store_(std::move(store)),
       handler_(std::move(handler)),
       options_(options),
+      on_end_(std::move(on_end)),
       calls_(std::make_shared<ServedCalls>([this](Message reply) {
         const std::lock_guard lock(mutex_);
         if (reply.id != serial_) return;  // Of an invocation that is over.
         reply_ = std::move(reply);
         answered_.notify_all();
       })),
+      client_(without_proxies()),
       thread_([this] { work(); }) {}
 
 void LambdaRuntimeLoop::close() {
@@ -74,9 +107,19 @@ void LambdaRuntimeLoop::close() {
 
 void LambdaRuntimeLoop::work() {
   init_s_ = since_process_start_s();
-  while (!stop_.stop_requested()) {
-    if (auto invocation = next()) handle(*std::move(invocation));
+  while (!stop_.stop_requested() && !is_over_) {
+    try {
+      if (auto invocation = next()) handle(*std::move(invocation));
+    } catch (const std::exception&) {  // No memory even for saying so: the invocation's own time ends it.
+      pause();
+    }
   }
+  if (is_over_ && on_end_) on_end_();
+}
+
+void LambdaRuntimeLoop::pause() {
+  std::unique_lock lock(mutex_);
+  answered_.wait_for(lock, kPause, [&] { return stop_.stop_requested(); });
 }
 
 std::optional<LambdaRuntimeLoop::Invocation> LambdaRuntimeLoop::next() {
@@ -95,24 +138,24 @@ std::optional<LambdaRuntimeLoop::Invocation> LambdaRuntimeLoop::next() {
     return invocation;
   }
   if (stop_.stop_requested()) return std::nullopt;
+  // "Container error. Non-recoverable state. Runtime should exit promptly."
+  is_over_ = reply != nullptr && reply->status == kNonRecoverable;
   warn(reply == nullptr ? std::get<Error>(result).what()
                         : "the runtime API answered with status " + std::to_string(reply->status));
-  std::unique_lock lock(mutex_);
-  answered_.wait_for(lock, kPause, [&] { return stop_.stop_requested(); });
+  if (!is_over_) pause();
   return std::nullopt;
 }
 
 void LambdaRuntimeLoop::handle(Invocation invocation) {
   const std::string path = "invocation/" + invocation.id;
+  std::string answer;
   try {
-    post(path + "/response", answer_to(invocation));
-  } catch (const Error& error) {
-    post(path + "/error", error_document(error),
-         {{"lambda-runtime-function-error-type", "Splitnet." + std::string(to_string(error.code()))}});
-  } catch (const std::bad_alloc&) {
-    const Error error(ErrorCode::overloaded, "no memory for this invocation");
-    post(path + "/error", error_document(error), {{"lambda-runtime-function-error-type", "Splitnet.overloaded"}});
+    answer = answer_to(invocation);
+  } catch (const std::exception&) {
+    const Error error = thrown_error("this invocation");
+    return post(path + "/error", error_document(error), error_headers(error));
   }
+  post(path + "/response", std::move(answer), {{"content-type", "application/json"}});
 }
 
 /// Throws only where whoever asked can't be a splitnet.
@@ -123,7 +166,8 @@ std::string LambdaRuntimeLoop::answer_to(Invocation& invocation) {
   Message reply;
   try {
     reply = serve(read(invocation, proxied), invocation, proxied ? proxied->peer : "lambda");
-  } catch (const Error& error) {
+  } catch (const std::exception&) {
+    const Error error = thrown_error("this invocation");
     if (!proxied && error.code() == ErrorCode::corrupt) throw;
     reply = Message::make_error(error);
   }
@@ -132,12 +176,7 @@ std::string LambdaRuntimeLoop::answer_to(Invocation& invocation) {
 
 Message LambdaRuntimeLoop::read(Invocation& invocation, const std::optional<ProxyEvent>& proxied) {
   if (proxied) {
-    const std::string bearer = "Bearer ";
-    const std::string& shown = proxied->authorization;
-    if (!options_.token.empty() && !proxied->is_signed && !is_same_token(bearer + options_.token, shown)) {
-      throw Error(ErrorCode::unauthenticated,
-                  shown.empty() ? "a token is needed, and none came" : "the token is wrong");
-    }
+    check_access(*proxied);
     if (proxied->method != "POST") {
       throw Error(ErrorCode::invalid_argument, "method '" + proxied->method + "': expected POST");
     }
@@ -147,14 +186,29 @@ Message LambdaRuntimeLoop::read(Invocation& invocation, const std::optional<Prox
   client_.texts().give_back(std::move(invocation.event));
   const auto* const url = std::get_if<std::string>(&content);
   if (url == nullptr) return decode_whole(std::get<Storage>(content), options_.limits);
-  const auto key = store_ ? store_->key_of(*url) : std::nullopt;
+  const auto key = referred_key(store_.get(), *url, requests_folder);
   if (!key) {
-    throw Error(ErrorCode::invalid_argument, "the message is said to be at '" + *url +
-                                                 "', which is not in the store of this worker (" +
+    throw Error(ErrorCode::invalid_argument, "the message is said to be at " + quoted(*url) +
+                                                 ", which is no request in the store of this worker (" +
                                                  (store_ ? store_->url_of("") : "none") + "): SPLITNET_STORE");
   }
-  return decode_whole(stored(store_->get(*key, options_.limits.max_message_bytes, invocation.ends_at), *pool_),
-                      options_.limits);
+  const auto bytes =
+      store_->get(*key, options_.limits.max_message_bytes, invocation.ends_at - kMargin, stop_.get_token());
+  return decode_whole(stored(bytes, *pool_), options_.limits);
+}
+
+/// A function URL and API Gateway bring requests of anybody, but where IAM has let the caller in.
+void LambdaRuntimeLoop::check_access(const ProxyEvent& event) const {
+  if (event.is_signed) return;
+  if (options_.token.empty()) {
+    if (options_.allow_remote) return;
+    throw Error(ErrorCode::unauthenticated,
+                "this worker has no token, so over HTTP it answers only whom IAM has let in; start it with a token "
+                "(SPLITNET_TOKEN), or with --allow-remote for everybody");
+  }
+  const std::string& shown = event.authorization;
+  if (is_same_token("Bearer " + options_.token, shown)) return;
+  throw Error(ErrorCode::unauthenticated, shown.empty() ? "a token is needed, and none came" : "the token is wrong");
 }
 
 Message LambdaRuntimeLoop::serve(Message request, const Invocation& invocation, const std::string& peer) {
@@ -192,20 +246,25 @@ Message LambdaRuntimeLoop::serve(Message request, const Invocation& invocation, 
 
 std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocation, bool is_proxied) {
   auto message = encode(reply, options_.payload_checksum.value_or(true), options_.limits);
-  const bool fits = invocation_size(message) + 200 <= max_invocation_bytes;
-  if (!fits && (is_proxied || !store_)) {
-    auto refused = Message::make_error(
-        Error(ErrorCode::too_large, "the reply has " + std::to_string(message.size_bytes) +
-                                        " bytes, a function answers with " + std::to_string(max_invocation_bytes) +
-                                        " of JSON at most" +
-                                        (is_proxied ? "" : "; a store (SPLITNET_STORE) would take them")));
+  if (invocation_size(message) + 200 > max_invocation_bytes) {
+    Error refusal(ErrorCode::too_large, "the reply has " + std::to_string(message.size_bytes) +
+                                            " bytes, a function answers with " + std::to_string(max_invocation_bytes) +
+                                            " of JSON at most" +
+                                            (is_proxied ? "" : "; a store (SPLITNET_STORE) would take them"));
+    if (!is_proxied && store_) {
+      try {
+        const std::string key = new_key(replies_folder);
+        store_->put(key, joined(message), invocation.ends_at - kMargin, stop_.get_token());
+        return invocation_at(store_->url_of(key));
+      } catch (const std::exception&) {
+        const Error error = thrown_error("put");
+        refusal = Error(error.code(), std::string("the reply did not get into the store: ") + error.what());
+      }
+    }
+    auto refused = Message::make_error(refusal);
     refused.id = reply.id;
     reply = std::move(refused);
     message = encode(reply, true, options_.limits);
-  } else if (!fits) {
-    const std::string key = "replies/" + random_name();
-    store_->put(key, joined(message), invocation.ends_at);
-    return invocation_at(store_->url_of(key));
   }
   if (!is_proxied) return invocation_of(message, client_.texts().take());
   std::string base64(base64_size(message.size_bytes), '\0');
@@ -214,7 +273,6 @@ std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocati
 }
 
 void LambdaRuntimeLoop::post(const std::string& path, std::string body, std::vector<HttpHeader> headers) {
-  headers.emplace_back("content-type", "application/json");
   try {
     const auto reply = client_.send_and_wait(
         {.url = url_ + path, .headers = std::move(headers), .body = client_.texts().share(std::move(body))},

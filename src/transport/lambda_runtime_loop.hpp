@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,11 +21,15 @@
 
 namespace splitnet::detail {
 
+/// Tells the runtime API at host:port that this process can't start. Throws unavailable.
+void post_init_error(const std::string& address, const Error& error);
+
 class LambdaRuntimeLoop {
  public:
-  /// `address`: host:port of the runtime API. `store`: none, what is too large is not answered.
+  /// `address`: host:port of the runtime API. `store`: none, what is too large is not answered. `on_end`:
+  /// LambdaRuntimeOptions::on_end.
   LambdaRuntimeLoop(const std::string& address, std::shared_ptr<ObjectStore> store, Handler handler,
-                    const ListenOptions& options);
+                    const ListenOptions& options, std::function<void()> on_end);
   ~LambdaRuntimeLoop() { close(); }
   LambdaRuntimeLoop(const LambdaRuntimeLoop&) = delete;
   LambdaRuntimeLoop& operator=(const LambdaRuntimeLoop&) = delete;
@@ -42,13 +47,15 @@ class LambdaRuntimeLoop {
   };
 
   void work();
+  void pause();
   std::optional<Invocation> next();
   void handle(Invocation invocation);
   std::string answer_to(Invocation& invocation);
   [[nodiscard]] Message read(Invocation& invocation, const std::optional<ProxyEvent>& proxied);
+  void check_access(const ProxyEvent& event) const;
   [[nodiscard]] Message serve(Message request, const Invocation& invocation, const std::string& peer);
   [[nodiscard]] std::string written(Message reply, const Invocation& invocation, bool is_proxied);
-  void post(const std::string& path, std::string body, std::vector<HttpHeader> headers = {});
+  void post(const std::string& path, std::string body, std::vector<HttpHeader> headers);
   void warn(const std::string& message);
 
   static constexpr std::size_t kept_bytes = std::size_t{64} << 20;
@@ -57,9 +64,11 @@ class LambdaRuntimeLoop {
   const std::shared_ptr<ObjectStore> store_;
   const Handler handler_;
   const ListenOptions options_;
+  const std::function<void()> on_end_;
   const std::shared_ptr<BufferPool> pool_ = std::make_shared<BufferPool>(kept_bytes);
   std::stop_source stop_;
   bool is_first_ = true;
+  bool is_over_ = false;  // Lambda has no more invocations for this process.
   double init_s_ = 0;
 
   std::mutex mutex_;

@@ -31,7 +31,9 @@ std::optional<ProxyEvent> read_proxy_event(const JsonObject& event, BufferPool& 
   if (found.method.empty()) return std::nullopt;
   // Version 2.0 has the names of fields in lower case, 1.0 as they came.
   found.authorization = first_of(event, {"headers/authorization", "headers/Authorization"});
-  found.is_signed = event.has("requestContext/authorizer/iam");
+  // Of a function URL or an HTTP API, of a REST API; null where IAM was not asked.
+  found.is_signed =
+      !first_of(event, {"requestContext/authorizer/iam/accessKey", "requestContext/identity/accessKey"}).empty();
   found.peer = first_of(event, {"requestContext/http/sourceIp", "requestContext/identity/sourceIp"});
   found.body = body_of(event, pool);
   return found;

@@ -3,6 +3,7 @@
 /// AWS on one port of the loopback: Lambda with one function, its runtime API, and S3. For tests.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -25,7 +26,9 @@ class LambdaStandIn {
   using Script = std::function<std::optional<Response>(const Request&)>;
 
   explicit LambdaStandIn(Script script = {}) : script_(std::move(script)) {}
-  ~LambdaStandIn() {
+  ~LambdaStandIn() { let_go(); }
+  /// Whoever waits is answered with an error, and nobody is served any more.
+  void let_go() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
     changed_.notify_all();
@@ -45,6 +48,8 @@ class LambdaStandIn {
   /// How long the function may take, and what it is told of a trace.
   std::chrono::milliseconds time_limit = std::chrono::seconds(20);
   std::string trace_id;
+  /// S3 takes requests and never answers them.
+  std::atomic<bool> store_hangs = false;
 
   [[nodiscard]] std::map<std::string, std::string> objects() const {
     const std::lock_guard lock(mutex_);
@@ -119,7 +124,8 @@ class LambdaStandIn {
 
   Response on_object(const std::string& target, const Request& request) {
     using boost::beast::http::verb;
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (store_hangs) changed_.wait(lock, [&] { return closed_; });
     if (!target.starts_with("/bodies/")) {
       return ScriptedServer::reply(404, "<Error><Code>NoSuchBucket</Code><Message>It does not exist</Message></Error>");
     }

@@ -55,6 +55,16 @@ TEST(SigV4, SignsTheTokenOfTemporaryCredentials) {
   EXPECT_EQ(signature_in(headers), "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead");
 }
 
+/// Proxies and the services themselves write these anew on the way.
+TEST(SigV4, LeavesOutWhatMayChangeOnTheWay) {
+  const SignedRequest plain = {.headers = {{"host", "h"}}};
+  SignedRequest more = plain;
+  for (const char* name : {"X-Amzn-Trace-Id", "User-Agent", "Expect", "Transfer-Encoding"}) {
+    more.headers.emplace_back(name, "x");
+  }
+  EXPECT_EQ(canonical_request(more, example_scope("lambda")), canonical_request(plain, example_scope("lambda")));
+}
+
 TEST(SigV4, NeverShowsTheSecret) {
   for (const auto& [name, value] : sign({}, example_scope(), example_credentials()))
     EXPECT_EQ(value.find("wJalr"), std::string::npos) << name;

@@ -157,12 +157,12 @@ inline const std::vector<PublishedSignature>& published_signatures() {
        {.path = "/",
         .headers = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf8"},
                     {"Host", "example.amazonaws.com"}},
-        .body = "Param1=value1"},
+        .body_sha256 = detail::sha256_hex("Param1=value1")},
        "1a72ec8f64bd914b0e42e42607c7fbce7fb2c7465f63e3092b3b0d39fa77a6fe"},
       {"post-x-www-form-urlencoded",
        {.path = "/",
         .headers = {{"Content-Type", "application/x-www-form-urlencoded"}, {"Host", "example.amazonaws.com"}},
-        .body = "Param1=value1"},
+        .body_sha256 = detail::sha256_hex("Param1=value1")},
        "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
   };
   return all;

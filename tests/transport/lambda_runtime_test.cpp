@@ -4,13 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <future>
+#include <new>
+#include <thread>
 
 #include "aws/base64.hpp"
 #include "aws/invocation.hpp"
 #include "aws/json.hpp"
 #include "aws/lambda_stand_in.hpp"
 #include "error_of.hpp"
+#include "splitnet/object_store.hpp"
 #include "splitnet/testing/transport_tools.hpp"
 
 namespace splitnet {
@@ -24,6 +29,7 @@ using testing::iota_u8;
 using testing::LambdaStandIn;
 using testing::reply_with;
 using testing::request_with;
+using testing::ScriptedServer;
 
 const std::string kToken = "a-token-of-the-worker";
 
@@ -33,8 +39,9 @@ std::shared_ptr<detail::BufferPool> pool() {
 }
 
 std::string base64_of(const Message& message) {
-  std::string text;
-  detail::append_base64(text, encode(message));
+  const auto encoded = encode(message);
+  std::string text(detail::base64_size(encoded.size_bytes), '\0');
+  detail::write_base64(text.data(), encoded);
   return text;
 }
 
@@ -48,19 +55,20 @@ Message answer_in(const std::string& document) {
   return detail::decode_whole(std::get<Storage>(detail::read_invocation(document, *pool())), {});
 }
 
-/// As API Gateway writes them, in either version.
+/// As API Gateway writes them, in either version. `context`: of the request, with a comma behind it.
 std::string proxy_event(int version, const std::string& method, const std::string& authorization,
-                        const std::string& body, bool is_base64 = true) {
+                        const std::string& body, bool is_base64 = true, const std::string& context = "") {
   const std::string base64 = is_base64 ? "true" : "false";
   const std::string field = authorization.empty() ? "" : R"("authorization":")" + authorization + R"(",)";
   if (version == 2) {
     return R"({"version":"2.0","routeKey":"$default","rawPath":"/","headers":{)" + field +
-           R"("content-type":"application/octet-stream"},"requestContext":{"http":{"method":")" + method +
-           R"(","path":"/","sourceIp":"203.0.113.7"}},"body":")" + body + R"(","isBase64Encoded":)" + base64 + "}";
+           R"("content-type":"application/octet-stream"},"requestContext":{)" + context + R"("http":{"method":")" +
+           method + R"(","path":"/","sourceIp":"203.0.113.7"}},"body":")" + body + R"(","isBase64Encoded":)" + base64 +
+           "}";
   }
   return R"({"resource":"/","path":"/","httpMethod":")" + method + R"(","headers":{)" +
          (authorization.empty() ? "" : R"("Authorization":")" + authorization + R"(",)") +
-         R"("Host":"x"},"requestContext":{"identity":{"sourceIp":"203.0.113.7"}},"body":")" + body +
+         R"("Host":"x"},"requestContext":{"identity":{)" + context + R"("sourceIp":"203.0.113.7"}},"body":")" + body +
          R"(","isBase64Encoded":)" + base64 + "}";
 }
 
@@ -74,6 +82,10 @@ class LambdaRuntime : public ::testing::Test {
  protected:
   void listen(Handler handler = echo, const ListenOptions& options = {}) {
     listener = make_lambda_runtime_transport({aws.options(), ""})->listen(aws.runtime(), std::move(handler), options);
+  }
+  void listen_with_store(Handler handler = echo) {
+    listener = make_lambda_runtime_transport({aws.options(), "s3://bodies/some/prefix"})
+                   ->listen(aws.runtime(), std::move(handler), {});
   }
   LambdaStandIn aws;
   std::unique_ptr<Listener> listener;
@@ -122,11 +134,46 @@ TEST_F(LambdaRuntime, AnswersProxyEventsOfBothVersions) {
   }
 }
 
+std::string event_in(int version, const std::string& context) {
+  return proxy_event(version, "POST", "AWS4-HMAC-SHA256 Credential=x", base64_of(request_with({true})), true, context);
+}
+
 TEST_F(LambdaRuntime, WhoeverIamHasLetInNeedsNoToken) {
-  listen(echo, with_token());
-  std::string event = proxy_event(2, "POST", "AWS4-HMAC-SHA256 Credential=x", base64_of(request_with({true})));
-  event.replace(event.find(R"("http":)"), 7, R"("authorizer":{"iam":{"accessKey":"AKID"}},"http":)");
-  EXPECT_THAT(aws.invoke(event), HasSubstr(R"("statusCode":200)"));
+  for (const bool has_token : {true, false}) {
+    listen(echo, has_token ? with_token() : ListenOptions());
+    EXPECT_THAT(aws.invoke(event_in(2, R"("authorizer":{"iam":{"accessKey":"AKID","userId":"x"}},)")),
+                HasSubstr(R"("statusCode":200)"));
+    EXPECT_THAT(aws.invoke(event_in(1, R"("accessKey":"AKID",)")), HasSubstr(R"("statusCode":200)"));
+    listener.reset();
+  }
+}
+
+TEST_F(LambdaRuntime, WithoutATokenNobodyElseIsLetInOverHttp) {
+  int handled = 0;
+  const Handler count = [&](Message request, const CallContext& context, const Responder& respond) {
+    ++handled;
+    echo(std::move(request), context, respond);
+  };
+  listen(count);
+  for (const auto& event :
+       {event_in(1, ""), event_in(2, ""), event_in(1, R"("accessKey":null,)"), event_in(1, R"("apiKey":"key",)"),
+        event_in(2, R"("authorizer":{"iam":null},)"), event_in(2, R"("authorizer":{"jwt":{"claims":{}}},)"),
+        event_in(2, R"("authorizer":{"iam":{"accessKey":""}},)"), event_in(2, R"("authorizer":null,)")}) {
+    const std::string document = aws.invoke(event);
+    EXPECT_THAT(document, HasSubstr(R"("statusCode":401)")) << event;
+    const JsonObject answer(document);
+    const auto reply = detail::decode_whole(*detail::decode_base64(answer.text("body").value(), *pool()), {});
+    EXPECT_EQ(reply.error, ErrorCode::unauthenticated);
+    EXPECT_THAT(reply.error_message, HasSubstr("SPLITNET_TOKEN"));
+  }
+  EXPECT_EQ(handled, 0);
+  EXPECT_EQ(answer_in(aws.invoke(event_of(request_with({true})))).values.size(), 1U) << "an invocation is IAM's matter";
+  EXPECT_EQ(handled, 1);
+  listener.reset();
+  ListenOptions everybody;
+  everybody.allow_remote = true;
+  listen(count, everybody);
+  for (const int version : {1, 2}) EXPECT_THAT(aws.invoke(event_in(version, "")), HasSubstr(R"("statusCode":200)"));
 }
 
 TEST_F(LambdaRuntime, ProxyEventsThatAreRefusedHaveAStatusAndAMessage) {
@@ -241,11 +288,70 @@ TEST_F(LambdaRuntime, TakesTheTraceOfAws) {
   EXPECT_EQ(traceparent, request.trace.traceparent) << "a trace of its own is kept";
 }
 
+const std::string kKey = "0123456789abcdef0123456789abcdef";
+
 TEST_F(LambdaRuntime, ReferencesElsewhereAreNotFollowed) {
   listen();
-  for (const char* url : {"s3://bodies/key", "file:///etc/passwd", "http://127.0.0.1/"}) {
-    EXPECT_EQ(answer_in(aws.invoke(detail::invocation_at(url))).error, ErrorCode::invalid_argument) << url;
+  for (const std::string& url : {"s3://bodies/requests/" + kKey, std::string("file:///etc/passwd")}) {
+    const auto answer = answer_in(aws.invoke(detail::invocation_at(url)));
+    EXPECT_EQ(answer.error, ErrorCode::invalid_argument) << url;
+    EXPECT_THAT(answer.error_message, HasSubstr("in the store of this worker (none)"));
   }
+}
+
+TEST_F(LambdaRuntime, OnlyRequestsOfItsStoreAreFollowed) {
+  listen_with_store();
+  const std::string prefix = "s3://bodies/some/prefix/";
+  for (const std::string& url :
+       {prefix + "requests/" + kKey.substr(1), prefix + "requests/" + kKey + "0", prefix + "replies/" + kKey,
+        prefix + "requests/" + kKey.substr(1) + "G", prefix + "requests/../" + kKey, prefix + kKey, prefix + "secret",
+        prefix + "requests/", "s3://bodies/some/requests/" + kKey, "s3://other/some/prefix/requests/" + kKey,
+        "http://127.0.0.1/some/prefix/requests/" + kKey, std::string()}) {
+    const auto answer = answer_in(aws.invoke(detail::invocation_at(url)));
+    EXPECT_EQ(answer.error, ErrorCode::invalid_argument) << url;
+    EXPECT_THAT(answer.error_message, HasSubstr("no request in the store of this worker (s3://bodies/some/prefix/)"));
+  }
+  auto request = request_with({true});
+  request.id = 3;
+  const auto store = ObjectStore::open("s3://bodies/some/prefix", aws.options());
+  store->put("requests/" + kKey, detail::joined(encode(request)));
+  EXPECT_EQ(answer_in(aws.invoke(detail::invocation_at(prefix + "requests/" + kKey))).values.size(), 1U);
+}
+
+TEST_F(LambdaRuntime, AStoreThatHangsEndsInTime) {
+  listen_with_store(
+      [](Message, const CallContext&, const Responder& respond) { respond(reply_with({iota_u8(5'000'000)})); });
+  aws.store_hangs = true;
+  aws.time_limit = 500ms;
+  const auto reply = answer_in(aws.invoke(event_of(request_with({}))));
+  EXPECT_EQ(reply.error, ErrorCode::deadline_exceeded);
+  EXPECT_THAT(reply.error_message, HasSubstr("the reply did not get into the store"));
+  EXPECT_EQ(reply.id, 7U);
+  const auto url = "s3://bodies/some/prefix/requests/" + kKey;
+  EXPECT_EQ(answer_in(aws.invoke(detail::invocation_at(url))).error, ErrorCode::deadline_exceeded);
+}
+
+TEST_F(LambdaRuntime, ClosingDoesNotWaitForAStoreThatHangs) {
+  std::promise<void> handled;
+  listen_with_store([&](Message, const CallContext&, const Responder& respond) {
+    respond(reply_with({iota_u8(5'000'000)}));
+    handled.set_value();
+  });
+  aws.store_hangs = true;
+  aws.time_limit = 15min;
+  std::thread caller([&] { (void)aws.invoke(event_of(request_with({}))); });
+  handled.get_future().get();
+  listener.reset();
+  aws.let_go();
+  caller.join();
+}
+
+TEST_F(LambdaRuntime, AsksNoProxyOfTheEnvironment) {
+  ASSERT_EQ(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
+  listen();
+  EXPECT_EQ(answer_in(aws.invoke(event_of(request_with({true})))).values.size(), 1U);
+  listener.reset();
+  ASSERT_EQ(unsetenv("http_proxy"), 0);
 }
 
 TEST(LambdaRuntimeApi, ThatIsGoneIsLookedForUntilItIsClosed) {
@@ -265,6 +371,52 @@ TEST(LambdaRuntimeApi, ThatIsGoneIsLookedForUntilItIsClosed) {
     EXPECT_TRUE(changed.wait_for(lock, 20s, [&] { return warnings >= 2; }));
   }
   listener->close();
+}
+
+TEST(LambdaRuntimeApi, WhatALogThrowsEndsNothing) {
+  std::atomic<int> warnings = 0;
+  ListenOptions options;
+  options.log = [&](const LogRecord&) {
+    ++warnings;
+    throw std::bad_alloc();
+  };
+  const auto listener = make_lambda_runtime_transport()->listen("lambda-runtime://127.0.0.1:1", echo, options);
+  while (warnings < 2) std::this_thread::sleep_for(1ms);
+  listener->close();
+}
+
+TEST(LambdaRuntimeApi, ThatIsOverEndsTheLoop) {
+  std::atomic<int> polls = 0;
+  ScriptedServer server([&](const auto&) {
+    ++polls;
+    return ScriptedServer::reply(500, R"({"errorType":"Container"})");
+  });
+  std::promise<void> ended;
+  const auto listener = make_lambda_runtime_transport({.on_end = [&] {
+                          ended.set_value();
+                        }})->listen("lambda-runtime://" + server.url().substr(7), echo, {});
+  ended.get_future().get();
+  listener->close();
+  EXPECT_EQ(polls, 1);
+}
+
+TEST(LambdaRuntimeApi, IsToldWhyTheProcessDoesNotStart) {
+  std::promise<ScriptedServer::Request> told;
+  ScriptedServer server([&](const auto& request) {
+    told.set_value(request);
+    return ScriptedServer::reply(202, "");
+  });
+  report_lambda_init_error("lambda-runtime://" + server.url().substr(7), Error(ErrorCode::corrupt, "\"broken\""));
+  const auto request = told.get_future().get();
+  EXPECT_EQ(request.method(), boost::beast::http::verb::post);
+  EXPECT_EQ(std::string(request.target()), "/2018-06-01/runtime/init/error");
+  EXPECT_EQ(std::string(request["Lambda-Runtime-Function-Error-Type"]), "Splitnet.corrupt");
+  const JsonObject document(request.body());
+  EXPECT_EQ(document.text("errorMessage"), "\"broken\"");
+  EXPECT_EQ(document.text("errorType"), "Splitnet.corrupt");
+  EXPECT_EQ(testing::thrown_code(
+                [&] { report_lambda_init_error("lambda-runtime://127.0.0.1:1", Error(ErrorCode::corrupt, "broken")); }),
+            ErrorCode::unavailable);
 }
 
 }  // namespace

@@ -4,9 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+
 #include "aws/lambda_stand_in.hpp"
 #include "error_of.hpp"
 #include "splitnet/aws/transports.hpp"
+#include "splitnet/object_store.hpp"
 #include "splitnet/testing/transport_tools.hpp"
 #include "splitnet/trace.hpp"
 #include "splitnet/transport/lambda_runtime.hpp"
@@ -26,6 +32,7 @@ using testing::Outcome;
 using testing::reply_with;
 using testing::request_with;
 using testing::ScriptedServer;
+using ::testing::SizeIs;
 using testing::thrown_code;
 
 /// A function that runs in this process, and a connection to it.
@@ -134,7 +141,7 @@ TEST_F(Lambda, BothSidesNeedTheSameStore) {
   std::string words;
   EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({iota_u8(5'000'000)})); }, &words),
             ErrorCode::invalid_argument);
-  EXPECT_THAT(words, HasSubstr("not in the store of this worker (s3://bodies/other/)"));
+  EXPECT_THAT(words, HasSubstr("no request in the store of this worker (s3://bodies/other/)"));
   connection->close();
   EXPECT_THAT(aws.objects(), IsEmpty());
 }
@@ -192,6 +199,93 @@ TEST_F(Lambda, ClosingEndsCallsAndEmptiesTheStore) {
   EXPECT_EQ(outcome.error(), ErrorCode::unavailable);
   EXPECT_EQ(outcome.count(), 1);
   EXPECT_THAT(aws.objects(), IsEmpty());
+}
+
+/// The call does not wait longer than it may, nor does the end of the connection.
+TEST_F(Lambda, AStoreThatHangsDoesNotHoldUpTheCall) {
+  listen();
+  const auto connection = connect();
+  aws.store_hangs = true;
+  EXPECT_EQ(thrown_code([&] {
+              call_and_wait(*connection, request_with({iota_u8(5'000'000)}), std::chrono::steady_clock::now() + 200ms);
+            }),
+            ErrorCode::deadline_exceeded);
+  EXPECT_EQ(call_and_wait(*connection, request_with({true})).values.size(), 1U) << "others go on";
+  connection->close();
+  EXPECT_THAT(aws.invocations(), SizeIs(1));
+}
+
+TEST_F(Lambda, AStoreThatHangsEndsACallWithoutADeadline) {
+  listen();
+  auto options = aws.options();
+  options.stall_timeout = 1s;
+  const auto connection =
+      make_lambda_transport({options, "s3://bodies/some/prefix"})->connect("lambda://tail:live", {});
+  aws.store_hangs = true;
+  std::string words;
+  EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({iota_u8(5'000'000)})); }, &words),
+            ErrorCode::unavailable);
+  EXPECT_THAT(words, HasSubstr("/bodies/some/prefix/requests/"));
+  EXPECT_THAT(aws.invocations(), IsEmpty());
+}
+
+TEST_F(Lambda, OnlyRepliesOfTheStoreAreFollowed) {
+  const auto store = ObjectStore::open("s3://bodies/some/prefix", aws.options());
+  const std::string key = "0123456789abcdef0123456789abcdef";
+  for (const std::string& other : {std::string("secret"), "requests/" + key, "replies/" + key + "0"}) {
+    store->put(other, "something else");
+    LambdaStandIn lambda([&](const auto& request) -> std::optional<ScriptedServer::Response> {
+      if (request["x-amz-invocation-type"] == "DryRun") return std::nullopt;
+      return ScriptedServer::reply(200, R"({"splitnet_at":"s3://bodies/some/prefix/)" + other + "\"}");
+    });
+    ASSERT_EQ(::setenv("AWS_ENDPOINT_URL_LAMBDA", lambda.options().endpoint.c_str(), 1), 0);
+    ASSERT_EQ(::setenv("AWS_ENDPOINT_URL_S3", aws.options().endpoint.c_str(), 1), 0);
+    auto options = aws.options();
+    options.endpoint = "";
+    const auto connection = make_lambda_transport({options, "s3://bodies/some/prefix"})->connect("lambda://tail", {});
+    ASSERT_EQ(::unsetenv("AWS_ENDPOINT_URL_LAMBDA") + ::unsetenv("AWS_ENDPOINT_URL_S3"), 0);
+    std::string words;
+    EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({})); }, &words), ErrorCode::too_large);
+    EXPECT_THAT(words, HasSubstr("no reply in the store of this side (s3://bodies/some/prefix/)"));
+    connection->close();
+    EXPECT_EQ(store->get(other), "something else") << "neither read nor removed";
+  }
+}
+
+TEST_F(Lambda, TheTraceIsSentAndNotSigned) {
+  listen();
+  const auto connection = connect();
+  auto request = request_with({});
+  request.trace = new_trace();
+  (void)call_and_wait(*connection, request);
+  const auto invocation = aws.invocations().at(0);
+  EXPECT_THAT(std::string(invocation["x-amzn-trace-id"]), HasSubstr("Root=1-"));
+  const std::string authorization(invocation["authorization"]);
+  EXPECT_THAT(authorization, HasSubstr("SignedHeaders=content-type;host;x-amz-date;x-amz-invocation-type,"));
+}
+
+/// Whatever a provider of credentials throws, on whichever thread, is the error of that call.
+TEST_F(Lambda, WhatIsThrownOnItsThreadsIsAnErrorOfTheCall) {
+  listen();
+  std::atomic<int> mode = 0;
+  auto options = aws.options();
+  options.credentials = [&mode, good = options.credentials] {
+    if (mode == 1) throw std::bad_alloc();
+    if (mode == 2) throw std::out_of_range("of the provider");
+    return good();
+  };
+  const auto connection = make_lambda_transport({options, "s3://bodies/some/prefix"})->connect("lambda://tail", {});
+  for (const std::int64_t bytes : {1, 5'000'000}) {
+    mode = 1;
+    EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({iota_u8(bytes)})); }), ErrorCode::overloaded);
+    mode = 2;
+    std::string words;
+    EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({iota_u8(bytes)})); }, &words),
+              ErrorCode::internal);
+    EXPECT_THAT(words, HasSubstr("of the provider"));
+    mode = 0;
+    EXPECT_EQ(call_and_wait(*connection, request_with({iota_u8(bytes)})).values.size(), 1U);
+  }
 }
 
 TEST_F(Lambda, ACompletionMayDestroyTheConnection) {
@@ -342,6 +436,13 @@ INSTANTIATE_TEST_SUITE_P(
                 ErrorCode::too_large, "big"},
         Refusal{200, "Unhandled", R"({"errorType":"ValueError","errorMessage":"what?"})", ErrorCode::internal, "what?"},
         Refusal{200, "Unhandled", "not JSON", ErrorCode::internal, "failed"},
+        Refusal{200, "Unhandled", R"({"errorType":"Splitnet.corrupt","errorMessage":"bytes"})", ErrorCode::corrupt,
+                "bytes"},
+        Refusal{200, "Unhandled", R"({"errorType":"Splitnet.overloaded","errorMessage":"full"})", ErrorCode::overloaded,
+                "full"},
+        Refusal{200, "Unhandled", R"({"errorType":"Splitnet.cancelled","errorMessage":"x"})", ErrorCode::cancelled,
+                "x"},
+        Refusal{200, "Unhandled", R"({"errorType":"Splitnet.unknown","errorMessage":"x"})", ErrorCode::internal, "x"},
         Refusal{200, "", R"("hello")", ErrorCode::corrupt, "is the function a splitnet worker?"},
         Refusal{200, "", R"({"splitnet":"AAAA"})", ErrorCode::corrupt, "no message"},
         Refusal{200, "", R"({"splitnet":"!!!!"})", ErrorCode::corrupt, "base64"},

@@ -3,6 +3,7 @@
 /// Which AWS is asked, and by whom.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "splitnet/aws/credentials.hpp"
@@ -20,6 +21,9 @@ struct AwsOptions {
   AwsCredentialsProvider credentials = default_aws_credentials();
   /// Certificates of authorities, as PEM; empty: those of the system.
   std::string ca_file = {};
+  /// Of an ObjectStore: one that neither takes nor sends a byte for so long counts as gone (`unavailable`), with or
+  /// without a deadline.
+  std::chrono::seconds stall_timeout = std::chrono::seconds(20);
 };
 
 }  // namespace splitnet

@@ -12,7 +12,7 @@
 namespace splitnet {
 
 struct LambdaOptions {
-  AwsOptions aws;
+  AwsOptions aws = {};
   /// "s3://bucket/prefix": where bodies lie while they are under way that are too large for an invocation, which takes
   /// 6 MB of JSON, about 4.7 MB of tensors. The function has to have the same. Empty: SPLITNET_STORE of the
   /// environment; without either such bodies are `too_large`.
