@@ -3,6 +3,7 @@
 
 #include <torch/csrc/jit/runtime/interpreter.h>
 #include <torch/headeronly/version.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,6 +20,7 @@
 #include "layer_costs.hpp"
 #include "layer_timer.hpp"
 #include "splitnet/error.hpp"
+#include "text.hpp"
 #include "torch_error.hpp"
 #include "torch_stage.hpp"
 
@@ -33,6 +35,8 @@ struct Observed {
   std::vector<std::int64_t> sizes;
   std::int64_t bytes = 0;
 };
+
+constexpr const char* kFramework = "torch " TORCH_VERSION;
 
 using Observations = std::unordered_map<const GraphVal*, Observed>;
 
@@ -113,7 +117,7 @@ class TorchModel final : public Model {
   }
 
   [[nodiscard]] const LayerGraph& layers() const noexcept override { return graph_; }
-  [[nodiscard]] std::string framework() const override { return "torch " TORCH_VERSION; }
+  [[nodiscard]] std::string framework() const override { return kFramework; }
   [[nodiscard]] const std::vector<Value>& example_inputs() const noexcept override { return examples_; }
   [[nodiscard]] const ResultShape& result_shape() const noexcept override { return analysis_.result_shape(); }
   [[nodiscard]] std::size_t result_slot_count() const noexcept override { return analysis_.results().size(); }
@@ -408,18 +412,48 @@ std::shared_ptr<const Model> load_prepared(const std::string& path, std::vector<
     throw Error(ErrorCode::invalid_argument, "'" + path + "' is a prepared model, whose inputs can't be bound");
   }
   const auto archive = read_archive(path, model_archive);
+  std::string framework;
   std::string fingerprint;
   std::shared_ptr<Graph> graph;
   try {
     const auto& parts = archive.toTupleRef().elements();
-    fingerprint = parts.at(0).toStringRef();
-    graph = graph_from_ivalue(parts.at(1));
+    framework = parts.at(0).toStringRef();
+    if (framework == kFramework) {
+      fingerprint = parts.at(1).toStringRef();
+      graph = graph_from_ivalue(parts.at(2));
+    }
   } catch (const std::exception& error) {
     throw Error(ErrorCode::corrupt, "'" + path + "' is not an intact prepared model: " + torch_words(error));
+  }
+  if (framework != kFramework) {
+    throw Error(ErrorCode::incompatible, "'" + path + "' was prepared by " + detail::quoted(framework) + ", this is " +
+                                             kFramework + ": prepare it again, from the model it was made of");
   }
   return with_torch_words(
       [&] { return std::make_shared<TorchModel>(graph, std::move(example_inputs), options, fingerprint); });
 }
+
+/// A file beside the one that is to be: whoever opens that finds the former or the whole new one.
+class FileBeside {
+ public:
+  explicit FileBeside(std::string path) : path_(std::move(path)) {}
+  ~FileBeside() {
+    std::error_code ignored;
+    std::filesystem::remove(beside(), ignored);
+  }
+  FileBeside(const FileBeside&) = delete;
+  FileBeside& operator=(const FileBeside&) = delete;
+
+  [[nodiscard]] std::string beside() const { return path_ + ".part-" + std::to_string(::getpid()); }
+  void put_in_place() const {
+    std::error_code failed;
+    std::filesystem::rename(beside(), path_, failed);
+    if (failed) throw Error(ErrorCode::unavailable, "'" + path_ + "' can't be written: " + failed.message());
+  }
+
+ private:
+  const std::string path_;
+};
 
 }  // namespace
 }  // namespace detail
@@ -429,16 +463,17 @@ void Partitioner::prepare(const std::string& path, const std::string& prepared_p
   const auto model = from_module(module);
   auto graph = detail::with_torch_words([&] { return detail::freeze_forward(module, {}); });
   detail::note_module_paths(graph);
-  detail::write_archive(prepared_path, detail::make_tuple({model->fingerprint(), detail::graph_to_ivalue(*graph)}),
+  const detail::FileBeside file(prepared_path);
+  detail::write_archive(file.beside(),
+                        detail::make_tuple({model->framework(), model->fingerprint(), detail::graph_to_ivalue(*graph)}),
                         detail::model_archive);
   std::string why = "read again it has other layers";
   try {
-    if (load(prepared_path)->layers() == model->layers()) return;
+    if (load(file.beside())->layers() == model->layers()) return file.put_in_place();
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::unavailable) throw;
     why = error.what();
   }
-  std::error_code ignored;
-  std::filesystem::remove(prepared_path, ignored);
   throw Error(ErrorCode::unsupported_model, "'" + path + "' can't be prepared: " + why);
 }
 

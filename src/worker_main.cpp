@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program splitnet-worker: serves stages of the models it was started with.
 #include <signal.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -26,6 +28,7 @@
 #include "splitnet/access.hpp"
 #ifdef SPLITNET_WITH_AWS
 #include "splitnet/aws/transports.hpp"
+#include "splitnet/transport/lambda_runtime.hpp"
 #endif
 #include "splitnet/error.hpp"
 #include "splitnet/log.hpp"
@@ -171,7 +174,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->type_name("FILE");
   app.add_flag("--allow-remote", arguments.allow_remote,
                "Allow addresses that other machines can reach without a token and without encryption: whoever "
-               "reaches the port can use the models and read along. Do this only on a network you trust");
+               "reaches the port can use the models and read along. Do this only on a network you trust. For a "
+               "function of AWS Lambda: answer whoever comes by its URL or an API, also without a token");
 #ifdef SPLITNET_WITH_HTTP
   app.add_option(
          "--status", arguments.status,
@@ -193,8 +197,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
       "--status. SIGTERM and SIGINT let it finish what it has and end with 0; while it loads models, at once.\n"
       "SIGHUP has it read the models' files again; requests for the version before are still answered until nobody has "
       "asked for it for a minute, and a file that can't be loaded changes nothing.\n"
-      "Exit status: 0 after a signal, 1 when a model can't be loaded or an endpoint can't be opened, 2 for wrong "
-      "usage.");
+      "Exit status: 0 after a signal, 1 when a model can't be loaded, an endpoint can't be opened, or Lambda ends the "
+      "function, 2 for wrong usage.");
 }
 
 struct NamedPath {
@@ -337,16 +341,22 @@ struct ModelFile {
   }
 };
 
+/// Empty: all models.
+void check_name(const std::string& option, const std::string& name, const std::vector<ModelFile>& files) {
+  std::string known;
+  for (const ModelFile& one : files) {
+    if (name.empty() || one.file.name == name) return;
+    known += (known.empty() ? "" : ", ") + one.file.name;
+  }
+  bad_usage(option + " names the model \"" + name + "\", which is not among those to serve: " + known);
+}
+
 std::vector<ModelFile> model_files(const Arguments& arguments) {
   auto inputs = parse_inputs(arguments.inputs);
   std::vector<ModelFile> files;
   for (const std::string& text : arguments.models) files.push_back({parse_model(text), {}});
-  for (const auto& [name, values] : inputs) {
-    const bool known = name.empty() || std::any_of(files.begin(), files.end(), [&, wanted = name](const auto& one) {
-                         return one.file.name == wanted;
-                       });
-    if (!known) bad_usage("--input names the model \"" + name + "\", which is not among those to serve");
-  }
+  for (const auto& [name, values] : inputs) check_name("--input", name, files);
+  for (const std::string& cut : arguments.cuts) check_name("--cut", parse_for_model(cut).name.value_or(""), files);
   for (auto& [file, values] : files) values = inputs.contains(file.name) ? inputs[file.name] : inputs[""];
   return files;
 }
@@ -376,14 +386,26 @@ void load_models(Worker& worker, const std::vector<ModelFile>& files, const Argu
   }
 }
 
+/// A cut that the new version does not have is no reason to go on with the one before.
+void cut_stages_again(Worker& worker, const std::string& name, const Model& model, const Arguments& arguments) {
+  try {
+    cut_stages(worker, name, model, arguments);
+  } catch (const std::exception& error) {
+    log(arguments, LogLevel::warning, std::string("no stage of the new version is cut beforehand: ") + error.what(),
+        {{"model", name}});
+  }
+}
+
 /// One file that is damaged keeps none of the others back.
 void reload_models(Worker& worker, const std::vector<ModelFile>& files, const Arguments& arguments) {
   for (const ModelFile& one : files) {
     try {
-      const bool is_new = worker.replace_model(one.file.name, one.load());
+      const auto model = one.load();
+      const bool is_new = worker.replace_model(one.file.name, model);
       log(arguments, LogLevel::info,
           (is_new ? "serving another version from " : "the same version in ") + one.file.path,
           {{"model", one.file.name}});
+      if (is_new) cut_stages_again(worker, one.file.name, *model, arguments);
     } catch (const std::exception& error) {
       log(arguments, LogLevel::error, std::string("going on with the version before: ") + error.what(),
           {{"model", one.file.name}});
@@ -486,7 +508,33 @@ int prepare(const Arguments& arguments) {
   return 0;
 }
 
+#ifdef SPLITNET_WITH_AWS
+/// A function that Lambda has done with ends as if it were told to, but not with 0.
+void end_with_lambda(TransportRegistry& registry, std::atomic<bool>& is_over) {
+  registry.add("lambda-runtime", make_lambda_runtime_transport({.on_end = [&is_over] {
+                 is_over = true;
+                 ::kill(::getpid(), SIGTERM);
+               }}));
+}
+
+/// Else Lambda would know only that the process has ended.
+void tell_lambda_why(const Arguments& arguments, const Error& error) {
+  for (const std::string& endpoint : arguments.listen) {
+    if (!endpoint.starts_with("lambda-runtime:")) continue;
+    try {
+      report_lambda_init_error(endpoint, error);
+    } catch (const Error& not_told) {
+      log(arguments, LogLevel::warning, std::string("Lambda was not told why: ") + not_told.what());
+    }
+  }
+}
+#else
+void end_with_lambda(TransportRegistry&, std::atomic<bool>&) {}
+void tell_lambda_why(const Arguments&, const Error&) {}
+#endif
+
 int serve(const Arguments& arguments) {
+  std::atomic<bool> is_over = false;
   const sigset_t signals = set_of({SIGTERM, SIGINT, SIGHUP});
   block(signals);
   check_tls(arguments);
@@ -505,7 +553,8 @@ int serve(const Arguments& arguments) {
     const EndsAtOnce while_loading(arguments);
     load_models(*worker, files, arguments);
   }
-  const auto registry = registry_of(arguments);
+  auto registry = registry_of(arguments);
+  end_with_lambda(registry, is_over);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);
     std::cout << "listening on " << address << std::endl;
@@ -522,7 +571,7 @@ int serve(const Arguments& arguments) {
   worker->close();
   log(arguments, LogLevel::info,
       "done: " + std::to_string(stats.answered) + " answered, " + std::to_string(stats.failed) + " failed");
-  return 0;
+  return is_over ? exit_failed : 0;
 }
 
 }  // namespace
@@ -541,9 +590,11 @@ int main(int argc, char** argv) {
     return arguments.prepare.empty() ? serve(arguments) : prepare(arguments);
   } catch (const Error& error) {
     log(arguments, LogLevel::error, error.what());
+    tell_lambda_why(arguments, error);
     return error.code() == ErrorCode::invalid_argument ? exit_usage : exit_failed;
   } catch (const std::exception& error) {
     log(arguments, LogLevel::error, error.what());
+    tell_lambda_why(arguments, Error(ErrorCode::internal, error.what()));
     return exit_failed;
   }
 }

@@ -6,11 +6,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "error_of.hpp"
+#include "graph_archive.hpp"
 #include "splitnet/torch_stage.hpp"
 #include "temporary_file.hpp"
 #include "torch_modules.hpp"
@@ -741,6 +744,42 @@ TEST(PreparedModel, RefusesWhatItCannotDo) {
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "", [&] { Partitioner::prepare("/nonexistent", prepared.path()); }));
   EXPECT_TRUE(throws(ErrorCode::unavailable, "can't be written",
                      [&] { Partitioner::prepare(original.path(), "/nonexistent/x"); }));
+}
+
+TEST(PreparedModel, OfAnotherTorchAreRefused) {
+  const TemporaryFile prepared("perceptron.prepared");
+  detail::write_archive(prepared.path(), detail::make_tuple({std::string("torch 0.1"), std::string("abc"), 7}),
+                        detail::model_archive);
+  std::string words;
+  EXPECT_EQ(testing::thrown_code([&] { (void)Partitioner::load(prepared.path()); }, &words), ErrorCode::incompatible);
+  EXPECT_NE(words.find("prepared by \"torch 0.1\", this is torch "), std::string::npos) << words;
+  EXPECT_NE(words.find("prepare it again"), std::string::npos) << words;
+}
+
+TEST(PreparedModel, IsThereWhenItIsWhole) {
+  namespace fs = std::filesystem;
+  const TemporaryFile original("perceptron.pt");
+  testing::perceptron().save(original.path());
+  const TemporaryFile folder("folder");
+  fs::create_directory(folder.path());
+  const auto files = [&] {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder.path())) names.push_back(entry.path().filename());
+    return names;
+  };
+  const fs::path prepared = fs::path(folder.path()) / "prepared";
+  std::ofstream(prepared) << "what was there before";
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "", [&] { Partitioner::prepare("/nonexistent", prepared); }));
+  EXPECT_EQ(fs::file_size(prepared), 21U);
+  Partitioner::prepare(original.path(), prepared);
+  EXPECT_NO_THROW((void)Partitioner::load(prepared));
+  EXPECT_EQ(files(), std::vector<std::string>{"prepared"}) << "nothing is left beside it";
+  fs::remove(prepared);
+  fs::create_directories(prepared / "in the way");
+  EXPECT_TRUE(
+      throws(ErrorCode::unavailable, "can't be written", [&] { Partitioner::prepare(original.path(), prepared); }));
+  EXPECT_EQ(files(), std::vector<std::string>{"prepared"});
+  fs::remove_all(folder.path());
 }
 
 TEST(PreparedModel, DamagedFilesAreFoundOut) {

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -202,10 +204,96 @@ TEST_F(WorkerProgram, PreparesModelsAndCutsStagesBeforeItIsAsked) {
 
   Program unknown({model(), "--cut", "nothing", "--listen", "tcp://127.0.0.1:0"});
   EXPECT_EQ(unknown.wait(), 2);
-  EXPECT_NE(unknown.said().find("--cut nothing"), std::string::npos) << unknown.said();
+  EXPECT_THAT(unknown.said(), HasSubstr("--cut nothing: no layer or module is called 'nothing'"));
+  Program near({model(), "--cut", "relo", "--listen", "tcp://127.0.0.1:0"});
+  EXPECT_EQ(near.wait(), 2);
+  EXPECT_THAT(near.said(), HasSubstr("near names: 'relu'"));
+  Program other({model(), "--cut", "nett=relu", "--listen", "tcp://127.0.0.1:0"});
+  EXPECT_EQ(other.wait(), 2);
+  EXPECT_THAT(other.said(), HasSubstr("the model \"nett\", which is not among those to serve: net"));
   Program two({model(), "other=" + model(), "--prepare", prepared});
   EXPECT_EQ(two.wait(), 2);
 }
+
+TEST_F(WorkerProgram, AVersionWithoutTheCutIsServedAllTheSame) {
+  Program worker({model(), "--cut", "relu", "--listen", "tcp://127.0.0.1:0"});
+  EXPECT_NE(worker.endpoint(), "");
+  script("def forward(self, x):\n  return torch.cos(x)\n").save(model());
+  worker.signal(SIGHUP);
+  EXPECT_EQ(worker.end(SIGTERM), 0);
+  const auto said = worker.said();
+  EXPECT_THAT(said, HasSubstr("serving another version from"));
+  EXPECT_THAT(said, HasSubstr("no stage of the new version is cut beforehand: --cut relu: "));
+}
+
+#ifdef SPLITNET_WITH_AWS
+/// Lambda's runtime API, which says the same to everybody.
+class RuntimeApi {
+ public:
+  explicit RuntimeApi(const std::string& answer) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    if (::bind(socket_, generic, size) != 0 || ::listen(socket_, 8) != 0) std::abort();
+    ::getsockname(socket_, generic, &size);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this, answer] { serve(answer); });
+  }
+  ~RuntimeApi() {
+    ::shutdown(socket_, SHUT_RDWR);
+    thread_.join();
+    ::close(socket_);
+  }
+  RuntimeApi(const RuntimeApi&) = delete;
+  RuntimeApi& operator=(const RuntimeApi&) = delete;
+
+  [[nodiscard]] std::string endpoint() const { return "lambda-runtime://127.0.0.1:" + std::to_string(port_); }
+  /// Waits for the first.
+  std::string request() { return first_.get_future().get(); }
+
+ private:
+  void serve(const std::string& answer) {
+    bool is_first = true;
+    for (int peer = 0; (peer = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0; ::close(peer)) {
+      std::string request;
+      std::array<char, 4096> some;
+      while (!request.ends_with("}") && !(request.starts_with("GET") && request.ends_with("\r\n\r\n"))) {
+        const auto got = ::read(peer, some.data(), some.size());
+        if (got <= 0) break;
+        request.append(some.data(), static_cast<std::size_t>(got));
+      }
+      const std::string reply = "HTTP/1.1 " + answer + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+      (void)!::write(peer, reply.data(), reply.size());
+      if (std::exchange(is_first, false)) first_.set_value(request);
+    }
+  }
+
+  const int socket_;
+  unsigned port_ = 0;
+  std::promise<std::string> first_;
+  std::thread thread_;
+};
+
+TEST_F(WorkerProgram, TellsLambdaWhyItDoesNotStart) {
+  RuntimeApi api("202 Accepted");
+  Program worker({model() + ".missing", "--listen", api.endpoint()});
+  EXPECT_EQ(worker.wait(), 1);
+  const auto request = api.request();
+  EXPECT_THAT(request, StartsWith("POST /2018-06-01/runtime/init/error "));
+  EXPECT_THAT(request, HasSubstr("ambda-runtime-function-error-type: Splitnet.unsupported_model\r\n"));
+  EXPECT_THAT(request, HasSubstr("there is no such file"));
+}
+
+TEST_F(WorkerProgram, EndsWhenLambdaHasDoneWithIt) {
+  RuntimeApi api("500 Internal Server Error");
+  Program worker({model(), "--listen", api.endpoint()});
+  EXPECT_EQ(worker.wait(), 1);
+  EXPECT_THAT(api.request(), StartsWith("GET /2018-06-01/runtime/invocation/next "));
+  EXPECT_THAT(worker.said(), HasSubstr("the runtime API answered with status 500"));
+}
+#endif
 
 /// FAULTS 39.
 TEST_F(WorkerProgram, FinishesWhatIsUnderWayWhenItIsTold) {
@@ -392,6 +480,17 @@ std::size_t metric(const std::string& status, const std::string& name) {
   const auto text = page(status, "/metrics");
   const auto found = text.find("\n" + name + " ");
   return found == std::string::npos ? 0 : std::stoul(text.substr(found + name.size() + 2));
+}
+
+TEST_F(WorkerProgram, CutsStagesOfANewVersionBeforeItIsAsked) {
+  Program worker({model(), "--cut", "relu", "--listen", "tcp://127.0.0.1:0", "--status", "127.0.0.1:0"});
+  const auto status = worker.status();
+  EXPECT_NE(worker.endpoint(), "");
+  EXPECT_EQ(metric(status, "splitnet_worker_stage_cache_stages"), 1U);
+  script("def forward(self, x):\n  return torch.relu(x) + 2.0\n").save(model());
+  worker.signal(SIGHUP);
+  while (metric(status, "splitnet_worker_stage_cache_stages") < 2) continue;
+  EXPECT_EQ(worker.end(SIGTERM), 0);
 }
 
 TEST_F(WorkerProgram, IsNotReadyWhileItDrains) {

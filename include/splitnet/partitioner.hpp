@@ -30,15 +30,17 @@ class Partitioner {
   /// them the layer graph has none, and cuts are legal or not by type alone.
   /// A model file is code: load only files that you trust.
   /// Throws invalid_argument (no such file; inputs that do not fit forward), corrupt (not a TorchScript
-  /// file), unsupported_model (state that forward changes, …: which, and where).
+  /// file), unsupported_model (state that forward changes, …: which, and where), incompatible (prepared by another
+  /// version of torch).
   /// Also reads what `prepare` wrote, which takes a fraction of the time; its inputs can't be bound.
   static std::shared_ptr<const Model> load(const std::string& path, std::vector<Value> example_inputs = {},
                                            const PartitionerOptions& options = {});
 
   /// Writes what loading makes of a module: frozen and inlined, with names and fingerprint, so that whoever loads it
-  /// starts quickly and answers the same requests. For this version of torch; a prepared model is code, like its
-  /// original. Throws as load, unavailable (the file can't be written) and unsupported_model (something in the graph
-  /// can't be written).
+  /// starts quickly and answers the same requests. For this version of torch: another one refuses to load it, with
+  /// `incompatible`. A prepared model is code, like its original. The file is there when it is whole; until then, and
+  /// when something is thrown, what was there before. Throws as load, unavailable (the file can't be written) and
+  /// unsupported_model (something in the graph can't be written).
   static void prepare(const std::string& path, const std::string& prepared_path);
 
   /// The same for a module in memory, which is not changed and shares its parameters with the model.
