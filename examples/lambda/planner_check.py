@@ -265,7 +265,7 @@ def main() -> int:
     began_s = time.monotonic()
     try:
         checked = check(QUICK if arguments.quick else FULL)
-    except (CheckError, FileNotFoundError, RuntimeError) as error:
+    except (CheckError, splitnet.Error, FileNotFoundError, RuntimeError) as error:
         print(f"planner_check.py: {error}", file=sys.stderr)
         return 1
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
