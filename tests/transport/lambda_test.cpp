@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
+#include <limits>
 #include <new>
 #include <stdexcept>
 
@@ -33,6 +35,7 @@ using testing::reply_with;
 using testing::request_with;
 using testing::ScriptedServer;
 using ::testing::SizeIs;
+using testing::start_call;
 using testing::thrown_code;
 
 /// A function that runs in this process, and a connection to it.
@@ -298,6 +301,128 @@ TEST_F(Lambda, ACompletionMayDestroyTheConnection) {
     destroyed.set_value();
   });
   destroyed.get_future().get();
+}
+
+// ---- what TransportConformance asks of every transport -------------------------------------------------------------
+// The suite itself does not fit: one scheme listens and another one connects, a function has one request at a time, so
+// that what holds several requests at once would wait for itself, a cancelled call goes on in the function, every
+// request has a deadline there, and the first reply says how long the start took. What is left of it stands here.
+
+TEST_F(Lambda, CarriesNumbersBitByBit) {
+  listen();
+  const auto connection = connect();
+  std::vector<Value> values{std::numeric_limits<double>::quiet_NaN(), -0.0, Tensor::empty(DType::f32, {0, 3})};
+  Tensor special = Tensor::empty(DType::f32, {5});
+  const std::uint32_t bits[] = {0x7FC00001, 0x7F800001, 0xFF800000, 0x80000000, 0x00000001};
+  std::memcpy(special.data(), bits, sizeof bits);
+  values.emplace_back(special);
+  for (unsigned i = 0; i < 300; ++i) values.emplace_back(iota_u8(i * 7, i));
+  const auto reply = call_and_wait(*connection, request_with(values));
+  ASSERT_EQ(reply.values.size(), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_TRUE(bit_identical(reply.values[i], values[i])) << i;
+}
+
+TEST_F(Lambda, AReplyOutlivesTheConnection) {
+  listen();
+  for (const std::int64_t bytes : {100'000, 5'000'000}) {
+    Message reply;
+    {
+      const auto connection = connect();
+      reply = call_and_wait(*connection, request_with({iota_u8(bytes)}));
+    }
+    EXPECT_TRUE(bit_identical(reply.values.at(0), Value(iota_u8(bytes))));
+  }
+}
+
+TEST_F(Lambda, WhatAHandlerThrowsOrLeavesOutIsAnAnswer) {
+  listen([](const Message& request, const CallContext&, const Responder&) {
+    if (request.values.at(0).integer() == 0) throw Error(ErrorCode::overloaded, "queue is full");
+    if (request.values.at(0).integer() == 1) throw std::runtime_error("boom");
+  });
+  const auto connection = connect();
+  EXPECT_EQ(start_call(*connection, request_with({Value(0)})).error(), ErrorCode::overloaded);
+  EXPECT_EQ(start_call(*connection, request_with({Value(1)})).error(), ErrorCode::internal);
+  EXPECT_EQ(start_call(*connection, request_with({Value(2)})).error(), ErrorCode::internal) << "a dropped responder";
+}
+
+TEST_F(Lambda, ASecondAnswerIsIgnored) {
+  testing::Held held;
+  listen(held.handler());
+  const auto connection = connect();
+  const auto first = start_call(*connection, request_with({}));
+  ASSERT_TRUE(held.wait_for(1));
+  for (auto& item : held.take()) {
+    item.respond(reply_with({Value(1)}));
+    item.respond(reply_with({Value(2)}));
+  }
+  ASSERT_NE(first.message(), nullptr);
+  EXPECT_EQ(first.message()->values.at(0).integer(), 1);
+  const auto next = start_call(*connection, request_with({}));
+  ASSERT_TRUE(held.wait_for(1));
+  EXPECT_EQ(next.count(), 0) << "the second answer must not be taken for this call's";
+  held.take().at(0).respond(reply_with({}));
+  EXPECT_NE(next.message(), nullptr);
+}
+
+TEST_F(Lambda, NothingIsSentThatIsLateCancelledOrTooLarge) {
+  listen();
+  ConnectOptions options;
+  options.limits.max_message_bytes = 10'000;
+  const auto connection = connect("s3://bodies/some/prefix", options);
+  const auto late = start_call(*connection, request_with({}), std::chrono::steady_clock::now() - 1s);
+  EXPECT_EQ(late.error(), ErrorCode::deadline_exceeded);
+  EXPECT_FALSE(late.came_inside_call());
+  std::stop_source stop;
+  stop.request_stop();
+  const auto cancelled = start_call(*connection, request_with({}), {}, stop.get_token());
+  EXPECT_EQ(cancelled.error(), ErrorCode::cancelled);
+  EXPECT_FALSE(cancelled.came_inside_call());
+  EXPECT_EQ(start_call(*connection, request_with({iota_u8(20'000)})).error(), ErrorCode::too_large);
+  EXPECT_THAT(aws.invocations(), IsEmpty());
+  EXPECT_NE(start_call(*connection, request_with({iota_u8(1'000)})).message(), nullptr);
+}
+
+TEST_F(Lambda, CompletesOnceAndNeverInsideTheCall) {
+  listen();
+  ConnectOptions options;
+  options.max_calls_in_flight = 4;
+  const auto connection = connect("s3://bodies/some/prefix", options);
+  std::vector<Outcome> outcomes;
+  for (int i = 0; i < 100; ++i) outcomes.push_back(start_call(*connection, request_with({})));
+  connection->close();
+  for (int i = 0; i < 10; ++i) outcomes.push_back(start_call(*connection, request_with({})));
+  for (const auto& outcome : outcomes) {
+    ASSERT_TRUE(outcome.wait());
+    EXPECT_FALSE(outcome.came_inside_call());
+    EXPECT_EQ(outcome.count(), 1);
+  }
+  EXPECT_EQ(outcomes[50].error(), ErrorCode::overloaded);
+  EXPECT_EQ(outcomes.back().error(), ErrorCode::unavailable);
+}
+
+TEST_F(Lambda, ACompletionMayCallAgain) {
+  listen();
+  const auto connection = connect();
+  std::promise<int> depth;
+  std::function<void(int)> again = [&](int level) {
+    connection->call(request_with({Value(level)}), {}, {}, [&, level](const CallResult& result) {
+      EXPECT_TRUE(std::holds_alternative<Message>(result));
+      level < 10 ? again(level + 1) : depth.set_value(level);
+    });
+  };
+  again(0);
+  EXPECT_EQ(depth.get_future().get(), 10);
+}
+
+/// A deadline in an hour leaves nothing behind that the end of the connection would wait for.
+TEST_F(Lambda, ClosingDoesNotWaitForDeadlines) {
+  testing::Held held;
+  listen(held.handler());
+  auto connection = connect();
+  const auto outcome = start_call(*connection, request_with({}), std::chrono::steady_clock::now() + 1h);
+  ASSERT_TRUE(held.wait_for(1));
+  connection.reset();
+  EXPECT_EQ(outcome.error(), ErrorCode::unavailable);
 }
 
 TEST_F(Lambda, EndpointsThatAreNone) {
