@@ -155,8 +155,8 @@ def choose_cut(platform: LocalPlatform) -> Choice:
     if streamlit.toggle("Choose the cut myself"):
         end = streamlit.select_slider("Runs on this device", ends, ends[-1], format_func=lambda end: names[end])
         choice = platform.choice(end)
-    head = platform.part.layers.layers[choice.head_layers - 1].name
-    where = "Device only" if choice.head_layers == platform.layers else f"Cut after {head}, codec {choice.codec}"
+    head = names.get(choice.head_layers, f"after {platform.part.layers.layers[choice.head_layers - 1].name}")
+    where = "Device only" if choice.head_layers == platform.layers else f"Cut {head}, codec {choice.codec}"
     predicted = "" if choice.predicted_s is None else f": predicted {choice.predicted_s * 1e3:.1f} ms"
     chosen = " (the planner's choice)" if choice == platform.chosen else ""
     streamlit.markdown(f"**{where}**{predicted}{chosen}")

@@ -41,10 +41,19 @@ def choose(page: Any, cut: str) -> None:
         slider.press(key)
         if slider.get_attribute("aria-valuetext") == cut:
             break
-    expect(page.get_by_text(re.compile(f"Cut {cut}|Device only")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(f"Cut {re.escape(cut)}, codec"))).to_be_visible()
 
 
 def table_rows(page: Any) -> list[list[str]]:
     """Of the table of what ran where: where, what, milliseconds."""
     rows = page.get_by_role("table").first.get_by_role("row").all()
     return [row.get_by_role("cell").all_inner_texts()[-3:] for row in rows]
+
+
+def until(page: Any, is_so: Callable[[], bool], what: str) -> None:
+    """Waits while the page goes on."""
+    for _ in range(TIMEOUT_MS // 50):
+        if is_so():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{what}: not after {TIMEOUT_MS} ms")
