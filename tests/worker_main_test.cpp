@@ -282,7 +282,7 @@ TEST_F(WorkerProgram, TellsLambdaWhyItDoesNotStart) {
   EXPECT_EQ(worker.wait(), 1);
   const auto request = api.request();
   EXPECT_THAT(request, StartsWith("POST /2018-06-01/runtime/init/error "));
-  EXPECT_THAT(request, HasSubstr("ambda-runtime-function-error-type: Splitnet.unsupported_model\r\n"));
+  EXPECT_THAT(request, HasSubstr("ambda-runtime-function-error-type: Runtime.unsupported_model\r\n"));
   EXPECT_THAT(request, HasSubstr("there is no such file"));
 }
 

@@ -48,7 +48,8 @@ struct HttpReply {
 struct HttpClientOptions {
   std::string ca_file = {};  ///< Certificates of authorities, as PEM; empty: those of the system.
   std::chrono::nanoseconds connect_timeout = std::chrono::seconds(5);
-  /// A peer whose machine has not acknowledged anything for so long counts as gone, also while it thinks.
+  /// A peer whose machine has not acknowledged anything for so long counts as gone, also while it thinks. Zero: none
+  /// does.
   std::chrono::nanoseconds dead_peer_timeout = std::chrono::seconds(10);
   /// Those of the environment (https_proxy, no_proxy and so on).
   bool uses_proxies = true;

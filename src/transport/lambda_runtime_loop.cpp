@@ -34,9 +34,9 @@ std::string runtime_url(const std::string& address) {
   return "http://" + address + "/2018-06-01/runtime/";
 }
 
-/// The runtime API is on this machine, whatever proxies the environment names.
-HttpClientOptions without_proxies() {
-  return {.uses_proxies = false};
+/// The runtime API is on this machine, whatever proxies the environment names, and both sleep at the same time.
+HttpClientOptions client_options() {
+  return {.dead_peer_timeout = std::chrono::nanoseconds(0), .uses_proxies = false};
 }
 
 /// Lambda gives the deadline as a time of day.
@@ -52,17 +52,18 @@ Clock::time_point end_of(std::string_view milliseconds) {
   return Clock::now() + left;
 }
 
-std::string error_type(const Error& error) {
-  return "Splitnet." + std::string(to_string(error.code()));
-}
+/// Categories of errors: of a request, by its code, which the caller takes for its own; of the process, which is not
+/// the fault of any request.
+constexpr const char* kOfARequest = "Splitnet.";
+constexpr const char* kOfTheStart = "Runtime.";
 
-std::string error_document(const Error& error) {
-  return R"({"errorMessage":)" + json_text(error.what()) + R"(,"errorType":)" + json_text(error_type(error)) +
-         R"(,"stackTrace":[]})";
-}
-
-std::vector<HttpHeader> error_headers(const Error& error) {
-  return {{"content-type", "application/json"}, {"lambda-runtime-function-error-type", error_type(error)}};
+/// As the runtime API takes it, with its headers.
+HttpRequest error_report(std::string url, const char* category, const Error& error) {
+  const std::string type = category + std::string(to_string(error.code()));
+  return {.url = std::move(url),
+          .headers = {{"content-type", "application/json"}, {"lambda-runtime-function-error-type", type}},
+          .body = body_of(R"({"errorMessage":)" + json_text(error.what()) + R"(,"errorType":)" + json_text(type) +
+                          R"(,"stackTrace":[]})")};
 }
 
 unsigned status_of(const Message& reply) {
@@ -72,10 +73,8 @@ unsigned status_of(const Message& reply) {
 }  // namespace
 
 void post_init_error(const std::string& address, const Error& error) {
-  HttpClient client(without_proxies());
-  const auto reply = client.send_and_wait({.url = runtime_url(address) + "init/error",
-                                           .headers = error_headers(error),
-                                           .body = body_of(error_document(error))},
+  HttpClient client(client_options());
+  const auto reply = client.send_and_wait(error_report(runtime_url(address) + "init/error", kOfTheStart, error),
                                           Clock::now() + kAnswerTime);
   if (reply.status / 100 == 2) return;
   throw Error(ErrorCode::unavailable, "the runtime API at " + address + " refused an error of the start with status " +
@@ -95,7 +94,7 @@ LambdaRuntimeLoop::LambdaRuntimeLoop(const std::string& address, std::shared_ptr
         reply_ = std::move(reply);
         answered_.notify_all();
       })),
-      client_(without_proxies()),
+      client_(client_options()),
       thread_([this] { work(); }) {}
 
 void LambdaRuntimeLoop::close() {
@@ -147,15 +146,16 @@ std::optional<LambdaRuntimeLoop::Invocation> LambdaRuntimeLoop::next() {
 }
 
 void LambdaRuntimeLoop::handle(Invocation invocation) {
-  const std::string path = "invocation/" + invocation.id;
+  const std::string url = url_ + "invocation/" + invocation.id;
   std::string answer;
   try {
     answer = answer_to(invocation);
   } catch (const std::exception&) {
-    const Error error = thrown_error("this invocation");
-    return post(path + "/error", error_document(error), error_headers(error));
+    return post(error_report(url + "/error", kOfARequest, thrown_error("this invocation")));
   }
-  post(path + "/response", std::move(answer), {{"content-type", "application/json"}});
+  post({.url = url + "/response",
+        .headers = {{"content-type", "application/json"}},
+        .body = client_.texts().share(std::move(answer))});
 }
 
 /// Throws only where whoever asked can't be a splitnet.
@@ -272,11 +272,9 @@ std::string LambdaRuntimeLoop::written(Message reply, const Invocation& invocati
   return proxy_response(status_of(reply), base64);
 }
 
-void LambdaRuntimeLoop::post(const std::string& path, std::string body, std::vector<HttpHeader> headers) {
+void LambdaRuntimeLoop::post(HttpRequest request) {
   try {
-    const auto reply = client_.send_and_wait(
-        {.url = url_ + path, .headers = std::move(headers), .body = client_.texts().share(std::move(body))},
-        Clock::now() + kAnswerTime);
+    const auto reply = client_.send_and_wait(std::move(request), Clock::now() + kAnswerTime);
     if (reply.status / 100 != 2) warn("the runtime API refused an answer with status " + std::to_string(reply.status));
   } catch (const Error& error) {
     warn(std::string("an answer did not reach the runtime API: ") + error.what());

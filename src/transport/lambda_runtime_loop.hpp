@@ -55,7 +55,7 @@ class LambdaRuntimeLoop {
   void check_access(const ProxyEvent& event) const;
   [[nodiscard]] Message serve(Message request, const Invocation& invocation, const std::string& peer);
   [[nodiscard]] std::string written(Message reply, const Invocation& invocation, bool is_proxied);
-  void post(const std::string& path, std::string body, std::vector<HttpHeader> headers);
+  void post(HttpRequest request);
   void warn(const std::string& message);
 
   static constexpr std::size_t kept_bytes = std::size_t{64} << 20;

@@ -410,10 +410,11 @@ TEST(LambdaRuntimeApi, IsToldWhyTheProcessDoesNotStart) {
   const auto request = told.get_future().get();
   EXPECT_EQ(request.method(), boost::beast::http::verb::post);
   EXPECT_EQ(std::string(request.target()), "/2018-06-01/runtime/init/error");
-  EXPECT_EQ(std::string(request["Lambda-Runtime-Function-Error-Type"]), "Splitnet.corrupt");
+  // Whoever called it turns to another worker: "Runtime." is `unavailable` there.
+  EXPECT_EQ(std::string(request["Lambda-Runtime-Function-Error-Type"]), "Runtime.corrupt");
   const JsonObject document(request.body());
   EXPECT_EQ(document.text("errorMessage"), "\"broken\"");
-  EXPECT_EQ(document.text("errorType"), "Splitnet.corrupt");
+  EXPECT_EQ(document.text("errorType"), "Runtime.corrupt");
   EXPECT_EQ(testing::thrown_code(
                 [&] { report_lambda_init_error("lambda-runtime://127.0.0.1:1", Error(ErrorCode::corrupt, "broken")); }),
             ErrorCode::unavailable);

@@ -557,6 +557,8 @@ INSTANTIATE_TEST_SUITE_P(
                 ErrorCode::unavailable, "timed out"},
         Refusal{200, "Unhandled", R"({"errorType":"Runtime.ExitError","errorMessage":"exit status 1"})",
                 ErrorCode::unavailable, "exit status 1"},
+        Refusal{200, "Unhandled", R"({"errorType":"Runtime.corrupt","errorMessage":"can't load"})",
+                ErrorCode::unavailable, "can't load"},
         Refusal{200, "Unhandled", R"({"errorType":"Function.ResponseSizeTooLarge","errorMessage":"big"})",
                 ErrorCode::too_large, "big"},
         Refusal{200, "Unhandled", R"({"errorType":"ValueError","errorMessage":"what?"})", ErrorCode::internal, "what?"},
