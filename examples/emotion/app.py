@@ -209,7 +209,7 @@ def show_answer(probabilities: list[float]) -> None:
 def show_way(found: Recognition, seen: Seen, platform: LocalPlatform) -> None:
     """Where each part ran, how long it took, and what was sent."""
     if found.trouble:
-        streamlit.warning(f"The worker is gone, so this device finished: {found.trouble}.")
+        streamlit.warning(f"The worker did not finish this, so this device did: {found.trouble}.")
     layers = platform.layers
     head = found.choice.head_layers if found.answered_by else layers
     rows = [

@@ -56,9 +56,9 @@ def _run(chosen: argparse.Namespace) -> int:
     _say("starting the functions, S3 and the page")
     with emotion_cloud(page_settings.models, secrets.token_hex(32)) as aws:
         with PageServer(page_settings.arguments, aws.environment) as page:
-            print(f"the page is at {page.url}; Ctrl-C ends it", flush=True)
             if chosen.check:
                 return check(aws, chosen)
+            print(f"the page is at {page.url}; Ctrl-C ends it", flush=True)
             raise RuntimeError(f"the page ended with exit status {page.process.wait()}")
 
 

@@ -7,6 +7,7 @@ Search, crop and scaling are those of the package `fer` 25.10.3 (`fer/fer.py`), 
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ LONGEST_SIDE = 1280
 
 _PADDING = 40
 _OFFSET = 10
+
+_one_at_a_time = threading.Lock()  # A cascade keeps what it looks at in itself.
 
 Grey = cv2.typing.MatLike  #: Height x width, uint8.
 
@@ -49,11 +52,12 @@ def open_photo(file: bytes) -> Image.Image:
 
 
 def find_faces(picture: Image.Image) -> list[Face]:
-    """All faces in a picture, the largest first. Raises NoFaceError."""
+    """All faces in a picture, the largest first. Thread-safe. Raises NoFaceError."""
     grey = cv2.cvtColor(numpy.asarray(picture.convert("RGB")), cv2.COLOR_RGB2GRAY)
-    found = _cascade().detectMultiScale(
-        grey, scaleFactor=1.1, minNeighbors=5, flags=cv2.CASCADE_SCALE_IMAGE, minSize=(50, 50)
-    )
+    with _one_at_a_time:
+        found = _cascade().detectMultiScale(
+            grey, scaleFactor=1.1, minNeighbors=5, flags=cv2.CASCADE_SCALE_IMAGE, minSize=(50, 50)
+        )
     if not len(found):
         raise NoFaceError("no face was found, expected one seen from the front and at least 50 pixels wide")
     padded = _pad(grey)

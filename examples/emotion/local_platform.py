@@ -50,7 +50,7 @@ class Recognition:
     transfer_s: float  #: There and back, with encoding and decoding, the start of a cold function, and waiting in vain.
     worker_s: float  #: The tail, and waiting for its turn.
     total_s: float
-    sent_bytes: int  #: The boundary, encoded.
+    sent_bytes: int  #: The boundary, encoded; once for each request.
     received_bytes: int  #: The answer, likewise.
     answered_by: str  #: Endpoint of the worker; empty: the device.
     trouble: str  #: Why the device finished what the worker should have; empty: it did not have to.
@@ -167,7 +167,7 @@ class LocalPlatform:
             session = self._session(self.choice(self.layers))
         answer = session.run(face)
         if choice.head_layers < self.layers and not answer.answered_by and not trouble:
-            trouble = f"{self.settings.worker} did not answer in time"
+            trouble = f"{self.settings.worker} did not answer"
         times = answer.times
         transfer_s = times.encode_s + times.transport_s + times.decode_s
         transfer_s += 0.0 if answer.answered_by else times.device_wait_s
@@ -179,7 +179,7 @@ class LocalPlatform:
             transfer_s=transfer_s,
             worker_s=worker_s,
             total_s=times.total_s,
-            sent_bytes=times.boundary_bytes if answer.requests else 0,
+            sent_bytes=times.boundary_bytes * answer.requests,
             received_bytes=sum(hop.reply_bytes for hop in times.hops),
             answered_by=answer.answered_by,
             trouble=trouble,

@@ -25,7 +25,7 @@ def picture_of(blocks: Sequence[Block], head_layers: int, sent: str, ink: str) -
     for block in blocks:
         parts.append(_row(block, head_layers, y))
         y += _ROW
-        if block is not blocks[-1]:
+        if block is not blocks[-1] or block.first < head_layers < block.end:
             parts.append(_boundary(block, head_layers, sent, y))
             y += _GAP
     return (
