@@ -14,6 +14,7 @@ from common.pictures import MAX_PIXELS, Picture, open_picture
 #: Of the square that the network sees, in pixels; any multiple of 32. yolov3-tiny.cfg says 416. At 320 it takes 60 % of
 #: the time and finds what fills the photo, as in the samples: at 416 it sees neither their cat nor their person.
 SIDE = 320
+MAX_FILE_BYTES = 32 * 2**20  #: Of a picture; a larger one is refused, on every way.
 MIN_ACCURACY = 0.25  #: Darknet's `-thresh` in its examples of detection.
 MAX_OVERLAP = 0.45  #: Darknet's `nms`: of two boxes of a class that overlap by more the better one stays.
 

@@ -5,7 +5,7 @@
     python -m detection.client FOLDER --remote --bucket NAME --table NAME
 
 What is no picture is skipped with a word. Exit status: 0 when every picture was answered, 1 when one was not or there
-was none, 2 for wrong usage.
+was none, 2 for wrong usage, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from pathlib import Path
 
 from common.summary import Summary
 from common.tables import text_table
-from detection.boxes import Detection
+from detection.boxes import MAX_FILE_BYTES, Detection
 from detection.cloud_route import CloudRoute
 from detection.drawing import draw
 from detection.route import NotAnswered, Outcome, PictureRefused, Route
 from detection.server_route import ServerRoute
-
-MAX_FILE_BYTES = 32 * 2**20
 
 
 @dataclass
@@ -69,7 +67,8 @@ def _found(objects: list[Detection]) -> str:
     return ", ".join(f"{one.label} {one.accuracy:.2f}" for one in objects) or "nothing"
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """In the order of their names; not those in folders below."""
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
@@ -87,12 +86,18 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--remote needs --bucket and --table")
     if not options.folder.is_dir():
         parser.error(f"{options.folder} is not a folder")
-    files = _files(options.folder)
     try:
-        sent = send_folder(_route(options), files)
-    except NotAnswered as error:
+        return _run(options)
+    except (NotAnswered, OSError) as error:
         print(f"detection.client: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("detection.client: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    sent = send_folder(_route(options), files_in(options.folder))
     if options.draw:
         for name, outcome in sent.outcomes.items():
             draw(options.folder / name, outcome.objects, options.draw)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.package_files import ROOT
-from detection import boxes, model_files
-from local_aws import Function, LocalAws, S3Trigger
+from detection import boxes, codecs, model_files
+from local_aws import Function, LocalAws, S3Trigger, tail_function
 
 WHOLE = "detection-whole"  #: detection.remote: the whole network, picture by picture from the bucket.
 TAIL = "detection-tail"  #: splitnet's worker: what a session cuts off.
@@ -28,8 +28,11 @@ class Sizes:
     tail_timeout_s: int = 30
 
 
-def started(folder: Path = model_files.FOLDER, sizes: Sizes = Sizes()) -> LocalAws:
-    """To be used in a `with`. Its `environment` is what clients and splitnet need."""
+def started(folder: Path = model_files.FOLDER, sizes: Sizes = Sizes(), token: str = "") -> LocalAws:
+    """To be used in a `with`. Its `environment` is what clients and splitnet need.
+
+    `token`: what callers of the tail's URL have to show. Raises FileNotFoundError, RuntimeError (see tail_function).
+    """
     whole = Function(
         name=WHOLE,
         command=[sys.executable, "-W", "ignore", "-m", "awslambdaric", "detection.remote.handler"],
@@ -42,15 +45,15 @@ def started(folder: Path = model_files.FOLDER, sizes: Sizes = Sizes()) -> LocalA
         timeout_s=sizes.whole_timeout_s,
         concurrency=AT_ONCE,
     )
-    shape = f"1x3x{boxes.SIDE}x{boxes.SIDE}"
-    worker = [str(worker_program()), str(model_files.model_file(folder)), "--input", shape, "--threads", "1"]
-    tail = Function(
-        name=TAIL,
-        command=[*worker, "--listen", "lambda-runtime://"],
-        environment={},
+    tail = tail_function(
+        TAIL,
+        model_files.model_file(folder),
+        inputs=[f"1x3x{boxes.SIDE}x{boxes.SIDE}"],
+        cuts=codecs.CUTS,
         memory_megabytes=sizes.tail_megabytes,
         timeout_s=sizes.tail_timeout_s,
         concurrency=AT_ONCE,
+        token=token,
     )
     return LocalAws(
         functions=[whole, tail],
@@ -58,11 +61,3 @@ def started(folder: Path = model_files.FOLDER, sizes: Sizes = Sizes()) -> LocalA
         tables=[(TABLE, "picture_url")],
         triggers=[S3Trigger(bucket=BUCKET, function=WHOLE, prefix="")],
     )
-
-
-def worker_program() -> Path:
-    """Raises FileNotFoundError."""
-    program = ROOT / "build/release/splitnet-worker"
-    if not program.exists():
-        raise FileNotFoundError(f"{program} is missing: scripts/build release makes it")
-    return program

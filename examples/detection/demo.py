@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import splitnet
 from common.package_files import ROOT
 from detection import client, cloud, measure, model_files
-from detection.route import NotAnswered
+from detection.route import NotAnswered, PictureRefused
 from detection.server_process import running_server
 
 _OUT = ROOT / "build/detection"
@@ -25,19 +26,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=3, help="of all photos, for the table (%(default)s)")
     parser.add_argument("--link", default="", help="before the split's function, as up=20Mbit,down=50Mbit,delay=10ms")
     options = parser.parse_args(arguments)
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, _end)
+    if options.repetitions < 1:
+        parser.error(f"--repetitions {options.repetitions}, expected at least 1")
+    measure.end_with_signals()
     try:
         return _run(options)
-    except (splitnet.Error, NotAnswered, RuntimeError, OSError) as error:
+    except (splitnet.Error, NotAnswered, PictureRefused, RuntimeError, OSError) as error:
         print(f"detection: {error}", file=sys.stderr)
         return 1
 
 
 def _run(options: argparse.Namespace) -> int:
     sizes = cloud.Sizes()
-    with cloud.started(sizes=sizes) as aws:
-        os.environ.update(aws.environment)
+    token = secrets.token_hex(32)  # The tail's URL, behind a modelled link, asks for it.
+    with cloud.started(sizes=sizes, token=token) as aws:
+        os.environ.update({**aws.environment, "SPLITNET_TOKEN": token})
         with running_server("--port", "0" if options.check else str(options.port)) as server:
             photos = model_files.sample_photos()[0].parent
             print(f"\n== {len(model_files.sample_photos())} photos to the local server, {server.url}")
@@ -65,10 +68,6 @@ def _wait(url: str, environment: dict[str, str], photos: Path) -> None:
     print("\n".join(f"  export {name}={value}" for name, value in environment.items()))
     print("Ctrl-C ends everything.", flush=True)
     signal.pause()
-
-
-def _end(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

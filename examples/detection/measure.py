@@ -13,6 +13,8 @@ import argparse
 import datetime
 import os
 import platform
+import secrets
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -24,13 +26,15 @@ import splitnet
 from common import prices
 from common.summary import Summary
 from detection import cloud, model_files, placing
-from detection.client import Sent, send_folder
+from detection.client import Sent, files_in, send_folder
 from detection.cloud_route import CloudRoute
 from detection.report import Column, Report
-from detection.route import Outcome, Route
+from detection.route import NotAnswered, Outcome, PictureRefused, Route
 from detection.server_process import running_server
 from detection.server_route import ServerRoute
 from local_aws import Invocation, LocalAws
+
+_WARM_UPS = 5  #: Tries.
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class _Setup:
 def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, link: str = "") -> Report:
     """Each way over all files, so many times, after one call that is not counted.
 
-    Raises splitnet.Error, RuntimeError (no server), NotAnswered (at the calls that are not counted).
+    `link` stands before the tail's URL, whose token is taken from the environment (placing). Raises splitnet.Error,
+    RuntimeError (no server, or a cold call was not cold), NotAnswered and PictureRefused (at the calls that are not
+    counted).
     """
     os.environ.update(aws.environment)
     part = model_files.partitioner()
@@ -122,11 +128,11 @@ def _remote(setup: _Setup, expected: Sent) -> tuple[Column, list[str]]:
     aws.recycle(cloud.WHOLE)
     begun = len(aws.invocations(cloud.WHOLE))
     cold = setup.send_first(route)
-    _warm_up(setup.files[0])
-    _ended(aws, cloud.WHOLE, begun + 1 + cloud.AT_ONCE)
+    _check_cold(_ended(aws, cloud.WHOLE, begun + 1)[begun:])
+    before = _warm_up(aws, setup.files[0], begun)
     reads = route.reads
     sent = setup.send(route)
-    calls = _ended(aws, cloud.WHOLE, begun + 1 + cloud.AT_ONCE + setup.count)[-setup.count :]
+    calls = _ended(aws, cloud.WHOLE, before + setup.count)[before:]
     polls = (route.reads - reads) / setup.count
     column = Column(
         name=f"remote, {setup.sizes.whole_megabytes} MB",
@@ -159,7 +165,9 @@ def _with_function(name: str, setup: _Setup, place: tuple[str, str, str], expect
     with running_server("--worker", endpoint, "--cut", cut, "--codec", codec, environment=aws.environment) as server:
         route = ServerRoute(server.url, details=True)
         aws.recycle(cloud.TAIL)  # The session warmed it up when it opened.
+        begun = len(aws.invocations(cloud.TAIL))
         cold = setup.send_first(route)
+        _check_cold(aws.invocations(cloud.TAIL)[begun:])
         begun = len(aws.invocations(cloud.TAIL))
         sent = setup.send(route)
         calls = aws.invocations(cloud.TAIL)[begun:]
@@ -186,13 +194,28 @@ def _with_function(name: str, setup: _Setup, place: tuple[str, str, str], expect
     return column, failures
 
 
-def _warm_up(file: Path) -> None:
+def _check_cold(calls: list[Invocation]) -> None:
+    """Of all that a call had a function do: one start. Raises RuntimeError."""
+    if [call.is_cold for call in calls] != [True]:
+        raise RuntimeError(f"expected one invocation, which finds no execution environment; found {calls}")
+
+
+def _warm_up(aws: LocalAws, file: Path, begun: int) -> int:
     """Starts every execution environment: an item is there a moment before its invocation has ended, and a picture that
-    comes in this moment goes to another environment."""
+    comes in this moment goes to another environment. Returns how many invocations there have been by then.
+
+    Raises RuntimeError: not all of them have started.
+    """
     routes = [CloudRoute(cloud.BUCKET, cloud.TABLE) for _ in range(cloud.AT_ONCE)]
     data = file.read_bytes()
-    with ThreadPoolExecutor(cloud.AT_ONCE) as threads:
-        list(threads.map(lambda route: route.send(file.name, data), routes))
+    for _ in range(_WARM_UPS):
+        before = len(aws.invocations(cloud.WHOLE))
+        with ThreadPoolExecutor(cloud.AT_ONCE) as threads:
+            list(threads.map(lambda route: route.send(file.name, data), routes))
+        calls = _ended(aws, cloud.WHOLE, before + cloud.AT_ONCE)
+        if sum(call.is_cold for call in calls[begun:]) == cloud.AT_ONCE:
+            return len(calls)
+    raise RuntimeError(f"{cloud.AT_ONCE} pictures at once were never with as many execution environments")
 
 
 def _ended(aws: LocalAws, function: str, count: int) -> list[Invocation]:
@@ -230,6 +253,7 @@ def _failures(way: str, sent: list[Sent], expected: Sent, calls: Sequence[Invoca
             found, wanted = _labels(one, name)[:1], _labels(expected, name)[:1]
             if found != wanted:
                 failures.append(f"{way}: {name}: found {found or 'nothing'} first, expected {wanted or 'nothing'}")
+    failures += [f"{way}: a call that should have been hot was cold" for call in calls if call.is_cold]
     return failures + [f"{way}: {call.error}" for call in calls if call.error]
 
 
@@ -245,17 +269,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--link", default="", help="before the split's function, as up=20Mbit,down=50Mbit,delay=10ms")
     parser.add_argument("--json", type=Path, help="write the report there, too")
     options = parser.parse_args(arguments)
-    files = sorted(options.folder.iterdir()) if options.folder else model_files.sample_photos()
+    if options.folder and not options.folder.is_dir():
+        parser.error(f"{options.folder} is not a folder")
+    files = files_in(options.folder) if options.folder else model_files.sample_photos()
+    if not files or options.repetitions < 1:
+        parser.error(f"found {len(files)} files, {options.repetitions} times; expected at least one of each")
+    end_with_signals()
+    os.environ["SPLITNET_TOKEN"] = secrets.token_hex(32)
     try:
-        with cloud.started() as aws:
+        with cloud.started(token=os.environ["SPLITNET_TOKEN"]) as aws:
             report = measure(aws, cloud.Sizes(), files, options.repetitions, options.link)
-    except (splitnet.Error, RuntimeError, OSError) as error:
+    except (splitnet.Error, NotAnswered, PictureRefused, RuntimeError, OSError) as error:
         print(f"detection.measure: {error}", file=sys.stderr)
         return 1
     print(report.text())
     if options.json:
         options.json.write_text(report.to_json() + "\n")
     return 1 if report.failures else 0
+
+
+def end_with_signals() -> None:
+    """Ctrl-C and SIGTERM end this program, and what it has started, with 128 and their number."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, end)
 
 
 if __name__ == "__main__":

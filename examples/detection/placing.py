@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 import splitnet
 from common.prices import planner_price
 from detection.codecs import calibrated
 
 INPUT = "input"  #: The cut before the first layer: the worker runs all of it.
+_TOKEN = "SPLITNET_TOKEN"
 MAX_ACCURACY_LOSS = 0.05  #: What a codec may change the heads by: mean relative error.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that open_session reads."""
     parser.add_argument(
-        "--worker", default="", metavar="ENDPOINT", help="as tcp://127.0.0.1:7070; none: this device only"
+        "--worker",
+        default="",
+        metavar="ENDPOINT",
+        help=f"as tcp://127.0.0.1:7070; none: this device only; a token that it wants is taken from {_TOKEN}",
     )
     parser.add_argument(
         "--cut", metavar="LAYER", help=f"cut behind this layer, or at the {INPUT}; none: a plan decides"
@@ -39,6 +44,7 @@ def open_session(part: splitnet.Partitioner, options: argparse.Namespace) -> spl
         cut=head,
         codec=options.codec,
         threads=options.threads,
+        token=_token(),
         options=settings,
     )
 
@@ -59,6 +65,7 @@ def make_plan(
         calibration=calibrated(part),
         planning=planning,
         threads=threads,
+        token=_token(),
     )
 
 
@@ -73,6 +80,11 @@ def best_split(plan: splitnet.TwoTierPlan) -> splitnet.Candidate:
     if not splits:
         raise ValueError(f"found no split among {len(plan.plan.candidates)} candidates that keeps to the constraints")
     return min(splits, key=lambda one: one.cost.latency_s)
+
+
+def _token() -> str:
+    """What workers that ask for one are shown. Raises InvalidArgument: the variable has something else."""
+    return splitnet.token_from_environment(_TOKEN) if _TOKEN in os.environ else ""
 
 
 def _tables(part: splitnet.Partitioner, head: list[int], codec: str) -> bytes | None:

@@ -25,11 +25,11 @@ import torch
 
 from common.pictures import BYTES_PER_PIXEL, PictureError
 from detection import model_files
+from detection.boxes import MAX_FILE_BYTES
 from detection.detector import Answer, Detector, in_plain_torch
 
-MAX_PICTURE_BYTES = 64 * 2**20
 _FULL_CORE_MEGABYTES = 1769  # With less, a function has a part of one core.
-_OWN_MEGABYTES = 384  # Of torch, the network, and its values; the rest is for the picture.
+_OWN_MEGABYTES = 384 + MAX_FILE_BYTES // 2**20  # Torch, the network and its values, the file; the rest is for pixels.
 
 
 def _start() -> Detector:
@@ -63,19 +63,19 @@ def _detect(bucket: str, key: str) -> None:
     except botocore.exceptions.ClientError as error:
         if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket"):
             raise
-        print(f"{url} is gone: nothing to do")
+        print(f"{url!r} is gone: nothing to do")
         return
     known = _TABLE.get_item(Key={"picture_url": url}, ConsistentRead=True).get("Item", {})
     if known.get("etag") == stored["ETag"]:
-        print(f"{url} was done before")
+        print(f"{url!r} was done before")
         return
     item = {"picture_url": url, "etag": stored["ETag"], **_found(stored)}
     _TABLE.put_item(Item=item | {"execution_time": _milliseconds(time.perf_counter() - begun_s)})
 
 
 def _found(stored: dict[str, Any]) -> dict[str, Any]:
-    if stored["ContentLength"] > MAX_PICTURE_BYTES:
-        words = f"found {stored['ContentLength']} bytes, expected a picture of at most {MAX_PICTURE_BYTES}"
+    if stored["ContentLength"] > MAX_FILE_BYTES:
+        words = f"found {stored['ContentLength']} bytes, expected a picture of at most {MAX_FILE_BYTES}"
         return {"objects": [], "error": words}
     try:
         answer = _DETECTOR.detect(stored["Body"].read())

@@ -5,7 +5,7 @@
 
 `image_data` is the picture's file in base64, `inference_time` is in milliseconds. With `?details=1` each
 object has its `box` too (left, top, right, bottom in pixels of the picture), and `steps` says where the time went.
-Errors are `{"error": words}`.
+Errors are `{"error": words}`. SIGTERM lets it finish what it has, and it ends with 0; Ctrl-C likewise, with 130.
 """
 
 from __future__ import annotations
@@ -27,47 +27,83 @@ from aiohttp import web
 import splitnet
 from common.pictures import PictureError
 from detection import model_files, placing
+from detection.boxes import MAX_FILE_BYTES
 from detection.detector import Answer, Detector, Steps, in_session
 
 PATH = "/object-detection"
-MAX_PICTURE_BYTES = 32 * 2**20
-_MAX_BODY_BYTES = MAX_PICTURE_BYTES * 4 // 3 + 2**16  # In base64, with some room for the rest.
+_MAX_BODY_BYTES = MAX_FILE_BYTES * 4 // 3 + 2**16  # In base64, with some room for the rest.
+_MAX_HELD_BYTES = 256 * 2**20
 _BODY_TIMEOUT_S = 60.0
 
-_DETECTOR: web.AppKey[Callable[[bytes], Awaitable[Answer]]] = web.AppKey("detector")
 
+class Detecting:
+    """Detects for many clients at once, within bounds on memory: `at_once` pictures are decoded and detected at a time,
+    `max_waiting` may wait, and the bodies of all that are coming or waiting take no more than `max_held_bytes`."""
 
-def make_app(detector: Detector, at_once: int = 2, max_waiting: int = 16) -> web.Application:
-    """The server. `at_once` pictures are decoded and detected at a time (this bounds memory), `max_waiting` may wait."""
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_errors_in_json])
-    threads = ThreadPoolExecutor(at_once, "detect")
-    places = at_once + max_waiting
+    def __init__(
+        self, detector: Detector, at_once: int = 2, max_waiting: int = 16, max_held_bytes: int = _MAX_HELD_BYTES
+    ) -> None:
+        self._detector = detector
+        self._threads = ThreadPoolExecutor(at_once, "detect")
+        self._places = at_once + max_waiting
+        self._free_bytes = max_held_bytes
 
-    async def detect(data: bytes) -> Answer:
-        nonlocal places
-        if not places:
-            raise _error(web.HTTPServiceUnavailable, "too many requests are waiting: try again", {"Retry-After": "1"})
-        places -= 1
+    async def answer(self, request: web.Request) -> tuple[str | int, Answer]:
+        """The request's id, and what is in its picture. Raises web.HTTPError."""
+        body = bytearray()
         try:
-            return await asyncio.get_running_loop().run_in_executor(threads, detector.detect, data)
+            await self._read(request, body)
+            return await self._detect(bytes(body))
         finally:
-            places += 1
+            self._free_bytes += len(body)
 
-    async def end(_: web.Application) -> None:
-        threads.shutdown()
+    async def _read(self, request: web.Request, body: bytearray) -> None:
+        try:
+            async with asyncio.timeout(_BODY_TIMEOUT_S):
+                async for chunk in request.content.iter_any():
+                    if len(body) + len(chunk) > _MAX_BODY_BYTES:
+                        raise _too_large(request)
+                    if len(chunk) > self._free_bytes:
+                        raise _busy()
+                    body += chunk
+                    self._free_bytes -= len(chunk)
+        except TimeoutError:
+            raise _error(web.HTTPRequestTimeout, f"the body was not there within {_BODY_TIMEOUT_S:g} s") from None
 
-    app[_DETECTOR] = detect
+    async def _detect(self, body: bytes) -> tuple[str | int, Answer]:
+        if not self._places:
+            raise _busy()
+        self._places -= 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._detected, body)
+        finally:
+            self._places += 1
+
+    def _detected(self, body: bytes) -> tuple[str | int, Answer]:
+        identifier, data = _parsed(body)
+        try:
+            return identifier, self._detector.detect(data)
+        except PictureError as error:
+            raise _error(web.HTTPUnprocessableEntity, f"image_data: {error}") from None
+
+    async def close(self, _: web.Application) -> None:
+        self._threads.shutdown()
+
+
+_DETECTING: web.AppKey[Detecting] = web.AppKey("detecting")
+
+
+def make_app(detecting: Detecting) -> web.Application:
+    """The server."""
+    app = web.Application(middlewares=[_errors_in_json])
+    app[_DETECTING] = detecting
     app.router.add_post(PATH, _object_detection)
-    app.on_cleanup.append(end)
+    app.on_cleanup.append(detecting.close)
     return app
 
 
 async def _object_detection(request: web.Request) -> web.Response:
-    identifier, data = _parsed(await _body(request))
-    try:
-        answer = await request.app[_DETECTOR](data)
-    except PictureError as error:
-        raise _error(web.HTTPUnprocessableEntity, f"image_data: {error}") from None
+    identifier, answer = await request.app[_DETECTING].answer(request)
     objects: list[dict[str, Any]] = [{"label": one.label, "accuracy": round(one.accuracy, 4)} for one in answer.objects]
     reply: dict[str, Any] = {"id": identifier, "objects": objects, "inference_time": _milliseconds(answer.inference_s)}
     if request.query.get("details") == "1":
@@ -89,20 +125,6 @@ def _described(steps: Steps) -> dict[str, float]:
 
 def _milliseconds(time_s: float) -> float:
     return round(time_s * 1e3, 3)
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
-            return await request.read()
-    except TimeoutError:
-        raise _error(web.HTTPRequestTimeout, f"the body was not there within {_BODY_TIMEOUT_S:g} s") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise web.HTTPRequestEntityTooLarge(
-            _MAX_BODY_BYTES,
-            request.content_length or 0,
-            **_json(f"the body is too large, expected at most {_MAX_BODY_BYTES} bytes"),
-        ) from None
 
 
 def _parsed(body: bytes) -> tuple[str | int, bytes]:
@@ -138,6 +160,15 @@ def _refuse(words: str) -> NoReturn:
     raise _error(web.HTTPBadRequest, words)
 
 
+def _busy() -> web.HTTPError:
+    return _error(web.HTTPServiceUnavailable, "too many requests are under way: try again", {"Retry-After": "1"})
+
+
+def _too_large(request: web.Request) -> web.HTTPError:
+    words = f"the body is too large, expected at most {_MAX_BODY_BYTES} bytes"
+    return web.HTTPRequestEntityTooLarge(_MAX_BODY_BYTES, request.content_length or 0, **_json(words))
+
+
 def _json(words: str) -> dict[str, Any]:
     return {"text": json.dumps({"error": words}), "content_type": "application/json"}
 
@@ -165,18 +196,26 @@ async def _errors_in_json(
         raise _error(web.HTTPInternalServerError, "the detector failed; its log says why") from None
 
 
-async def serve(app: web.Application, host: str, port: int) -> None:
-    """Prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way."""
-    stop = asyncio.Event()
+async def serve(app: web.Application, host: str, port: int) -> int:
+    """Prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way.
+
+    Returns the number of the signal.
+    """
+    stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def stop(number: int) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
     for one in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+        asyncio.get_running_loop().add_signal_handler(one, stop, one)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
         bound = runner.addresses[0][1]
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{bound}{PATH}", flush=True)
-        await stop.wait()
+        return await stopped
     finally:
         await runner.cleanup()
 
@@ -198,11 +237,13 @@ def main(arguments: list[str] | None = None) -> int:
             if words := session.explain(5):
                 print(words, file=sys.stderr)
             detector = Detector(in_session(session), model_files.class_names(options.models))
-            asyncio.run(serve(make_app(detector), options.host, options.port))
+            number = asyncio.run(serve(make_app(Detecting(detector)), options.host, options.port))
     except (splitnet.Error, OSError) as error:
         print(f"detection.server: {error}", file=sys.stderr)
         return 1
-    return 0
+    except KeyboardInterrupt:  # While it loads the model.
+        return 130
+    return 130 if number == signal.SIGINT else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server as a process of its own."""
+"""The server as a process of its own, which ends with who has started it."""
 
 from __future__ import annotations
 
@@ -36,11 +36,24 @@ class ServerProcess:
 def running_server(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
     """`python -m detection.server ARGUMENTS`, on a port of its own unless they name one, ended at the end.
 
+    Ctrl-C is not for it: it ends when the block does. It also ends when the thread that called this does, however.
     Raises RuntimeError: it did not start (it says why on standard error), or did not end well.
     """
-    command = [sys.executable, "-W", "ignore", "-m", "detection.server", "--port", "0", *arguments]
+    command = [
+        "setpriv",
+        "--pdeathsig",
+        "TERM",
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "detection.server",
+        "--port",
+        "0",
+        *arguments,
+    ]
     settings = {**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT / "examples")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings, start_new_session=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -48,8 +61,15 @@ def running_server(*arguments: str, environment: Mapping[str, str] | None = None
                 raise RuntimeError(f"the server did not start, exit status {process.wait(_END_TIMEOUT_S)}")
             yield ServerProcess(line.removeprefix("listening on ").strip(), process)
         finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait(_END_TIMEOUT_S)
+            _end(process)
     if process.returncode != 0:
         raise RuntimeError(f"the server ended with exit status {process.returncode}")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Lets it finish what it has, and no longer than it may take."""
+    process.terminate()
+    try:
+        process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()

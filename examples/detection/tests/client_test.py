@@ -6,6 +6,10 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +18,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
+from common.package_files import ROOT
 from detection.client import main
 from detection.server_process import ServerProcess, running_server
 
@@ -125,6 +130,18 @@ def test_answers_that_are_none(
     with stub(status, json.dumps(answer).encode()) as url:
         assert main([str(folder), "--server", url]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_it_without_a_traceback(folder: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "detection.client", str(folder), "--server"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        client = subprocess.Popen([*command, url], stderr=subprocess.PIPE, text=True, cwd=ROOT / "examples")
+        connection, _ = silent.accept()
+        client.send_signal(signal.SIGINT)
+        _, told = client.communicate(timeout=30)
+        connection.close()
+    assert (client.returncode, told) == (130, "detection.client: interrupted\n")
 
 
 def test_an_answer_that_is_not_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,7 +114,7 @@ def test_a_picture_that_takes_more_memory_than_the_function_has(aws: LocalAws) -
     begun = len(aws.invocations(cloud.WHOLE))
     stream = io.BytesIO()
     Image.new("RGB", (8660, 5774)).save(stream, "PNG")  # Has to be decoded whole.
-    with pytest.raises(PictureRefused, match=r"8660x5774 pixels \(PNG\), expected at most 16.\d* million"):
+    with pytest.raises(PictureRefused, match=r"8660x5774 pixels \(PNG\), expected at most 12.\d* million"):
         route().send("large.png", stream.getvalue())
     assert [call.error for call in invoked(aws, begun + 1)[begun:]] == [None]
 

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from common import prices
@@ -22,7 +24,10 @@ def ended() -> Iterator[subprocess.CompletedProcess[str]]:
     report = ROOT / "build/detection/report.json"
     report.unlink(missing_ok=True)
     yield subprocess.run(
-        [EXAMPLE / "run", "--check", "--repetitions", "1"], capture_output=True, text=True, timeout=300
+        [EXAMPLE / "run", "--check", "--repetitions", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
@@ -57,7 +62,7 @@ def test_the_measured_columns(report: dict[str, Any]) -> None:
         assert column["end_to_end_s"]["count"] == column["inference_s"]["count"] == 6
         assert column["inference_s"]["mean"] < column["end_to_end_s"]["mean"]
     for column, megabytes in ((remote, 512), (split, 1769)):
-        assert column["execution_s"]["count"] == 6  # One invocation for each picture, all hot.
+        assert column["execution_s"]["count"] == 6  # One invocation for each picture; a cold one is a failure.
         assert column["cold_s"] > column["end_to_end_s"]["mean"]
         assert 50 * 2**20 < column["function_memory_bytes"]["greatest"] <= megabytes * 2**20
     assert report["verdict"].startswith(("don't split", "split"))
@@ -75,6 +80,24 @@ def test_dollars_are_those_of_the_price_list(report: dict[str, Any]) -> None:
     assert split["dollars_per_1000"] == pytest.approx(
         1000 * (function + split["received_bytes"] * prices.EGRESS_BYTE), rel=0.05
     )
+
+
+def test_ctrl_c_ends_it_and_what_it_has_started() -> None:
+    running = subprocess.Popen(
+        [EXAMPLE / "run", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    while not running.stdout.readline().startswith("== 6 photos to the local server"):
+        assert running.poll() is None
+    started = psutil.Process(running.pid).children(recursive=True)
+    assert len(started) >= 3  # The server, the stand-ins and moto.
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130 and "Traceback" not in errors, errors
+    assert not psutil.wait_procs(started, timeout=30)[1]
 
 
 def test_help() -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
+import gzip
 import io
 import json
+import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
 import splitnet
+from common.package_files import ROOT
 from detection.codecs import calibrated
 from detection.server import main
 from detection.server_process import running_server
@@ -56,14 +62,16 @@ def port(exported: None) -> Iterator[int]:
         yield number
 
 
-def ask(port: int, body: bytes, method: str = "POST", path: str = PATH, length: int | None = None) -> Reply:
+def ask(
+    port: int, body: bytes, method: str = "POST", path: str = PATH, length: int | None = None, headers: str = ""
+) -> Reply:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}"
         connection.sendall(f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body)
         data = b"".join(iter(lambda: connection.recv(65536), b""))
     first, *lines = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return Reply(int(first.split()[1]), headers, data.partition(b"\r\n\r\n")[2])
+    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Reply(int(first.split()[1]), fields, data.partition(b"\r\n\r\n")[2])
 
 
 def question(picture: bytes, identifier: object = "a7") -> bytes:
@@ -181,6 +189,37 @@ def test_a_flood_is_answered_with_try_again(port: int, photos: dict[str, Path]) 
     assert ask(port, data).status == 200
 
 
+def test_a_body_that_is_too_large_when_it_is_unpacked(port: int) -> None:
+    packed = gzip.compress(b" " * (200 * 2**20), 1)
+    assert len(packed) < 2**20
+    reply = ask(port, packed, headers="Content-Encoding: gzip\r\n")
+    assert reply.status == 413 and "too large, expected at most" in str(reply.json["error"])
+
+
+def test_bodies_that_are_large_together_are_answered_with_try_again(exported: None, photos: dict[str, Path]) -> None:
+    """Each is smaller than a body may be, and never comes to its end."""
+    size = 42 * 2**20
+    head = f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: {size + 1}\r\n\r\n".encode()
+    with server() as (port, process), contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(7)]
+        for connection in waiting:
+            with contextlib.suppress(ConnectionError):  # The last one is answered before its end.
+                connection.sendall(head + b" " * size)
+        ready, _, _ = select.select(waiting, [], [], 30)
+        assert [connection.recv(12) for connection in ready] == [b"HTTP/1.1 503"]
+        assert memory_bytes(process.pid) < 1.2 * 2**30
+        for connection in waiting:
+            connection.close()
+        until_s = time.monotonic() + 30
+        while (reply := ask(port, question(photos["cat"].read_bytes()))).status != 200:
+            assert reply.status == 503 and time.monotonic() < until_s
+
+
+def memory_bytes(pid: int) -> int:
+    """Resident now."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
 def test_a_client_that_goes_away_leaves_the_server_well(port: int, photos: dict[str, Path]) -> None:
     body = question(photos["cat"].read_bytes())
     for sent in (0, 10, len(body) // 2, len(body)):
@@ -204,6 +243,32 @@ def test_ends_when_told_to_and_finishes_what_it_has(photos: dict[str, Path]) -> 
         assert not reply.done()
         assert reply.result().status == 200 and b'"motorbike"' in reply.result().body
         assert process.wait(20) == 0
+
+
+def test_ctrl_c_ends_it_without_words(exported: None, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="ended with exit status 130"), server() as (_, process):
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_it_ends_with_who_has_started_it(exported: None, number: signal.Signals) -> None:
+    program = """
+from detection.server_process import running_server
+with running_server() as server:
+    print(server.process.pid, flush=True)
+    server.process.wait()
+"""
+    starter = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT / "examples"
+    )
+    assert starter.stdout is not None
+    started = psutil.Process(int(starter.stdout.readline()))
+    starter.send_signal(number)
+    starter.wait(30)
+    assert not psutil.wait_procs([started], timeout=30)[1]
+    starter.stdout.close()
 
 
 def reachable(port: int) -> bool:

@@ -8,4 +8,13 @@ from .invocation import Invocation
 from .stack import LocalAws
 from .tail_function import image_function, tail_function
 
-__all__ = ["REGION", "Configuration", "Function", "Invocation", "LocalAws", "S3Trigger", "image_function", "tail_function"]
+__all__ = [
+    "REGION",
+    "Configuration",
+    "Function",
+    "Invocation",
+    "LocalAws",
+    "S3Trigger",
+    "image_function",
+    "tail_function",
+]
