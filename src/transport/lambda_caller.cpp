@@ -121,12 +121,17 @@ Error LambdaCaller::caught_error() const {
 }
 
 void LambdaCaller::abandon(std::uint64_t id) {
+  stop([self = shared_from_this(), id] {
+    const auto found = self->invocations_.find(id);
+    if (found != self->invocations_.end()) found->second->stop.request_stop();
+  });
+}
+
+template <class Stop>
+void LambdaCaller::stop(Stop step) noexcept {
   try {
-    asio::post(*context_, [self = shared_from_this(), id] {
-      const auto found = self->invocations_.find(id);
-      if (found != self->invocations_.end()) found->second->stop.request_stop();
-    });
-  } catch (const std::exception&) {  // No memory: the invocation goes on to its own end, and nobody looks at it.
+    asio::post(*context_, std::move(step));
+  } catch (const std::exception&) {  // No memory: they go on to their own end, and nobody looks at it.
   }
 }
 
@@ -267,7 +272,7 @@ void LambdaCaller::remove(const std::string& key) {
 void LambdaCaller::wait_until_removed() {
   std::unique_lock lock(mutex_);
   if (removed_.wait_for(lock, kRemovalTime, [&] { return objects_ == 0; })) return;
-  asio::post(*context_, [self = shared_from_this()] {
+  stop([self = shared_from_this()] {
     for (const auto& [id, invocation] : self->invocations_) invocation->give_up_put.request_stop();
   });
 }
@@ -275,7 +280,7 @@ void LambdaCaller::wait_until_removed() {
 void LambdaCaller::close() {
   if (closed_.exchange(true)) return;
   calls_->close(Error(ErrorCode::unavailable, "connection to '" + target_.endpoint + "': closed"));
-  asio::post(*context_, [self = shared_from_this()] {
+  stop([self = shared_from_this()] {
     for (const auto& [id, invocation] : self->invocations_) invocation->stop.request_stop();
   });
 }

@@ -63,6 +63,9 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
   void post(const InvocationPtr& invocation, Step step);
   [[nodiscard]] Error caught_error() const;
   void abandon(std::uint64_t id);
+  /// Runs `step`, which stops what nobody waits for any more, on the context's thread.
+  template <class Stop>
+  void stop(Stop step) noexcept;
   void begin(const InvocationPtr& invocation);
   void put_into_store(const InvocationPtr& invocation);
   void invoke(const InvocationPtr& invocation, std::string event);
