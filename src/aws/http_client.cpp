@@ -24,8 +24,9 @@ using Clock = std::chrono::steady_clock;
 
 /// As much as libcurl takes for reading; its own 16 KiB would be hundreds of reads for a tensor.
 constexpr long kBufferBytes = 512L * 1024;
-/// Of a connection that is kept: services close theirs after twenty seconds (S3) and more.
-constexpr long kLongestIdleSeconds = 15;
+/// Of a connection that is kept. Load balancers close theirs after a minute; where somebody does so sooner, libcurl
+/// notices, or sends again on another one.
+constexpr long kLongestIdleSeconds = 50;
 
 struct FreesEasy {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
