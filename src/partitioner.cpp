@@ -459,6 +459,9 @@ class FileBeside {
 }  // namespace detail
 
 void Partitioner::prepare(const std::string& path, const std::string& prepared_path) {
+  if (detail::is_archive(path, detail::model_archive)) {
+    throw Error(ErrorCode::invalid_argument, "'" + path + "' is prepared already, expected what torch.jit.save writes");
+  }
   const auto module = detail::read_module(path);
   const auto model = from_module(module);
   auto graph = detail::with_torch_words([&] { return detail::freeze_forward(module, {}); });

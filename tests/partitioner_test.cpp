@@ -744,6 +744,8 @@ TEST(PreparedModel, RefusesWhatItCannotDo) {
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "", [&] { Partitioner::prepare("/nonexistent", prepared.path()); }));
   EXPECT_TRUE(throws(ErrorCode::unavailable, "can't be written",
                      [&] { Partitioner::prepare(original.path(), "/nonexistent/x"); }));
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "is prepared already",
+                     [&] { Partitioner::prepare(prepared.path(), prepared.path()); }));
 }
 
 TEST(PreparedModel, OfAnotherTorchAreRefused) {

@@ -371,14 +371,13 @@ class HttpClient::Impl : public std::enable_shared_from_this<HttpClient::Impl> {
   /// `result` gives a result, or throws.
   template <class MakeResult>
   void finish(CURL* handle, MakeResult&& result) {
-    const auto made = [&]() -> Result {
+    Result told = [&]() -> Result {
       try {
         return result();
       } catch (const std::exception&) {
         return caught_error();
       }
-    };
-    Result told = made();
+    }();
     UnderWay one = std::move(under_way_.at(handle));
     under_way_.erase(handle);
     curl_multi_remove_handle(multi_.get(), handle);
