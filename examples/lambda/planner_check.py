@@ -65,7 +65,7 @@ from picks.knowledge import Knowledge, fixed_placements, here, measure_starts, p
 from picks.scenarios import Link, Placement, Scenario, free_scenarios, limits_around  # noqa: E402
 from picks.slow_device import SlowDevice  # noqa: E402
 from picks.throttling import Quota  # noqa: E402
-from picks.verdicts import Measured, Outcome, Verdict, judge  # noqa: E402
+from picks.verdicts import Measured, Outcome, Samples, Verdict, judge  # noqa: E402
 
 MODEL = ROOT / "build/models/mobilenet_v2.pt"
 SHAPE = (4, 3, 224, 224)
@@ -194,11 +194,15 @@ def described(part: splitnet.Partitioner, placement: Placement) -> str:
     return f"{placement.memory_megabytes} MB, {cut}, {placement.codec}" if placement.is_remote else cut
 
 
+def of_pick(checked: Checked, judged: Judged) -> Samples:
+    return checked.measured[judged.scenario.cold_start_probability][judged.pick]
+
+
 def table(checked: Checked) -> str:
     columns = ["asked", "pick", "ms", "predicted", "$/million", "predicted", "fastest", "regret", "spread", ""]
     rows = []
     for one in checked.judged:
-        samples = checked.measured[one.scenario.cold_start_probability][one.pick]
+        samples = of_pick(checked, one)
         rows.append(
             [
                 *(one.scenario.name(), described(checked.part, one.pick)),
@@ -211,11 +215,19 @@ def table(checked: Checked) -> str:
     return text_table("Picks of the planner, and what was measured", columns, rows)
 
 
+def kind_of(placement: Placement) -> str:
+    if not placement.is_remote:
+        return "device_only"
+    return "split" if placement.head_layers else "worker_only"
+
+
 def summary(judged: Sequence[Judged]) -> str:
-    counts = Counter(one.verdict.outcome for one in judged)
-    return " ".join(
-        ["lambda_planner:", f"asked={len(judged)}", *(f"{outcome.name}={counts[outcome]}" for outcome in Outcome)]
-    )
+    """The headline: outcomes, and what was picked."""
+    outcomes = Counter(one.verdict.outcome for one in judged)
+    kinds = Counter(kind_of(one.pick) for one in judged)
+    counts = [f"{outcome.name}={outcomes[outcome]}" for outcome in Outcome]
+    counts += [f"{kind}={kinds[kind]}" for kind in ("device_only", "split", "worker_only")]
+    return " ".join(["lambda_planner:", f"asked={len(judged)}", *counts])
 
 
 def document(checked: Checked) -> dict[str, object]:
@@ -240,10 +252,12 @@ def document(checked: Checked) -> dict[str, object]:
         "judged": [
             {
                 "asked": one.scenario.name(),
-                "pick": asdict(one.pick),
+                "pick": described(checked.part, one.pick),
+                "measured_s": of_pick(checked, one).middle_s,
                 "predicted_s": one.predicted.latency_s,
+                "measured_dollars": of_pick(checked, one).middle_dollars,
                 "predicted_dollars": one.predicted.dollars,
-                "fastest": asdict(one.verdict.best),
+                "fastest": described(checked.part, one.verdict.best),
                 "regret": one.verdict.regret,
                 "spread": one.verdict.spread,
                 "outcome": one.verdict.outcome.value,

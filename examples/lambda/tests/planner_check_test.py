@@ -62,7 +62,8 @@ def test_a_wrong_pick_is_told_and_fails(
     assert row.split()[-1] == outcome.value.split()[-1]
     assert lines[-1].startswith("lambda_planner: asked=1 ")
     assert f" {outcome.name}=1" in lines[-1]
-    assert lines[-1].count("=1") == 2
+    assert " device_only=1 split=0 worker_only=0" in lines[-1]
+    assert lines[-1].count("=1") == 3
     assert "off by 10.0% (latency) and 50.0% (dollars)" in lines[-2]
     assert (tmp_path / "out.json").exists()
 
