@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     check_options.add_argument("--cold-rounds", type=_count, default=3, metavar="N", help="cold calls of each way")
     check_options.add_argument(
         "--link",
+        type=_link,
         default="up=2Mbit,down=8Mbit,delay=10ms",
         help="to the cloud, as shaped:// has it; the delay is one way",
     )
@@ -82,6 +83,14 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
     return int(text)
+
+
+def _link(text: str) -> str:
+    try:
+        splitnet.ShapedOptions.parse(text)
+    except splitnet.InvalidArgument as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _end(number: int, frame: object) -> None:
