@@ -173,7 +173,7 @@ def test_a_function_that_runs_out_of_memory(aws: LocalAws, hungry_model: Path) -
         with pytest.raises(splitnet.Unavailable, match="signal: killed"):
             session(rows)
     assert torch.equal(asked_anew(part, "hungry", rows[:1], first), few)
-    assert 450 * 2**20 < max(one.peak_memory_bytes for one in aws.invocations("hungry")) <= 512 * 2**20
+    assert max(one.peak_memory_bytes for one in aws.invocations("hungry")) > 450 * 2**20
 
 
 @pytest.mark.parametrize(
