@@ -17,6 +17,7 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -64,7 +65,11 @@ void read_pieces() {
     }
   };
   std::vector<std::jthread> threads;
-  for (int i = 0; i < kThreads; ++i) threads.emplace_back(read_some);
+  try {
+    for (int i = 0; i < kThreads; ++i) threads.emplace_back(read_some);
+  } catch (const std::system_error&) {  // As many as the system has; this one does what is left.
+    read_some();
+  }
 }
 
 /// Forked twice: the reader is no child of the worker, which would have to wait for it.
