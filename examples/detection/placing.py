@@ -12,7 +12,9 @@ from detection.codecs import calibrated
 
 INPUT = "input"  #: The cut before the first layer: the worker runs all of it.
 _TOKEN = "SPLITNET_TOKEN"
-MAX_ACCURACY_LOSS = 0.05  #: What a codec may change the heads by: mean relative error.
+#: What a codec may change the heads by: mean relative error. Up to here the sample photos keep all their objects; a JPEG
+#: of quality 95 (0.036) loses the faint person.
+MAX_ACCURACY_LOSS = 0.03
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,3 +51,9 @@ def session(part: splitnet.Partitioner) -> Iterator[splitnet.Session]:
 @pytest.fixture(scope="session")
 def detector(session: splitnet.Session, names: list[str]) -> Detector:
     return Detector(in_session(session), names)
+
+
+@pytest.fixture(scope="session")
+def worker(part: splitnet.Partitioner) -> Iterator[splitnet.Worker]:
+    with splitnet.Worker(part, threads=1) as started:
+        yield started

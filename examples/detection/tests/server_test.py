@@ -26,7 +26,6 @@ from PIL import Image
 
 import splitnet
 from common.package_files import ROOT
-from detection.codecs import calibrated
 from detection.server import main
 from detection.server_process import running_server
 
@@ -279,12 +278,6 @@ def reachable(port: int) -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
-def worker(part: splitnet.Partitioner) -> Iterator[splitnet.Worker]:
-    with splitnet.Worker(part, threads=1) as started:
-        yield started
-
-
 def objects(port: int, photo: Path) -> list[dict[str, object]]:
     found = ask(port, question(photo.read_bytes())).json["objects"]
     assert isinstance(found, list)
@@ -300,18 +293,6 @@ def test_a_split_network_gives_the_same_answer(
         for path in photos.values():
             assert objects(split, path) == objects(port, path)
     assert worker.stats.answered >= begun + len(photos)
-
-
-def test_a_learned_codec_keeps_the_main_objects(
-    port: int, worker: splitnet.Worker, part: splitnet.Partitioner, photos: dict[str, Path]
-) -> None:
-    head = part.layers.resolve(splitnet.Cut("max_pool2d#4"))
-    name = next(
-        one.name for one in calibrated(part).profiles() if one.head == head and one.name.startswith("transform")
-    )
-    with server("--worker", worker.address, "--cut", "max_pool2d#4", "--codec", name) as (split, _):
-        for photo in ("cat", "coffee", "motorcycle"):
-            assert objects(split, photos[photo])[0]["label"] == objects(port, photos[photo])[0]["label"]
 
 
 def test_a_plan_decides_without_a_cut(
