@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the network runs changes where its time goes, not what it finds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+import splitnet
+from detection.codecs import calibrated
+from detection.detector import Detector, in_session
+from detection.placing import INPUT, MAX_ACCURACY_LOSS, open_session
+
+
+def found(session: splitnet.Session, names: list[str], photos: dict[str, Path]) -> dict[str, list[str]]:
+    """Labels by photo, best first."""
+    detector = Detector(in_session(session), names)
+    return {name: [one.label for one in detector.detect(photo.read_bytes()).objects] for name, photo in photos.items()}
+
+
+def split(worker: splitnet.Worker, cut: str, codec: str) -> argparse.Namespace:
+    return argparse.Namespace(worker=worker.address, cut=cut, codec=codec, threads=1)
+
+
+def test_codecs_that_a_plan_may_choose_keep_all_objects(
+    part: splitnet.Partitioner,
+    session: splitnet.Session,
+    worker: splitnet.Worker,
+    names: list[str],
+    photos: dict[str, Path],
+) -> None:
+    expected = found(session, names, photos)
+    assert [labels for labels in expected.values() if labels][0] == ["person"]
+    tried = []
+    for one in calibrated(part).profiles():
+        if one.accuracy_loss <= MAX_ACCURACY_LOSS:
+            cut = part.layers.layers[len(one.head) - 1].name if one.head else INPUT
+            with open_session(part, split(worker, cut, one.name)) as opened:
+                assert found(opened, names, photos) == expected, one.name
+            tried.append(one.name.partition(":")[0])
+    assert {"raw", "u8", "int8", "transform"} <= set(tried)
+
+
+def test_a_token_is_taken_from_the_environment(
+    part: splitnet.Partitioner, names: list[str], photos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "a-token-of-the-tests-of-detection"
+    with splitnet.Worker(part, threads=1, token=token) as guarded:
+        with pytest.raises(splitnet.Unauthenticated):
+            open_session(part, split(guarded, "max_pool2d#4", "raw"))
+        monkeypatch.setenv("SPLITNET_TOKEN", token)
+        with open_session(part, split(guarded, "max_pool2d#4", "raw")) as opened:
+            assert found(opened, names, {"cat": photos["cat"]}) == {"cat": ["cat"]}
