@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
             photos = model_files.sample_photos()[0].parent
             print(f"\n== {len(model_files.sample_photos())} photos to the local server, {server.url}")
             failed = client.main([str(photos), "--server", server.url, "--draw", str(_OUT / "drawn")])
-            print(f"\n== the same through S3, the function {cloud.WHOLE} and DynamoDB")
+            print(f"\n== the same through S3, the function {cloud.WHOLE} and DynamoDB; the first call is cold")
             failed |= client.main([str(photos), "--remote", "--bucket", cloud.BUCKET, "--table", cloud.TABLE])
             print("\n== local, remote and split")
             report = measure.measure(aws, sizes, model_files.sample_photos(), options.repetitions, options.link)
