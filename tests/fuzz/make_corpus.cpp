@@ -85,6 +85,31 @@ void write_http(const std::filesystem::path& directory) {
   add("html", false, "HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\nContent-Length: 13\r\n\r\n<html></html>");
 }
 
+/// As invocation_fuzz takes them: events as text, and messages that it puts into events.
+void write_invocations(const std::filesystem::path& directory) {
+  const auto add = [&](const std::string& name, char kind, const std::string& rest) {
+    const std::string bytes = kind + rest;
+    write(directory / name, std::as_bytes(std::span(bytes)));
+  };
+  for (const auto& [name, message] : testing::sample_messages()) {
+    const auto encoded = testing::encoded_bytes(message);
+    const std::string bytes(reinterpret_cast<const char*>(encoded.data()), encoded.size());
+    for (const char kind : {'\1', '\2', '\3'}) add(name + "_" + std::to_string(static_cast<int>(kind)), kind, bytes);
+  }
+  const std::string name(32, 'a');
+  add("direct", '\0', R"({"splitnet":"U1BMTg=="})");
+  add("spaced", '\0', R"({ "other": [1], "splitnet" : "U1BM\u0054g==" })");
+  add("request", '\0', R"({"splitnet_at":"s3://bodies/some/prefix/requests/)" + name + "\"}");
+  add("reply", '\0', R"({"splitnet_at":"s3://bodies/some/prefix/replies/)" + name + "\"}");
+  add("elsewhere", '\0', R"({"splitnet_at":"file:///etc/passwd"})");
+  add("version_1", '\0',
+      R"({"httpMethod":"POST","headers":{"Authorization":"Bearer x"},"requestContext":{"identity":{"accessKey":null,)"
+      R"("sourceIp":"::1"}},"body":"U1BMTg==","isBase64Encoded":true})");
+  add("version_2", '\0',
+      R"({"version":"2.0","headers":{"authorization":"Bearer x"},"requestContext":{"authorizer":{"iam":{"accessKey":)"
+      R"("A"}},"http":{"method":"GET","sourceIp":"::1"}},"body":"text","isBase64Encoded":false})");
+}
+
 /// The index of the codec, then an encoded tensor.
 void write_encoded_tensors(const std::filesystem::path& directory) {
   const auto codecs = testing::fuzzed_codecs();
@@ -124,11 +149,13 @@ int main(int argc, char** argv) try {
   }
   const std::filesystem::path directory(argv[1]);
   std::filesystem::create_directories(directory / "http");
+  std::filesystem::create_directories(directory / "invocation");
   std::filesystem::create_directories(directory / "message");
   std::filesystem::create_directories(directory / "codec");
   std::filesystem::create_directories(directory / "shm");
   std::filesystem::create_directories(directory / "tables");
   write_http(directory / "http");
+  write_invocations(directory / "invocation");
   write_messages(directory / "message");
   write_encoded_tensors(directory / "codec");
   write_shm_frames(directory / "shm");
