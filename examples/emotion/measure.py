@@ -126,7 +126,7 @@ def measure(
             pick = platform.chosen
             rows = []
             for name, (function, way) in _ways(platform, photo).items():
-                say(f"{name}: {cold_rounds} cold, {rounds} hot")
+                say(f"measuring: {name}")
                 rows.append(_row(name, function, _samples(aws, function, way, rounds, cold_rounds), len(photo)))
             say("what the planner picks elsewhere")
             return Measured(link, len(photo), pick, rows, list(planner_picks(platform, len(photo))))
