@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import boto3  # type: ignore[import-untyped]
 import torch
@@ -52,6 +52,7 @@ class Call:
     same_bits: bool  #: As those of the model in one piece.
     is_cold: bool  #: Meant to be: it comes after all execution environments were ended.
     invocations: list[Invocation]  #: What it had the function do; a session's first call and its opening are several.
+    is_large: bool = False  #: More than an invocation takes.
 
     @property
     def init_s(self) -> float:
@@ -126,7 +127,8 @@ class Caller:
                 yield self._call("Python, lambda://", session, self._input)
             rows = INVOCATION_BYTES // (self._input.nelement() * self._input.element_size()) + 1
             large = torch.cat([self._input] * rows)
-            yield self._call(f"Python, lambda://, {large.nelement() * 4 / 1e6:.1f} MB by S3", session, large)
+            call = self._call(f"Python, lambda://, {large.nelement() * 4 / 1e6:.1f} MB by S3", session, large)
+            yield replace(call, is_large=True)
         with self._session(self._aws.function_url(NAME), token=self._token) as session:
             self._invocations()  # Those of opening it.
             yield self._call("Python, function URL", session, self._input)
@@ -197,7 +199,7 @@ class Caller:
 
 def cost(calls: list[Call], memory_megabytes: int) -> str:
     """Of the calls with the one input, for which no environment had to be started."""
-    hot = [call.invocations[-1] for call in calls if not call.is_cold and len(call.invocations) == 1]
+    hot = [call.invocations[-1] for call in calls if not call.is_cold and not call.is_large]
     billed_s = statistics.median(one.billed_s for one in hot)
     x86 = 1000 * prices.function_dollars(billed_s, memory_megabytes)
     requests = 1000 * prices.FUNCTION_REQUEST
