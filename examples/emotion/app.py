@@ -131,11 +131,11 @@ def show_device(platform: LocalPlatform) -> None:
         f"**This device**: {device.cores} cores, {device.busy:.0%} busy; {device.available_bytes / 1e9:.1f} of "
         f"{device.memory_bytes / 1e9:.1f} GB free{power}. The whole network takes {device.pass_s * 1e3:.1f} ms on it."
     )
-    measured = platform.measured
-    if measured.plan is None:
-        streamlit.warning(f"No worker: {measured.trouble}. Everything runs on this device.")
+    findings = platform.findings
+    if findings.plan is None:
+        streamlit.warning(f"No worker: {findings.trouble}. Everything runs on this device.")
     else:
-        link = measured.plan.link
+        link = findings.plan.link
         streamlit.markdown(
             f"**Worker**: {platform.settings.worker}, round trip {link.rtt_s * 1e3:.1f} ms, "
             f"{link.up_bytes_per_s * 8e-6:,.0f} Mbit/s up."

@@ -57,7 +57,7 @@ class Recognition:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Findings:
     """What was found out about device, worker and link the last time that this was asked."""
 
     device: splitnet.DeviceProfile
@@ -83,23 +83,23 @@ class LocalPlatform:
         self._sessions: dict[tuple[int, str], splitnet.Session] = {}
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
-        self.measured = self._measure()
+        self.findings = self._measure()
 
     def check(self) -> DeviceCheck:
         """Looks at the device."""
-        return check_device(self.measured.device)
+        return check_device(self.findings.device)
 
     def make_plan(self) -> None:
         """Measures device, worker and link anew, and chooses cut and codec. Without a worker all runs here."""
         with self._measuring:  # Two at a time would slow each other down.
-            self.measured = self._measure()
+            self.findings = self._measure()
 
     @property
     def plan(self) -> splitnet.TwoTierPlan | None:
         """None: there is no worker, or none that fits."""
-        return self.measured.plan
+        return self.findings.plan
 
-    def _measure(self) -> Measured:
+    def _measure(self) -> Findings:
         settings = self.settings
         worker = splitnet.Tier(
             name="worker",
@@ -127,8 +127,8 @@ class LocalPlatform:
                 token=self._token,
             )
         except splitnet.Error as error:
-            return Measured(device, None, str(error))
-        return Measured(device, plan, "")
+            return Findings(device, None, str(error))
+        return Findings(device, plan, "")
 
     @property
     def chosen(self) -> Choice:

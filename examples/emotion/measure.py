@@ -122,7 +122,7 @@ def measure(
         of_tail = replace(settings, worker=f"lambda://{TAIL}", memory_megabytes=MEMORY_MEGABYTES)
         with LocalPlatform(of_tail) as platform:
             if platform.plan is None:
-                raise RuntimeError(f"no plan: {platform.measured.trouble}")
+                raise RuntimeError(f"no plan: {platform.findings.trouble}")
             pick = platform.chosen
             rows = []
             for name, (function, way) in _ways(platform, photo).items():

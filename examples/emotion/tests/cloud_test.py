@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import boto3  # type: ignore[import-untyped]
 import pytest
 
-from common.package_files import package_file
+from common.package_files import ROOT, package_file
 from common.pictures import PictureError
 from emotion.cloud import BUCKET, TAIL, WHOLE
 from emotion.emotions import strongest
@@ -38,7 +39,7 @@ def test_the_tail_is_a_function_and_the_photo_stays(
 ) -> None:
     with on_wire("AWS_ENDPOINT_URL_LAMBDA", monkeypatch) as wire:
         with LocalPlatform(parse(["--worker", f"lambda://{TAIL}", "--models", str(models)], "test", "")) as platform:
-            assert platform.plan is not None, platform.measured.trouble
+            assert platform.plan is not None, platform.findings.trouble
             wire.forget()
             calls = len(aws.invocations(TAIL))
             found = [platform.recognise(face.pixels, platform.choice(block.end)) for block in platform.blocks[:-1]]
@@ -50,16 +51,34 @@ def test_the_tail_is_a_function_and_the_photo_stays(
     assert leaks(wire.sent, photo, face) == []
 
 
+def test_a_session_in_cpp_has_the_bits_of_the_whole_network(
+    aws: LocalAws, models: Path, face: Face, tmp_path: Path
+) -> None:
+    """Opening it finds the function cold; its calls are hot."""
+    file = tmp_path / "face.bin"
+    file.write_bytes(face.pixels.numpy().tobytes())
+    aws.recycle(TAIL)
+    before = len(aws.invocations(TAIL))
+    program = [str(ROOT / "build/release/call_function"), str(models / "emotion.pt"), f"lambda://{TAIL}"]
+    options = ["--input", f"{file}:1x1x64x64", "--cut", "blocks.1", "--calls", "3", "--json"]
+    done = subprocess.run([*program, *options], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["same_answer"] is True
+    opening, *calls = aws.invocations(TAIL)[before:]
+    assert opening.is_cold
+    assert [call.is_cold for call in calls] == [False] * 3
+
+
 def test_a_function_url_serves_who_has_the_token(
     aws: LocalAws, models: Path, face: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = parse(["--worker", aws.function_url(TAIL), "--models", str(models)], "test", "")
     with LocalPlatform(settings) as platform:
-        assert "token" in platform.measured.trouble
+        assert "token" in platform.findings.trouble
         assert "token" in platform.recognise(face.pixels, platform.choice(platform.blocks[2].end)).trouble
     monkeypatch.setenv("SPLITNET_TOKEN", TOKEN)
     with LocalPlatform(settings) as platform:
-        assert platform.plan is not None, platform.measured.trouble
+        assert platform.plan is not None, platform.findings.trouble
         found = platform.recognise(face.pixels, platform.choice(platform.blocks[2].end))
         assert (found.trouble, found.answered_by) == ("", aws.function_url(TAIL))
 

@@ -105,7 +105,7 @@ def test_a_check_measures_anew(platform: LocalPlatform) -> None:
 def test_without_a_worker_all_runs_here(open_platform: Open, face: Face) -> None:
     platform = open_platform("tcp://127.0.0.1:1")
     assert platform.plan is None
-    assert "Connection refused" in platform.measured.trouble
+    assert "Connection refused" in platform.findings.trouble
     assert platform.chosen.head_layers == platform.layers
     assert platform.chosen.predicted_s is None
     assert platform.recognise(face.pixels, platform.chosen).trouble == ""
@@ -132,4 +132,4 @@ def test_a_worker_with_another_model_is_named(open_platform: Open, face: Face) -
     with splitnet.Worker(other) as worker:
         platform = open_platform(worker.address)
         assert platform.plan is None
-        assert "fingerprint" in platform.measured.trouble or "model" in platform.measured.trouble
+        assert "fingerprint" in platform.findings.trouble or "model" in platform.findings.trouble
