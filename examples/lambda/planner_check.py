@@ -10,11 +10,11 @@ only if no pick was wrong. How that is decided was settled before the run whose 
 
 What is simulated. The device is a thread of this process with a quota of 1 ms of processor time in every 16. Memory sizes are
 quotas as well, those of local_aws: 442, 885 and 1,769 MB are a quarter, half and one processor. Functions keep the memory of a
-pass for the next one (picks/cloud.py). Links are those of LINKS, in
-front of `lambda://` by `shaped://`; rates and delays are fixed so that by the layers' times each of the three answers (device
-only, a split, worker only) is the fastest somewhere by a wide margin.
+pass for the next one (picks/cloud.py). Links are those of LINKS, in front of `lambda://` by `shaped://`; rates and delays are
+fixed so that by the layers' times each of the three answers (device only, a split, worker only) is the fastest somewhere by a
+wide margin.
 
-What the planner is told. Layers and codecs of device and function, profiled at full speed and scaled by
+What the planner is told. Layers and codecs of device and function, profiled at full speed (the fastest of three) and scaled by
 picks/throttling.py; the way to a function as probed, and the link in front of it as asked for; of each function, from
 calls that are not judged: what a cold call takes and bills more than a hot one, what is billed beside computing, and the
 load factor (of the device too). Prices are those of common/prices.py. It may cut behind any layer.

@@ -58,8 +58,9 @@ class Cloud:
                 os.environ.clear()
                 os.environ.update(saved)
 
-    def recycle(self, size: int) -> None:
-        self._aws.recycle(self.functions[size].name)
+    def recycle(self, function: Function) -> None:
+        """Its next call is cold."""
+        self._aws.recycle(function.name)
 
     def new_invocations(self, size: int, at_least: int = 0) -> list[Invocation]:
         """Since the last time this was asked; waits for the record of so many."""
@@ -98,7 +99,7 @@ class Runner:
         size = placement.memory_megabytes
         if placement.is_remote:
             if is_cold:
-                self._cloud.recycle(size)
+                self._cloud.recycle(self._cloud.functions[size])
             self._cloud.new_invocations(size)
         time.sleep(PAUSE_S)
         began_s = time.perf_counter()

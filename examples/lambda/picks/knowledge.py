@@ -28,17 +28,29 @@ class FullSpeed:
     codecs: Sequence[splitnet.CodecProfile]
 
 
+_PROFILES = 3
+
+
 def profile_at_full_speed(part: splitnet.Partitioner, cloud: Cloud) -> FullSpeed:
-    """Before the device is slowed."""
+    """Before the device is slowed. Of several profiles the fastest counts: what else goes on in the machine only adds."""
     options = splitnet.TwoTierOptions(
         codecs=[splitnet.CodecProfile(), splitnet.CodecProfile(name="int8", ratio=INT8_RATIO)],
         device_options=splitnet.ProfileOptions(stage=splitnet.StageOptions(threads=1)),
     )
-    with splitnet.default_registry().connect(f"lambda://{cloud.profiled.name}") as connection:
-        problem = splitnet.profile_two_tiers(part, connection, options)
-    way = problem.links[0][0]
-    assert way is not None
-    return FullSpeed(problem.tiers[0].profile, problem.tiers[1].profile, way, options.codecs)
+    devices, functions, ways = [], [], []
+    for _ in range(_PROFILES):
+        cloud.recycle(cloud.profiled)  # A worker profiles itself once.
+        with splitnet.default_registry().connect(f"lambda://{cloud.profiled.name}") as connection:
+            problem = splitnet.profile_two_tiers(part, connection, options)
+        devices.append(problem.tiers[0].profile)
+        functions.append(problem.tiers[1].profile)
+        ways += [way for way in problem.links[0] if way is not None]
+    return FullSpeed(
+        device=min(devices, key=lambda profile: profile.pass_s),
+        function=min(functions, key=lambda profile: profile.pass_s),
+        way=min(ways, key=lambda way: way.rtt_s + way.overhead_s),
+        codecs=options.codecs,
+    )
 
 
 @dataclass(frozen=True)
