@@ -118,11 +118,18 @@ def test_every_function_has_limits_and_a_log_that_ends(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_buckets_are_private_encrypted_and_forget(name: str) -> None:
     buckets = dict(resources(name, "AWS::S3::Bucket"))
+    encrypted_roads = {
+        policy["Bucket"]["Ref"]
+        for _, policy in resources(name, "AWS::S3::BucketPolicy")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+    }
     assert buckets
     for title, bucket in buckets.items():
         assert set(bucket["PublicAccessBlockConfiguration"].values()) <= {True, "true"}, title
         assert len(bucket["PublicAccessBlockConfiguration"]) == 4, title
         assert bucket["BucketEncryption"]
+        assert title in encrypted_roads, f"{title} can be read in clear text"
         (rule,) = bucket["LifecycleConfiguration"]["Rules"]
         assert rule["Status"] == "Enabled" and rule["ExpirationInDays"] == 1
 
