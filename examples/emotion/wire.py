@@ -41,7 +41,7 @@ class Wire:
         self._listener.setblocking(False)
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
-        self._listening = self._loop.create_task(self._listen())
+        self._loop.add_reader(self._listener, self._accept)
         self._thread = threading.Thread(target=self._loop.run_forever, name="wire")
         self._thread.start()
 
@@ -77,7 +77,7 @@ class Wire:
         self.close()
 
     async def _end(self) -> None:
-        await _ended(self._listening)
+        self._loop.remove_reader(self._listener)
         self._listener.close()
         await asyncio.sleep(0)  # Those that were accepted just now have begun, and so can clear up.
         writers = list(self._writers)
@@ -86,12 +86,16 @@ class Wire:
             writer.transport.abort()  # Closing would wait until all was taken.
         await asyncio.sleep(0)  # Now they let go of their sockets.
 
-    async def _listen(self) -> None:
-        while True:
-            accepted, _ = await self._loop.sock_accept(self._listener)
-            task = self._loop.create_task(self._serve(accepted))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _accept(self) -> None:
+        """Not in a task: one that is cancelled here would lose the connection."""
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError:  # It has gone meanwhile.
+            return
+        accepted.setblocking(False)
+        task = self._loop.create_task(self._serve(accepted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, accepted: socket.socket) -> None:
         """One connection, until both sides have said all, or one of them breaks off."""
