@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program splitnet-worker: serves stages of the models it was started with.
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -574,6 +575,18 @@ int serve(const Arguments& arguments) {
   return is_over ? exit_failed : 0;
 }
 
+/// Each pass gets the same tensors from malloc and frees them; by its defaults glibc gives such memory back to the
+/// kernel and fetches it again page by page, which is up to a third of a pass. Who has set glibc's own variables is not
+/// overruled.
+void keep_memory_of_passes() {
+#if defined(__GLIBC__)
+  if (std::getenv("MALLOC_MMAP_THRESHOLD_") != nullptr || std::getenv("MALLOC_TRIM_THRESHOLD_") != nullptr) return;
+  constexpr int largest_mmap_threshold = 32 << 20;  // What glibc takes on 64-bit machines.
+  ::mallopt(M_MMAP_THRESHOLD, largest_mmap_threshold);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -586,6 +599,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
+  keep_memory_of_passes();
   try {
     return arguments.prepare.empty() ? serve(arguments) : prepare(arguments);
   } catch (const Error& error) {

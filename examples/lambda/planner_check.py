@@ -9,8 +9,7 @@ between both. The planner picks; then its picks and others are run under local_a
 only if no pick was wrong. How that is decided was settled before the run whose figures docs/lambda.md gives:
 
 What is simulated. The device is a thread of this process with a quota of 1 ms of processor time in every 16. Memory sizes are
-quotas as well, those of local_aws: 442, 885 and 1,769 MB are a quarter, half and one processor. Functions keep the memory of a
-pass for the next one (picks/cloud.py). Links are those of LINKS, in front of `lambda://` by `shaped://`; rates and delays are
+quotas as well, those of local_aws: 442, 885 and 1,769 MB are a quarter, half and one processor. Links are those of LINKS, in front of `lambda://` by `shaped://`; rates and delays are
 fixed so that by the layers' times each of the three answers (device only, a split, worker only) is the fastest somewhere by a
 wide margin.
 

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import splitnet
@@ -21,10 +21,6 @@ from picks.verdicts import Samples
 
 PAUSE_S = 0.05  #: Before each call: quotas fill up again, and profiles were taken after idling too.
 _RECORD_TIMEOUT_S = 10.0
-
-#: glibc gives a pass's large tensors back to the kernel after each request, and gets them again as thousands of page faults: a
-#: third of what the whole network takes, and nothing of a late tail, and profiles don't have them. With these it keeps them.
-_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
 
 class Cloud:
@@ -42,8 +38,7 @@ class Cloud:
         """With the environment that reaches it. Raises CheckError: this machine can't simulate memory sizes."""
 
         def function(name: str, size: int, inputs: Sequence[str] = ()) -> Function:
-            one = tail_function(name, model, inputs=inputs, memory_megabytes=size, timeout_s=120, concurrency=1)
-            return replace(one, environment={**one.environment, **_KEEP_MEMORY})
+            return tail_function(name, model, inputs=inputs, memory_megabytes=size, timeout_s=120, concurrency=1)
 
         profiled = function("profiled", 1769, ["x".join(str(size) for size in shape)])
         functions = {size: function(f"tail-{size}", size) for size in sizes}
