@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Steps:
     worker_s: float = 0.0
     sent_bytes: int = 0
     received_bytes: int = 0
+    answered_by: str = ""  #: The worker's endpoint; empty: this device finished it.
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,15 @@ class Detector:
 
 
 def in_session(session: splitnet.Session) -> TimedNetwork:
-    """On this device, or split with a worker."""
+    """On this device, or split with a worker: where that gives no answer, the device finishes, and stderr is told."""
+    finished_here = 0
 
     def run(pixels: torch.Tensor) -> tuple[Sequence[torch.Tensor], Steps]:
+        nonlocal finished_here
         answer = session.run(pixels)
+        if (finished := session.stats.finished_here) > finished_here:
+            finished_here = finished
+            print("detector: the worker gave no answer, so this device finished", file=sys.stderr, flush=True)
         times = answer.times
         steps = Steps(
             device_s=times.head_s + times.rest_s,
@@ -71,6 +78,7 @@ def in_session(session: splitnet.Session) -> TimedNetwork:
             worker_s=times.tail_s,
             sent_bytes=sum(hop.request_bytes for hop in times.hops),
             received_bytes=sum(hop.reply_bytes for hop in times.hops),
+            answered_by=answer.answered_by,
         )
         return answer.output, steps
 

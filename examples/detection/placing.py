@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def open_session(part: splitnet.Partitioner, options: argparse.Namespace) -> splitnet.Session:
     """Raises splitnet.Error."""
     if not options.worker:
+        if options.cut:
+            raise splitnet.InvalidArgument(f"--cut {options.cut}: found no --worker to run what is behind it")
         return splitnet.Session(part, threads=options.threads)
     if not options.cut:
         return splitnet.Session(part, make_plan(part, options.worker, options.threads))

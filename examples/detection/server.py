@@ -113,13 +113,14 @@ async def _object_detection(request: web.Request) -> web.Response:
     return web.json_response(reply)
 
 
-def _described(steps: Steps) -> dict[str, float]:
+def _described(steps: Steps) -> dict[str, float | str]:
     return {
         "device_time": _milliseconds(steps.device_s),
         "transfer_time": _milliseconds(steps.transfer_s),
         "worker_time": _milliseconds(steps.worker_s),
         "sent_bytes": steps.sent_bytes,
         "received_bytes": steps.received_bytes,
+        "answered_by": steps.answered_by or "this device",
     }
 
 

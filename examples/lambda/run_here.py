@@ -104,11 +104,11 @@ def instructions(aws: LocalAws, arguments: argparse.Namespace, token: str) -> It
 class Caller:
     """Compares what the function finishes with the model in one piece, on this machine."""
 
-    def __init__(self, aws: LocalAws, arguments: argparse.Namespace, token: str) -> None:
+    def __init__(self, aws: LocalAws, arguments: argparse.Namespace, part: splitnet.Partitioner, token: str) -> None:
         self._aws = aws
         self._arguments = arguments
+        self._part = part
         self._token = token
-        self._part = splitnet.Partitioner(arguments.model)
         self._input: torch.Tensor = read_input(arguments.input)
         (self._whole,) = self._part.stages([], splitnet.StageOptions(threads=1))
         self._seen = 0
@@ -210,9 +210,9 @@ def cost(calls: list[Call], memory_megabytes: int) -> str:
     )
 
 
-def check(aws: LocalAws, arguments: argparse.Namespace, token: str) -> int:
+def check(aws: LocalAws, arguments: argparse.Namespace, part: splitnet.Partitioner, token: str) -> int:
     os.environ |= aws.environment | {"SPLITNET_STORE": STORE}
-    caller = Caller(aws, arguments, token)
+    caller = Caller(aws, arguments, part, token)
     calls = []
     for call in caller.calls():
         print(call.text(), flush=True)
@@ -257,9 +257,11 @@ def main() -> int:
         signal.signal(number, end)
     token = secrets.token_hex(32)
     try:
+        part = splitnet.Partitioner(arguments.model)
+        part.layers.resolve(as_cut(arguments.cut))  # A name that is none is told now, not by the first call.
         with LocalAws(functions=[function(arguments, token)], buckets=[BUCKET]) as aws:
             if arguments.check:
-                return check(aws, arguments, token)
+                return check(aws, arguments, part, token)
             for line in instructions(aws, arguments, token):
                 print(line, flush=True)
             wait(aws)

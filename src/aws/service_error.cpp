@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "aws/json.hpp"
+#include "text.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -27,7 +28,12 @@ bool has_any(std::string_view name, std::initializer_list<std::string_view> word
   return false;
 }
 
-ErrorCode code_of(int status, std::string_view name) {
+bool is_of_another_region(std::string_view message) {
+  return has_any(message, {"Credential should be scoped to a valid region"});
+}
+
+ErrorCode code_of(int status, std::string_view name, std::string_view message) {
+  if (is_of_another_region(message)) return ErrorCode::invalid_argument;
   // "SlowDown" comes as 503, "RequestLimitExceeded" as 400.
   if (status == 429 || has_any(name, {"Throttl", "TooManyRequests", "SlowDown", "LimitExceeded"})) {
     return ErrorCode::overloaded;
@@ -49,6 +55,10 @@ std::string_view hint_of(std::string_view name, std::string_view message) {
   }
   if (has_any(message, {"Signature expired", "Signature not yet current"}) || has_any(name, {"TimeTooSkewed"})) {
     return "; is this machine's clock right?";
+  }
+  if (is_of_another_region(message)) return "; is the region (AWS_REGION) that of the endpoint?";
+  if (has_any(name, {"SignatureDoesNotMatch", "InvalidSignature"})) {
+    return "; are both parts of the access key right?";
   }
   if (has_any(name, {"ResourceNotFound", "NoSuchBucket"})) return "; is it there, in this region and account?";
   return "";
@@ -81,12 +91,12 @@ Error service_error(const HttpReply& reply, const std::string& what) {
   if (message.empty()) message = between(reply.body, "<Message>", "</Message>");
   std::string text = what + ": status " + std::to_string(reply.status);
   if (!name.empty()) text += ", " + name;
-  if (!message.empty()) text += ": " + std::string(message);
+  if (!message.empty()) text += ": " + std::string(trimmed(message));
   if (const auto region = reply.header("x-amz-bucket-region"); !region.empty() && reply.status / 100 != 2) {
     text += "; the bucket is in region '" + std::string(region) + "'";
   }
   text += hint_of(name, message);
-  return Error(code_of(reply.status, name), text, seconds_of(reply.header("retry-after")));
+  return Error(code_of(reply.status, name, message), text, seconds_of(reply.header("retry-after")));
 }
 
 }  // namespace splitnet::detail

@@ -531,6 +531,11 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{403, "UnrecognizedClientException", "{}", ErrorCode::unauthenticated, "another account"},
         Refusal{403, "InvalidSignatureException", R"({"message":"Signature expired: 20260101T000000Z is now earlier"})",
                 ErrorCode::unauthenticated, "clock"},
+        Refusal{403, "SignatureDoesNotMatch",
+                R"({"message":"Credential should be scoped to a valid region, not 'eu-central-1'. "})",
+                ErrorCode::invalid_argument, "'eu-central-1'.; is the region (AWS_REGION) that of the endpoint?"},
+        Refusal{403, "SignatureDoesNotMatchException", R"({"message":"The signature does not match."})",
+                ErrorCode::unauthenticated, "are both parts of the access key right?"},
         Refusal{403, "AccessDeniedException", R"({"Message":"User: x is not authorized"})", ErrorCode::unauthenticated,
                 "not authorized"}),
     [](const auto& tested) { return "Status" + std::to_string(tested.param.status) + tested.param.type; });

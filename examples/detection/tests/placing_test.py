@@ -53,3 +53,20 @@ def test_a_token_is_taken_from_the_environment(
         monkeypatch.setenv("SPLITNET_TOKEN", token)
         with open_session(part, split(guarded, "max_pool2d#4", "raw")) as opened:
             assert found(opened, names, {"cat": photos["cat"]}) == {"cat": ["cat"]}
+
+
+def test_when_the_worker_goes_the_device_finishes_and_says_so(
+    part: splitnet.Partitioner, photos: dict[str, Path], names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        splitnet.Worker(part, threads=1) as leaving,
+        open_session(part, split(leaving, "max_pool2d#4", "raw")) as session,
+    ):
+        detector = Detector(in_session(session), names)
+        cat = photos["cat"].read_bytes()
+        assert detector.detect(cat).steps.answered_by == leaving.address
+        assert capsys.readouterr().err == ""
+        leaving.close()
+        answer = detector.detect(cat)
+    assert [one.label for one in answer.objects] == ["cat"] and answer.steps.answered_by == ""
+    assert capsys.readouterr().err == "detector: the worker gave no answer, so this device finished\n"

@@ -101,6 +101,7 @@ def test_boxes_and_steps_when_asked_for(port: int, photos: dict[str, Path]) -> N
     assert isinstance(found, list) and isinstance(steps, dict)
     assert 0 < steps["device_time"] <= reply.json["inference_time"]
     assert steps["sent_bytes"] == steps["transfer_time"] == steps["worker_time"] == 0
+    assert steps["answered_by"] == "this device"
     assert list(found[0]) == ["label", "accuracy", "box"] and found[0]["label"] == "cat"
     assert len(found[0]["box"]) == 4 and 0 <= found[0]["box"][0] < found[0]["box"][2] <= 451
 
@@ -315,6 +316,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["--host", "0.0.0.0"], 2, "--allow-remote"),
         (["--port", "many"], 2, "invalid int value: 'many'"),
         (["--models", "/nowhere"], 1, "export_model.py makes it"),
+        (["--cut", "4"], 1, "found no --worker"),
         (["--worker", "tcp://127.0.0.1:1", "--cut", "4"], 1, "tcp://127.0.0.1:1"),
         (["--worker", "tcp://127.0.0.1:1", "--cut", "no_such_layer"], 1, "no_such_layer"),
         (

@@ -63,6 +63,13 @@ def test_the_image_answers_under_the_emulator(image: Path, model: Path, photo_fi
     assert "left in the bucket: 0 objects; a wrong token and none: refused" in said
 
 
+def test_a_cut_that_is_none_is_told_before_anything_starts(image: Path, model: Path, photo_file: str) -> None:
+    process = run_here(image, model, "--input", photo_file, "--cut", "features.99")
+    said, errors = process.communicate(timeout=120)
+    assert (process.returncode, said) == (1, "")
+    assert "no layer or module is called 'features.99'" in errors and "Traceback" not in errors
+
+
 def test_ctrl_c_ends_it_and_what_it_has_started(image: Path, model: Path, photo_file: str) -> None:
     process = run_here(image, model, "--input", photo_file)
     assert process.stdout is not None

@@ -196,7 +196,7 @@ def test_functions_that_no_session_can_open(
 
 def test_the_wrong_region(part: splitnet.Partitioner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", "us-west-2")
-    with pytest.raises(splitnet.Unauthenticated, match="lambda in us-west-2 .*valid region"):
+    with pytest.raises(splitnet.InvalidArgument, match="lambda in us-west-2 .*is the region .*that of the endpoint"):
         opened(part, "tail")
 
 
