@@ -90,7 +90,7 @@ class Effort:
     cold_rounds: int
 
 
-FULL = Effort(LINKS, CUTS, start_rounds=5, hot_rounds=5, cold_rounds=3)
+FULL = Effort(LINKS, CUTS, start_rounds=5, hot_rounds=7, cold_rounds=5)
 QUICK = Effort(LINKS[1:], CUTS[:1], start_rounds=3, hot_rounds=3, cold_rounds=2)
 
 
