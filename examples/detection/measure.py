@@ -25,6 +25,7 @@ from pathlib import Path
 import splitnet
 from common import prices
 from common.summary import Summary
+from common.wire_bytes import on_wire
 from detection import cloud, model_files, placing
 from detection.client import Sent, files_in, send_folder
 from detection.cloud_route import CloudRoute
@@ -173,7 +174,7 @@ def _with_function(name: str, setup: _Setup, place: tuple[str, str, str], expect
         calls = aws.invocations(cloud.TAIL)[begun:]
         memory_bytes = server.peak_memory_bytes
     steps = [outcome.steps for one in sent for outcome in one.outcomes.values()]
-    received_bytes = sum(one["received_bytes"] for one in steps) / len(steps) * _on_wire(endpoint)
+    received_bytes = sum(one["received_bytes"] for one in steps) / len(steps) * on_wire(endpoint)
     column = Column(
         name=f"{name}, {setup.sizes.tail_megabytes} MB",
         transfer_s=Summary.of(one["transfer_time"] / 1e3 for one in steps),
@@ -183,21 +184,15 @@ def _with_function(name: str, setup: _Setup, place: tuple[str, str, str], expect
         cold_s=cold.times_s["whole call"],
         device_memory_bytes=memory_bytes,
         function_memory_bytes=Summary.of(call.peak_memory_bytes for call in calls),
-        sent_bytes=sum(one["sent_bytes"] for one in steps) / len(steps) * _on_wire(endpoint),
+        sent_bytes=sum(one["sent_bytes"] for one in steps) / len(steps) * on_wire(endpoint),
         received_bytes=received_bytes,
         dollars_per_1000=1000 * (_function_dollars(calls, len(steps)) + received_bytes * prices.EGRESS_BYTE),
         same_objects=_same(sent, expected),
     )
     failures = _failures(name, sent, expected, calls)
-    if any(one["worker_time"] == 0 for one in steps):
+    if any(one["answered_by"] == "this device" for one in steps):
         failures.append(f"{name}: the device finished what the function should have")
     return column, failures
-
-
-def _on_wire(endpoint: str) -> float:
-    """Bytes on the wire for a byte of a tensor: events of Invoke are JSON, with tensors as base64; URLs carry them as they
-    are. Headers and metadata, some hundred bytes, are left out."""
-    return 4 / 3 if endpoint.startswith("lambda://") else 1.0
 
 
 def _check_cold(calls: list[Invocation]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from detection.boxes import Detection
 
@@ -23,7 +23,7 @@ class Outcome:
 
     objects: list[Detection]
     times_s: dict[str, float]  #: What took how long, by name, in the order in which tables show it.
-    steps: dict[str, float] = field(default_factory=dict)  #: The server's details, as its JSON has them.
+    steps: dict[str, Any] = field(default_factory=dict)  #: The server's details, as its JSON has them.
 
 
 class Route(Protocol):

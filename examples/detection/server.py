@@ -53,7 +53,7 @@ class Detecting:
         body = bytearray()
         try:
             await self._read(request, body)
-            return await self._detect(bytes(body))
+            return await self._detect(body)
         finally:
             self._free_bytes += len(body)
 
@@ -70,7 +70,7 @@ class Detecting:
         except TimeoutError:
             raise _error(web.HTTPRequestTimeout, f"the body was not there within {_BODY_TIMEOUT_S:g} s") from None
 
-    async def _detect(self, body: bytes) -> tuple[str | int, Answer]:
+    async def _detect(self, body: bytearray) -> tuple[str | int, Answer]:
         if not self._places:
             raise _busy()
         self._places -= 1
@@ -79,7 +79,7 @@ class Detecting:
         finally:
             self._places += 1
 
-    def _detected(self, body: bytes) -> tuple[str | int, Answer]:
+    def _detected(self, body: bytearray) -> tuple[str | int, Answer]:
         identifier, data = _parsed(body)
         try:
             return identifier, self._detector.detect(data)
@@ -128,7 +128,7 @@ def _milliseconds(time_s: float) -> float:
     return round(time_s * 1e3, 3)
 
 
-def _parsed(body: bytes) -> tuple[str | int, bytes]:
+def _parsed(body: bytearray) -> tuple[str | int, bytes]:
     """The id, and the picture's bytes."""
     try:
         found = json.loads(body)

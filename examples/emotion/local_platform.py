@@ -133,11 +133,11 @@ class LocalPlatform:
     @property
     def chosen(self) -> Choice:
         """What the planner picked; everything here when there is no plan."""
-        plan = self.plan
-        return self.choice(self.layers if plan is None else plan.head_layers)
+        picked = None if self.plan is None else self.plan.plan.chosen
+        return self.choice(self.layers) if picked is None else self._choice_of(picked)
 
     def choice(self, head_layers: int) -> Choice:
-        """The best the planner knows for a cut behind so many layers. Raises InvalidArgument: the photo would leave."""
+        """The fastest that the planner knows for a cut behind so many layers. Raises InvalidArgument: the photo would leave."""
         if not self.settings.min_head_layers <= head_layers <= self.layers:
             raise splitnet.InvalidArgument(
                 f"{head_layers} layers on the device: expected {self.settings.min_head_layers} (or the photo would "
@@ -148,12 +148,14 @@ class LocalPlatform:
         fitting = [one for one in candidates if not one.violates and self._head_layers(one) == head_layers]
         if not fitting:
             return Choice(head_layers, "raw", None, 0)
-        best = min(fitting, key=lambda one: one.cost.latency_s)
-        hops = best.cost.hops
+        return self._choice_of(min(fitting, key=lambda one: one.cost.latency_s))
+
+    def _choice_of(self, candidate: splitnet.Candidate) -> Choice:
+        hops, codecs = candidate.cost.hops, candidate.assignment.codecs
         return Choice(
-            head_layers,
-            best.assignment.codecs[0] if best.assignment.codecs else "raw",
-            best.cost.latency_s,
+            self._head_layers(candidate),
+            codecs[0] if codecs else "raw",
+            candidate.cost.latency_s,
             hops[0].bytes_up if hops else 0,
         )
 

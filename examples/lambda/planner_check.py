@@ -131,6 +131,7 @@ class Checked:
     """Everything that came out."""
 
     part: splitnet.Partitioner
+    links: Sequence[Link]
     load_factors: dict[str, float]
     measured: dict[int, Measured]  #: By probability of a cold start.
     predicted: dict[int, dict[Placement, splitnet.Cost]]
@@ -174,7 +175,7 @@ def check(effort: Effort) -> Checked:
         Judged(scenario, pick, cost, judge(scenario, pick, measured[scenario.cold_start_probability]))
         for scenario, pick, cost in picks
     ]
-    return Checked(part, knowledge.load_factors, measured, predicted, judged)
+    return Checked(part, effort.links, knowledge.load_factors, measured, predicted, judged)
 
 
 def prediction_errors(checked: Checked) -> tuple[float, float]:
@@ -234,7 +235,7 @@ def document(checked: Checked) -> dict[str, object]:
     return {
         "shape": SHAPE,
         "device": asdict(DEVICE),
-        "links": [asdict(link) for link in LINKS],
+        "links": [asdict(link) for link in checked.links],
         "prices": {"region": prices.REGION, "as_of": prices.AS_OF, "source": prices.SOURCES[0]},
         "load_factors": checked.load_factors,
         "measured": [

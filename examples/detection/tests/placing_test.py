@@ -14,10 +14,14 @@ from detection.detector import Detector, in_session
 from detection.placing import INPUT, MAX_ACCURACY_LOSS, open_session
 
 
-def found(session: splitnet.Session, names: list[str], photos: dict[str, Path]) -> dict[str, list[str]]:
+def found(
+    session: splitnet.Session, names: list[str], photos: dict[str, Path], answered_by: str = ""
+) -> dict[str, list[str]]:
     """Labels by photo, best first."""
     detector = Detector(in_session(session), names)
-    return {name: [one.label for one in detector.detect(photo.read_bytes()).objects] for name, photo in photos.items()}
+    answers = {name: detector.detect(photo.read_bytes()) for name, photo in photos.items()}
+    assert {answer.steps.answered_by for answer in answers.values()} == {answered_by}
+    return {name: [one.label for one in answer.objects] for name, answer in answers.items()}
 
 
 def split(worker: splitnet.Worker, cut: str, codec: str) -> argparse.Namespace:
@@ -38,7 +42,7 @@ def test_codecs_that_a_plan_may_choose_keep_all_objects(
         if one.accuracy_loss <= MAX_ACCURACY_LOSS:
             cut = part.layers.layers[len(one.head) - 1].name if one.head else INPUT
             with open_session(part, split(worker, cut, one.name)) as opened:
-                assert found(opened, names, photos) == expected, one.name
+                assert found(opened, names, photos, worker.address) == expected, one.name
             tried.append(one.name.partition(":")[0])
     assert {"raw", "u8", "int8", "transform"} <= set(tried)
 
@@ -52,7 +56,7 @@ def test_a_token_is_taken_from_the_environment(
             open_session(part, split(guarded, "max_pool2d#4", "raw"))
         monkeypatch.setenv("SPLITNET_TOKEN", token)
         with open_session(part, split(guarded, "max_pool2d#4", "raw")) as opened:
-            assert found(opened, names, {"cat": photos["cat"]}) == {"cat": ["cat"]}
+            assert found(opened, names, {"cat": photos["cat"]}, guarded.address) == {"cat": ["cat"]}
 
 
 def test_when_the_worker_goes_the_device_finishes_and_says_so(

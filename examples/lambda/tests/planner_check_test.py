@@ -30,6 +30,7 @@ def checked(outcome: Outcome) -> planner_check.Checked:
     verdict = Verdict(outcome, THERE, 0.1, 0.01)
     return planner_check.Checked(
         part=splitnet.Partitioner(torch.jit.script(TwoLayers()), torch.rand(4)),
+        links=planner_check.LINKS,
         load_factors={"device": 1.0},
         measured={0: {HERE: Samples([1.1], [0.0]), THERE: Samples([1.0], [2e-6])}},
         predicted={0: {HERE: splitnet.Cost(latency_s=1.21), THERE: splitnet.Cost(latency_s=0.9, dollars=1e-6)}},
