@@ -525,6 +525,7 @@ void tell_lambda_why(const Arguments& arguments, const Error& error) {
     try {
       report_lambda_init_error(endpoint, error);
     } catch (const Error& not_told) {
+      if (not_told.code() == ErrorCode::invalid_argument) continue;  // There is no Lambda to tell.
       log(arguments, LogLevel::warning, std::string("Lambda was not told why: ") + not_told.what());
     }
   }
@@ -576,11 +577,13 @@ int serve(const Arguments& arguments) {
 }
 
 /// Each pass gets the same tensors from malloc and frees them; by its defaults glibc gives such memory back to the
-/// kernel and fetches it again page by page, which is up to a third of a pass. Who has set glibc's own variables is not
+/// kernel and fetches it again page by page, which is up to a third of a pass. Who has told glibc otherwise is not
 /// overruled.
 void keep_memory_of_passes() {
 #if defined(__GLIBC__)
   if (std::getenv("MALLOC_MMAP_THRESHOLD_") != nullptr || std::getenv("MALLOC_TRIM_THRESHOLD_") != nullptr) return;
+  const char* const tunables = std::getenv("GLIBC_TUNABLES");
+  if (tunables != nullptr && std::string_view(tunables).find("glibc.malloc.") != std::string_view::npos) return;
   constexpr int largest_mmap_threshold = 32 << 20;  // What glibc takes on 64-bit machines.
   ::mallopt(M_MMAP_THRESHOLD, largest_mmap_threshold);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 30);

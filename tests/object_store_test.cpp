@@ -79,6 +79,19 @@ TEST(ObjectStore, SaysWhichRegionTheBucketIsIn) {
       throws(ErrorCode::invalid_argument, "the bucket is in region 'us-west-2'", [&] { store->put("x", "y"); }));
 }
 
+TEST(ObjectStore, SaysThatTheRegionIsWrong) {
+  ScriptedServer server([](const auto&) {
+    return ScriptedServer::reply(
+        400,
+        "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is "
+        "malformed; the region 'eu-central-1' is wrong; expecting 'eu-west-1'</Message></Error>");
+  });
+  const auto store = ObjectStore::open(
+      "s3://bodies",
+      {.region = "eu-central-1", .endpoint = server.url(), .credentials = fixed_aws_credentials({"a", "b"})});
+  EXPECT_TRUE(throws(ErrorCode::invalid_argument, "expecting 'eu-west-1'", [&] { store->put("x", "y"); }));
+}
+
 TEST(ObjectStore, TakesNoMoreThanAskedFor) {
   LambdaStandIn aws;
   const auto store = ObjectStore::open("s3://bodies", aws.options());

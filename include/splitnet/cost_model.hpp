@@ -21,7 +21,8 @@
 ///   billed(start) = ⌈(start + compute + billed_overhead_s) / billing_unit_s⌉·billing_unit_s
 ///   billed  = (1 − cold_start_probability)·billed(0) + cold_start_probability·billed(cold_start_billed_s)
 ///   dollars = Σ remote tiers: request_dollar + billed·memory_gigabyte·gigabyte_second_dollar
-///             + bytes_down·egress_dollar_per_byte
+///             + bytes_down·egress_dollar_per_byte; with a refinement 1 + refined_share requests, each of which pays
+///             request_dollar and billed(0), of which the first alone may be cold
 ///   memory_i = Σ parameter_bytes of its layers + max peak_bytes of its layers
 ///
 /// Sources: latency and energy after Kang et al., "Neurosurgeon" (ASPLOS 2017), §4, and Hu et al., "Dynamic Adaptive

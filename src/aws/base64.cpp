@@ -35,7 +35,7 @@ __attribute__((target("avx2"))) __m256i halves(const void* low, const void* high
                                  _mm_loadu_si128(static_cast<const __m128i*>(high)), 1);
 }
 
-/// 24 bytes are 32 characters. Returns how many bytes it has written, a multiple of 24.
+/// 24 bytes are 32 characters. Returns how many bytes it has read, a multiple of 24.
 __attribute__((target("avx2"))) std::size_t encode_avx2(std::span<const std::byte> bytes, char* out) {
   constexpr std::size_t read = 12 + 16;
   // Of each three bytes a, b, c two numbers of 16 bits, ab and bc, have the four numbers of 6 bits.

@@ -115,11 +115,21 @@ std::vector<HttpHeader> container_headers() {
   return {{"Authorization", std::move(token)}};
 }
 
+detail::HttpReply reply_of(const std::string& url, const std::string& where) {
+  detail::HttpClient client({.uses_proxies = false});
+  try {
+    return client.send_and_wait({.method = "GET", .url = url, .headers = container_headers()},
+                                std::chrono::steady_clock::now() + kContainerTimeout);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::deadline_exceeded) throw;
+    throw Error(ErrorCode::unavailable,
+                where + " has not answered for " + std::to_string(kContainerTimeout.count()) + " s");
+  }
+}
+
 AwsCredentials from_container(const std::string& url) {
   const std::string where = "the container's credentials endpoint";
-  detail::HttpClient client({.uses_proxies = false});
-  const auto reply = client.send_and_wait({.method = "GET", .url = url, .headers = container_headers()},
-                                          std::chrono::steady_clock::now() + kContainerTimeout);
+  const auto reply = reply_of(url, where);
   if (reply.status != 200)
     throw Error(ErrorCode::unauthenticated, where + " answered with status " + std::to_string(reply.status));
   const detail::JsonObject document(reply.body);

@@ -110,7 +110,7 @@ void AwsService::send_once(const std::shared_ptr<const Hashed>& hashed, Deadline
                            const HttpClient::Done& done) {
   try {
     client_.send(signed_request(*hashed), deadline, std::move(stop), done);
-  } catch (const std::exception&) {  // The provider of credentials may be anybody's.
+  } catch (...) {  // The provider of credentials may be anybody's, and throw anything.
     done(thrown_error("a request to " + where()));
   }
 }

@@ -28,8 +28,9 @@ bool has_any(std::string_view name, std::initializer_list<std::string_view> word
   return false;
 }
 
+/// Lambda's words, and those of S3.
 bool is_of_another_region(std::string_view message) {
-  return has_any(message, {"Credential should be scoped to a valid region"});
+  return has_any(message, {"Credential should be scoped to a valid region", "is wrong; expecting"});
 }
 
 ErrorCode code_of(int status, std::string_view name, std::string_view message) {

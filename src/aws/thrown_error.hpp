@@ -2,6 +2,7 @@
 // What is thrown on a thread of the library, where nobody would catch it, as the error of a call.
 #pragma once
 
+#include <exception>
 #include <new>
 #include <string>
 

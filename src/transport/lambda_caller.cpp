@@ -158,7 +158,7 @@ void LambdaCaller::put_into_store(const InvocationPtr& invocation) {
   // To its end, also when the call ends meanwhile: one that is broken off may yet be carried out, after its removal.
   // Not for ever: a little longer than the call, and never longer than the store may stand still.
   auto deadline = invocation->deadline;
-  if (deadline) *deadline += kRemovalTime;
+  if (deadline) deadline = std::min(*deadline, Clock::time_point::max() - kRemovalTime) + kRemovalTime;
   target_.store->put(invocation->key, std::move(bytes), deadline, invocation->give_up_put.get_token(),
                      [self = shared_from_this(), invocation](const std::optional<Error>& error) {
                        self->post(invocation, [self, invocation, error] {
@@ -232,17 +232,22 @@ void LambdaCaller::get_from_store(const InvocationPtr& invocation, const std::st
                                                   "): LambdaOptions::store, SPLITNET_STORE"));
   }
   note_object();
-  target_.store->get(*key, options_.limits.max_message_bytes, invocation->deadline, invocation->stop.get_token(),
-                     [self = shared_from_this(), invocation, key = *key](std::variant<std::string, Error> got) {
-                       self->post(invocation, [self, invocation, key, got = std::move(got)] {
-                         self->remove(key);
-                         if (const auto* const error = std::get_if<Error>(&got)) {
-                           return self->finish(invocation, *error);
-                         }
-                         self->finish(invocation,
-                                      self->message_of(invocation, stored(std::get<std::string>(got), *self->pool_)));
+  try {
+    target_.store->get(*key, options_.limits.max_message_bytes, invocation->deadline, invocation->stop.get_token(),
+                       [self = shared_from_this(), invocation, key = *key](std::variant<std::string, Error> got) {
+                         self->post(invocation, [self, invocation, key, got = std::move(got)] {
+                           self->remove(key);
+                           if (const auto* const error = std::get_if<Error>(&got)) {
+                             return self->finish(invocation, *error);
+                           }
+                           self->finish(invocation,
+                                        self->message_of(invocation, stored(std::get<std::string>(got), *self->pool_)));
+                         });
                        });
-                     });
+  } catch (const std::exception&) {  // No memory: what was noted has to be removed all the same.
+    remove(*key);
+    throw;
+  }
 }
 
 void LambdaCaller::finish(const InvocationPtr& invocation, CallResult result) {

@@ -100,6 +100,9 @@ LambdaRuntimeLoop::LambdaRuntimeLoop(const std::string& address, std::shared_ptr
 void LambdaRuntimeLoop::close() {
   stop_.request_stop();
   calls_->close();
+  {
+    const std::lock_guard lock(mutex_);  // Who had looked just before waits by now, and hears it.
+  }
   answered_.notify_all();
   if (thread_.joinable()) thread_.join();
 }

@@ -21,7 +21,7 @@
 
 namespace splitnet::detail {
 
-/// Tells the runtime API at host:port that this process can't start. Throws unavailable.
+/// Tells the runtime API at host:port that this process can't start. Throws as report_lambda_init_error.
 void post_init_error(const std::string& address, const Error& error);
 
 class LambdaRuntimeLoop {

@@ -275,6 +275,7 @@ TEST_F(Lambda, WhatIsThrownOnItsThreadsIsAnErrorOfTheCall) {
   options.credentials = [&mode, good = options.credentials] {
     if (mode == 1) throw std::bad_alloc();
     if (mode == 2) throw std::out_of_range("of the provider");
+    if (mode == 3) throw 3;
     return good();
   };
   const auto connection = make_lambda_transport({options, "s3://bodies/some/prefix"})->connect("lambda://tail", {});
@@ -286,6 +287,8 @@ TEST_F(Lambda, WhatIsThrownOnItsThreadsIsAnErrorOfTheCall) {
     EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({iota_u8(bytes)})); }, &words),
               ErrorCode::internal);
     EXPECT_THAT(words, HasSubstr("of the provider"));
+    mode = 3;
+    EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({iota_u8(bytes)})); }), ErrorCode::internal);
     mode = 0;
     EXPECT_EQ(call_and_wait(*connection, request_with({iota_u8(bytes)})).values.size(), 1U);
   }

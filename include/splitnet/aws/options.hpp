@@ -22,7 +22,7 @@ struct AwsOptions {
   /// Certificates of authorities, as PEM; empty: those of the system.
   std::string ca_file = {};
   /// Of an ObjectStore: one that neither takes nor sends a byte for so long counts as gone (`unavailable`), with or
-  /// without a deadline.
+  /// without a deadline. Zero: it may stand still as long as it likes.
   std::chrono::seconds stall_timeout = std::chrono::seconds(20);
 };
 

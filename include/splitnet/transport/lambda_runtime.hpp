@@ -45,7 +45,8 @@ struct LambdaRuntimeOptions {
 std::shared_ptr<Transport> make_lambda_runtime_transport(const LambdaRuntimeOptions& options = {});
 
 /// Tells Lambda why this process can't begin to listen on `endpoint`, a model that can't be loaded say; the process
-/// should end then, and not with 0. Throws invalid_argument (the endpoint), unavailable (nobody there).
+/// should end then, and not with 0. Throws invalid_argument (the endpoint), unavailable (nobody there,
+/// or it refuses), deadline_exceeded (no answer for 30 s), internal (no thread).
 void report_lambda_init_error(const std::string& endpoint, const Error& error);
 
 }  // namespace splitnet
