@@ -215,7 +215,7 @@ def show_way(found: Recognition, seen: Seen, platform: LocalPlatform) -> None:
     rows = [
         ("this device", "search for faces", seen.search_s),
         ("this device", f"{head} layers", found.device_s),
-        ("transfer", f"a boundary of {found.sent_bytes:,} bytes", found.transfer_s),
+        ("transfer", f"{found.sent_bytes:,} bytes sent", found.transfer_s),
         ("worker", f"{layers - head} layers", found.worker_s),
         ("together", f"{layers} layers", seen.search_s + found.total_s),
     ]
@@ -223,7 +223,7 @@ def show_way(found: Recognition, seen: Seen, platform: LocalPlatform) -> None:
     streamlit.table({"where": where, "what": what, "ms": [f"{s * 1e3:.1f}" for s in times]})
     size = len(seen.photo)
     share = found.sent_bytes / size
-    streamlit.markdown(f"The boundary has **{found.sent_bytes:,} bytes**; the photo has {size:,} ({share:.0%}).")
+    streamlit.markdown(f"Sent **{found.sent_bytes:,} bytes**; the photo has {size:,} ({share:.0%}).")
 
 
 def compare(whole: WholePhoto, seen: Seen, number: int, split: list[Recognition]) -> None:

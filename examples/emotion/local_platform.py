@@ -20,6 +20,7 @@ import torch
 
 import splitnet
 from common.prices import planner_price
+from common.wire_bytes import on_wire
 from emotion.device import DeviceCheck, check_device
 from emotion.faces import FACE_SIDE
 from emotion.network import blocks_of
@@ -50,7 +51,7 @@ class Recognition:
     transfer_s: float  #: There and back, with encoding and decoding, the start of a cold function, and waiting in vain.
     worker_s: float  #: The tail, and waiting for its turn.
     total_s: float
-    sent_bytes: int  #: The boundary, encoded; once for each request.
+    sent_bytes: int  #: The boundary, encoded, as it is on the wire; once for each request.
     received_bytes: int  #: The answer, likewise.
     answered_by: str  #: Endpoint of the worker; empty: the device.
     trouble: str  #: Why the device finished what the worker should have; empty: it did not have to.
@@ -174,6 +175,7 @@ class LocalPlatform:
         transfer_s = times.encode_s + times.transport_s + times.decode_s
         transfer_s += 0.0 if answer.answered_by else times.device_wait_s
         worker_s = times.queue_s + times.tail_s if answer.answered_by else 0.0
+        share = on_wire(self.settings.worker)
         return Recognition(
             probabilities=answer.output[0].tolist(),
             choice=choice,
@@ -181,8 +183,8 @@ class LocalPlatform:
             transfer_s=transfer_s,
             worker_s=worker_s,
             total_s=times.total_s,
-            sent_bytes=times.boundary_bytes * answer.requests,
-            received_bytes=sum(hop.reply_bytes for hop in times.hops),
+            sent_bytes=round(times.boundary_bytes * answer.requests * share),
+            received_bytes=round(sum(hop.reply_bytes for hop in times.hops) * share),
             answered_by=answer.answered_by,
             trouble=trouble,
         )

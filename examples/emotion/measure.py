@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 import splitnet
 from common import prices
-from common.wire_bytes import on_wire
 from emotion.cloud import BLOCKS_IN_CLOUD, BUCKET, MEMORY_MEGABYTES, TAIL, WHOLE
 from emotion.emotions import strongest
 from emotion.faces import find_faces, open_photo
@@ -149,9 +148,7 @@ def _ways(platform: LocalPlatform, photo: bytes) -> dict[str, tuple[str, Callabl
             found = platform.recognise(face.pixels, choice)
             if found.trouble:
                 raise RuntimeError(found.trouble)
-            share = on_wire(platform.settings.worker)
-            sent_bytes, received_bytes = round(found.sent_bytes * share), round(found.received_bytes * share)
-            return Answered(strongest(found.probabilities), sent_bytes, received_bytes)
+            return Answered(strongest(found.probabilities), found.sent_bytes, found.received_bytes)
 
         return run
 

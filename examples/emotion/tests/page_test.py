@@ -34,7 +34,7 @@ def test_a_photo_gets_its_answer(show: Show, photo: bytes) -> None:
     expect(page.get_by_text(re.compile(r"This device: \d+ cores, \d+% busy; .* GB free"))).to_be_visible()
     expect(page.get_by_text("(the planner's choice)")).to_be_visible()
     expect(page.get_by_text("43 layers run on this device, 0 on the worker.")).to_be_visible()
-    expect(page.get_by_text("The boundary has 0 bytes; the photo has 68,052 (0%).")).to_be_visible()
+    expect(page.get_by_text("Sent 0 bytes; the photo has 68,052 (0%).")).to_be_visible()
     assert picture(page).count(WORKER_COLOUR) == 1, "in the legend alone"
     names = page.locator(".role-axis-label text", has_text=re.compile("[a-z]"))
     expect(names).to_have_text(list(LABELS))
@@ -48,9 +48,7 @@ def test_the_slider_moves_the_cut(show: Show, photo: bytes, worker: splitnet.Wor
     choose(page, "after blocks.0")
     expect(page.get_by_text("13 layers run on this device, 30 on the worker.")).to_be_visible()
     expect(page.get_by_text(re.compile(r"Cut after blocks\.0, codec \S+: predicted \d+\.\d ms"))).to_be_visible()
-    expect(
-        page.get_by_text(re.compile(r"The boundary has [\d,]{5,} bytes; the photo has 68,052 \(\d+%\)"))
-    ).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Sent [\d,]{5,} bytes; the photo has 68,052 \(\d+%\)"))).to_be_visible()
     expect(page.get_by_role("heading", name=re.compile("happy, 99"))).to_be_visible()
     expect(page.get_by_role("cell", name="30 layers")).to_be_visible()
     assert picture(page).count(WORKER_COLOUR) == 1 + 30
@@ -164,7 +162,7 @@ def test_on_a_phone(show: Show, photo: bytes, tmp_path: Path, scheme: str) -> No
     upload(page, "astronaut.jpg", photo)
     page.get_by_text("Choose the cut myself").click()
     choose(page, "after blocks.1")
-    expect(page.get_by_text(re.compile(r"The boundary has [\d,]{5,} bytes"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Sent [\d,]{5,} bytes"))).to_be_visible()
     page.screenshot(path=tmp_path / f"phone-{scheme}.png")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     drawn = page.locator("img[src*='svg']").first.bounding_box()
