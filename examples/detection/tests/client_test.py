@@ -19,6 +19,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from common.package_files import ROOT
+from common.tests.ctrl_c import hears_ctrl_c
 from detection.client import main
 from detection.server_process import ServerProcess, running_server
 
@@ -136,7 +137,9 @@ def test_ctrl_c_ends_it_without_a_traceback(folder: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "detection.client", str(folder), "--server"]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        client = subprocess.Popen([*command, url], stderr=subprocess.PIPE, text=True, cwd=ROOT / "examples")
+        client = subprocess.Popen(
+            [*command, url], stderr=subprocess.PIPE, text=True, cwd=ROOT / "examples", preexec_fn=hears_ctrl_c
+        )
         connection, _ = silent.accept()
         client.send_signal(signal.SIGINT)
         _, told = client.communicate(timeout=30)

@@ -26,6 +26,7 @@ from PIL import Image
 
 import splitnet
 from common.package_files import ROOT
+from common.tests.ctrl_c import hears_ctrl_c
 from detection.server import main
 from detection.server_process import running_server
 
@@ -261,7 +262,11 @@ with running_server() as server:
     server.process.wait()
 """
     starter = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT / "examples"
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT / "examples",
+        preexec_fn=hears_ctrl_c,
     )
     assert starter.stdout is not None
     started = psutil.Process(int(starter.stdout.readline()))

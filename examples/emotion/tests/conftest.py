@@ -75,9 +75,9 @@ def as_client(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(photo: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Its camera sees the astronaut."""
+    """Its camera sees the astronaut. Not for longer than a module: as long as it is there, an event loop runs in this thread."""
     assert Path(CHROMIUM).exists(), f"{CHROMIUM} is not there: scripts/setup installs it"
     film = tmp_path_factory.mktemp("camera") / "astronaut.mjpeg"
     film.write_bytes(photo)
