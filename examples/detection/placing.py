@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 import splitnet
 from common.prices import planner_price
+from common.worker_token import VARIABLE, worker_token
 from detection.codecs import calibrated
 
 INPUT = "input"  #: The cut before the first layer: the worker runs all of it.
-_TOKEN = "SPLITNET_TOKEN"
 #: What a codec may change the heads by: mean relative error. Up to here the sample photos keep all their objects; a JPEG
 #: of quality 95 (0.036) loses the faint person.
 MAX_ACCURACY_LOSS = 0.03
@@ -23,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--worker",
         default="",
         metavar="ENDPOINT",
-        help=f"as tcp://127.0.0.1:7070; none: this device only; a token that it wants is taken from {_TOKEN}",
+        help=f"as tcp://127.0.0.1:7070; none: this device only; a token that it wants is taken from {VARIABLE}",
     )
     parser.add_argument(
         "--cut", metavar="LAYER", help=f"cut behind this layer, or at the {INPUT}; none: a plan decides"
@@ -48,7 +47,7 @@ def open_session(part: splitnet.Partitioner, options: argparse.Namespace) -> spl
         cut=head,
         codec=options.codec,
         threads=options.threads,
-        token=_token(),
+        token=worker_token(),
         options=settings,
     )
 
@@ -69,7 +68,7 @@ def make_plan(
         calibration=calibrated(part),
         planning=planning,
         threads=threads,
-        token=_token(),
+        token=worker_token(),
     )
 
 
@@ -84,11 +83,6 @@ def best_split(plan: splitnet.TwoTierPlan) -> splitnet.Candidate:
     if not splits:
         raise ValueError(f"found no split among {len(plan.plan.candidates)} candidates that keeps to the constraints")
     return min(splits, key=lambda one: one.cost.latency_s)
-
-
-def _token() -> str:
-    """What workers that ask for one are shown. Raises InvalidArgument: the variable has something else."""
-    return splitnet.token_from_environment(_TOKEN) if _TOKEN in os.environ else ""
 
 
 def _tables(part: splitnet.Partitioner, head: list[int], codec: str) -> bytes | None:

@@ -21,13 +21,13 @@ import torch
 import splitnet
 from common.prices import planner_price
 from common.wire_bytes import on_wire
+from common.worker_token import worker_token
 from emotion.device import DeviceCheck, check_device
 from emotion.faces import FACE_SIDE
 from emotion.network import blocks_of
 from emotion.settings import Settings
 
 _CODECS = ["f16", "int8:per=channel;lossless=zstd", "int4:per=channel;lossless=zstd"]
-_TOKEN = "SPLITNET_TOKEN"
 _ONE_THREAD = splitnet.StageOptions(threads=1)  # Five milliseconds of work are not worth a second one.
 
 
@@ -79,7 +79,7 @@ class LocalPlatform:
         self.part = splitnet.Partitioner(settings.models / "emotion.pt", [examples[0]])
         self.blocks = blocks_of(self.part)
         self.layers = len(self.part.layers.layers)
-        self._token = splitnet.token_from_environment(_TOKEN) if _TOKEN in os.environ else ""
+        self._token = worker_token()
         self._calibration = _calibrated(self.part, examples, settings.models / "emotion_calibration.json")
         self._sessions: dict[tuple[int, str], splitnet.Session] = {}
         self._lock = threading.Lock()

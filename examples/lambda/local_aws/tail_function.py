@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +88,7 @@ def _environment(token: str, store: str) -> dict[str, str]:
 
 def prepared_model(model: Path, worker: Path = WORKER) -> Path:
     """The file MODEL.prepared beside the model: made where it is missing or older than the model or the worker.
+    The worker puts it in place when it is whole.
 
     Raises FileNotFoundError (model or worker), RuntimeError (it can't be prepared, and why).
     """
@@ -100,12 +100,7 @@ def prepared_model(model: Path, worker: Path = WORKER) -> Path:
     newest_s = max(model.stat().st_mtime, worker.stat().st_mtime)
     if prepared.is_file() and prepared.stat().st_mtime >= newest_s:
         return prepared
-    unfinished = prepared.with_name(f"{prepared.name}.{os.getpid()}")  # Others may be making it, too.
-    try:
-        done = subprocess.run([worker, model, "--prepare", unfinished], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{model} can't be prepared: {done.stderr.strip()}")
-        unfinished.rename(prepared)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    done = subprocess.run([worker, model, "--prepare", prepared], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{model} can't be prepared: {done.stderr.strip()}")
     return prepared

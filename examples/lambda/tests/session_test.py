@@ -97,6 +97,17 @@ def worker_pid(function: str) -> int:
     return pid
 
 
+def fails_when_hit(
+    part: splitnet.Partitioner, function: str, tensor: torch.Tensor, number: signal.Signals, words: str
+) -> None:
+    """The second call, before which the worker gets the signal."""
+    with opened(part, function) as session:
+        session(tensor)
+        os.kill(worker_pid(function), number)
+        with pytest.raises(splitnet.Unavailable, match=words):
+            session(tensor)
+
+
 def test_throttled(aws: LocalAws, part: splitnet.Partitioner, photo: torch.Tensor, answer: torch.Tensor) -> None:
     with opened(part, "throttled") as session:
         assert torch.equal(session(photo), answer)
@@ -145,11 +156,7 @@ def test_the_device_finishes_what_the_function_does_not(
 def test_a_function_that_times_out(
     aws: LocalAws, part: splitnet.Partitioner, photo: torch.Tensor, answer: torch.Tensor
 ) -> None:
-    with opened(part, "brief") as session:
-        session(photo)
-        os.kill(worker_pid("brief"), signal.SIGSTOP)
-        with pytest.raises(splitnet.Unavailable, match="timed out after 2"):
-            session(photo)
+    fails_when_hit(part, "brief", photo, signal.SIGSTOP, "timed out after 2")
     assert torch.equal(asked_anew(part, "brief", photo), answer)
     assert [one.is_cold for one in aws.invocations("brief")] == [True, False, False, True, False]
 
@@ -157,11 +164,7 @@ def test_a_function_that_times_out(
 def test_a_function_that_crashes(
     aws: LocalAws, part: splitnet.Partitioner, photo: torch.Tensor, answer: torch.Tensor
 ) -> None:
-    with opened(part, "tail") as session:
-        session(photo)
-        os.kill(worker_pid("tail"), signal.SIGKILL)
-        with pytest.raises(splitnet.Unavailable, match="Runtime exited"):
-            session(photo)
+    fails_when_hit(part, "tail", photo, signal.SIGKILL, "Runtime exited")
     assert torch.equal(asked_anew(part, "tail", photo), answer)
 
 

@@ -69,7 +69,7 @@ def test_what_is_missing_or_fails_is_named(worker: Path, model: Path, tmp_path: 
         prepared_model(tmp_path / "none.pt", worker)
     with pytest.raises(FileNotFoundError, match="nowhere is missing: scripts/build release makes it"):
         prepared_model(model, tmp_path / "nowhere")
-    worker.write_text(WORKER + "exit 1\n")
+    worker.write_text('#!/bin/sh\necho "no graph in it" >&2\nexit 1\n')
     with pytest.raises(RuntimeError, match="net.pt can't be prepared: no graph in it"):
         prepared_model(model, worker)
     assert {path.name for path in tmp_path.iterdir()} == {"worker", "net.pt"}, "no half of one stays"
