@@ -32,8 +32,8 @@ TEST(ObjectStore, PutsGetsAndRemoves) {
   store->put("two and+ü", "");
   EXPECT_EQ(store->get("one"), bytes);
   EXPECT_EQ(store->get("two and+ü"), "");
-  EXPECT_EQ(aws.objects().count("/bodies/a/b/one"), 1U);
-  EXPECT_EQ(aws.objects().count("/bodies/a/b/two%20and%2B%C3%BC"), 1U);
+  EXPECT_EQ(aws.store.objects().count("/bodies/a/b/one"), 1U);
+  EXPECT_EQ(aws.store.objects().count("/bodies/a/b/two%20and%2B%C3%BC"), 1U);
   store->remove("one");
   store->remove("one");
   EXPECT_TRUE(throws(ErrorCode::invalid_argument, "NoSuchKey", [&] { (void)store->get("one"); }));
@@ -102,7 +102,7 @@ TEST(ObjectStore, TakesNoMoreThanAskedFor) {
 
 TEST(ObjectStore, DoesNotWaitForOneThatHangs) {
   LambdaStandIn aws;
-  aws.store_hangs = true;
+  aws.store.hangs = true;
   auto options = aws.options();
   options.stall_timeout = std::chrono::seconds(1);
   const auto store = ObjectStore::open("s3://bodies", options);

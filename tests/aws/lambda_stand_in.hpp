@@ -3,15 +3,16 @@
 /// AWS on one port of the loopback: Lambda with one function, its runtime API, and S3. For tests.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "object_stand_in.hpp"
 #include "scripted_server.hpp"
 #include "splitnet/aws/options.hpp"
 
@@ -29,6 +30,7 @@ class LambdaStandIn {
   ~LambdaStandIn() { let_go(); }
   /// Whoever waits is answered with an error, and nobody is served any more.
   void let_go() {
+    store.let_go();
     const std::lock_guard lock(mutex_);
     closed_ = true;
     changed_.notify_all();
@@ -48,13 +50,8 @@ class LambdaStandIn {
   /// How long the function may take, and what it is told of a trace.
   std::chrono::milliseconds time_limit = std::chrono::seconds(20);
   std::string trace_id;
-  /// S3 takes requests and never answers them.
-  std::atomic<bool> store_hangs = false;
+  ObjectStandIn store;
 
-  [[nodiscard]] std::map<std::string, std::string> objects() const {
-    const std::lock_guard lock(mutex_);
-    return objects_;
-  }
   [[nodiscard]] std::vector<Request> invocations() const {
     const std::lock_guard lock(mutex_);
     return invocations_;
@@ -72,7 +69,7 @@ class LambdaStandIn {
     if (target.starts_with("/2015-03-31/functions/")) return on_invoke(request);
     if (target == "/2018-06-01/runtime/invocation/next") return on_next();
     if (target.starts_with("/2018-06-01/runtime/invocation/")) return on_answer(target.substr(31), request.body());
-    return on_object(target, request);
+    return store.serve(request);
   }
 
   Response on_invoke(const Request& request) {
@@ -122,24 +119,6 @@ class LambdaStandIn {
     return ScriptedServer::reply(202, "");
   }
 
-  Response on_object(const std::string& target, const Request& request) {
-    using boost::beast::http::verb;
-    std::unique_lock lock(mutex_);
-    if (store_hangs) changed_.wait(lock, [&] { return closed_; });
-    if (!target.starts_with("/bodies/")) {
-      return ScriptedServer::reply(404, "<Error><Code>NoSuchBucket</Code><Message>It does not exist</Message></Error>");
-    }
-    if (request.method() == verb::put) objects_[target] = request.body();
-    if (request.method() == verb::delete_) {
-      objects_.erase(target);
-      return ScriptedServer::reply(204, "");
-    }
-    if (request.method() == verb::get && !objects_.contains(target)) {
-      return ScriptedServer::reply(404, "<Error><Code>NoSuchKey</Code><Message>It is gone</Message></Error>");
-    }
-    return ScriptedServer::reply(200, request.method() == verb::get ? objects_[target] : "");
-  }
-
   const Script script_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -147,7 +126,6 @@ class LambdaStandIn {
   int count_ = 0;
   std::deque<Event> waiting_;
   std::map<std::string, Response> answers_;
-  std::map<std::string, std::string> objects_;
   std::vector<Request> invocations_;
   ScriptedServer server_{[this](const Request& request) { return serve(request); }};
 };

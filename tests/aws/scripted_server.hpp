@@ -8,9 +8,14 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -23,11 +28,28 @@ class ScriptedServer {
  public:
   using Request = boost::beast::http::request<boost::beast::http::string_body>;
   using Response = boost::beast::http::response<boost::beast::http::string_body>;
-  /// Called on several threads.
-  using Script = std::function<Response(const Request&)>;
+  /// Who asks.
+  class Peer {
+   public:
+    explicit Peer(int socket) : socket_(socket) {}
+    [[nodiscard]] bool has_gone() const {
+      char byte = 0;
+      const auto got = ::recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+      return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    }
+
+   private:
+    const int socket_;
+  };
+  /// Called on several threads. Nothing: the connection is closed without an answer.
+  using Script = std::function<std::optional<Response>(const Request&)>;
+  using PeerScript = std::function<std::optional<Response>(const Request&, const Peer&)>;
 
   explicit ScriptedServer(Script script)
-      : script_(std::move(script)), acceptor_(io_, {boost::asio::ip::make_address("127.0.0.1"), 0}) {
+      : ScriptedServer([script = std::move(script)](const Request& request, const Peer&) { return script(request); }) {}
+  /// `port`: zero chooses one.
+  explicit ScriptedServer(PeerScript script, std::uint16_t port = 0)
+      : script_(std::move(script)), acceptor_(io_, {boost::asio::ip::make_address("127.0.0.1"), port}) {
     thread_ = std::thread([this] { accept(); });
   }
   ~ScriptedServer() {
@@ -43,9 +65,8 @@ class ScriptedServer {
   ScriptedServer(const ScriptedServer&) = delete;
   ScriptedServer& operator=(const ScriptedServer&) = delete;
 
-  [[nodiscard]] std::string url() const {
-    return "http://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port());
-  }
+  [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port()); }
+  [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
 
   static Response reply(int status, std::string body) {
     Response response(boost::beast::http::int_to_status(static_cast<unsigned>(status)), 11);
@@ -77,13 +98,17 @@ class ScriptedServer {
       boost::beast::http::read(socket, buffer, parser, failed);
       if (failed) return;
       const Request request = parser.release();
-      Response response = script_(request);
-      response.prepare_payload();
-      boost::beast::http::write(socket, response, failed);
+      auto response = script_(request, Peer(socket.native_handle()));
+      if (!response) {
+        ::shutdown(socket.native_handle(), SHUT_RDWR);
+        return;
+      }
+      response->prepare_payload();
+      boost::beast::http::write(socket, *response, failed);
     }
   }
 
-  const Script script_;
+  const PeerScript script_;
   boost::asio::io_context io_;
   boost::asio::ip::tcp::acceptor acceptor_;
   std::mutex mutex_;

@@ -321,7 +321,7 @@ TEST_F(LambdaRuntime, OnlyRequestsOfItsStoreAreFollowed) {
 TEST_F(LambdaRuntime, AStoreThatHangsEndsInTime) {
   listen_with_store(
       [](Message, const CallContext&, const Responder& respond) { respond(reply_with({iota_u8(5'000'000)})); });
-  aws.store_hangs = true;
+  aws.store.hangs = true;
   aws.time_limit = 3s;
   const auto reply = answer_in(aws.invoke(event_of(request_with({}))));
   EXPECT_EQ(reply.error, ErrorCode::deadline_exceeded);
@@ -337,7 +337,7 @@ TEST_F(LambdaRuntime, ClosingDoesNotWaitForAStoreThatHangs) {
     respond(reply_with({iota_u8(5'000'000)}));
     handled.set_value();
   });
-  aws.store_hangs = true;
+  aws.store.hangs = true;
   aws.time_limit = 15min;
   std::thread caller([&] { (void)aws.invoke(event_of(request_with({}))); });
   handled.get_future().get();

@@ -96,13 +96,13 @@ TEST_F(Lambda, SizesRoundTheLimitOfAnInvocation) {
   }
   for (const auto& request : aws.invocations()) EXPECT_LE(request.body().size(), 6'291'456U);
   connection->close();
-  EXPECT_THAT(aws.objects(), IsEmpty()) << "what was too large for an invocation is removed";
+  EXPECT_THAT(aws.store.objects(), IsEmpty()) << "what was too large for an invocation is removed";
 }
 
 TEST_F(Lambda, WhatIsTooLargeLiesInTheStoreMeanwhile) {
   std::map<std::string, std::string> objects;
   listen([&](Message, const CallContext&, const Responder& respond) {
-    objects = aws.objects();
+    objects = aws.store.objects();
     respond(reply_with({}));
   });
   const auto connection = connect();
@@ -146,7 +146,7 @@ TEST_F(Lambda, BothSidesNeedTheSameStore) {
             ErrorCode::invalid_argument);
   EXPECT_THAT(words, HasSubstr("no request in the store of this worker (s3://bodies/other/)"));
   connection->close();
-  EXPECT_THAT(aws.objects(), IsEmpty());
+  EXPECT_THAT(aws.store.objects(), IsEmpty());
 }
 
 TEST_F(Lambda, ErrorsOfTheWorkerComeAsTheyAre) {
@@ -187,7 +187,7 @@ TEST_F(Lambda, DeadlinesAndCancelling) {
   ASSERT_TRUE(outcome.wait());
   EXPECT_EQ(outcome.error(), ErrorCode::cancelled);
   connection->close();
-  EXPECT_THAT(aws.objects(), IsEmpty());
+  EXPECT_THAT(aws.store.objects(), IsEmpty());
 }
 
 TEST_F(Lambda, ClosingEndsCallsAndEmptiesTheStore) {
@@ -196,19 +196,19 @@ TEST_F(Lambda, ClosingEndsCallsAndEmptiesTheStore) {
   auto connection = connect();
   Outcome outcome;
   connection->call(request_with({iota_u8(5'000'000)}), {}, {}, outcome.completion());
-  while (aws.objects().empty()) std::this_thread::sleep_for(1ms);
+  while (aws.store.objects().empty()) std::this_thread::sleep_for(1ms);
   connection.reset();
   ASSERT_TRUE(outcome.wait());
   EXPECT_EQ(outcome.error(), ErrorCode::unavailable);
   EXPECT_EQ(outcome.count(), 1);
-  EXPECT_THAT(aws.objects(), IsEmpty());
+  EXPECT_THAT(aws.store.objects(), IsEmpty());
 }
 
 /// The call does not wait longer than it may, nor does the end of the connection.
 TEST_F(Lambda, AStoreThatHangsDoesNotHoldUpTheCall) {
   listen();
   const auto connection = connect();
-  aws.store_hangs = true;
+  aws.store.hangs = true;
   EXPECT_EQ(thrown_code([&] {
               call_and_wait(*connection, request_with({iota_u8(5'000'000)}), std::chrono::steady_clock::now() + 200ms);
             }),
@@ -224,7 +224,7 @@ TEST_F(Lambda, AStoreThatHangsEndsACallWithoutADeadline) {
   options.stall_timeout = 1s;
   const auto connection =
       make_lambda_transport({options, "s3://bodies/some/prefix"})->connect("lambda://tail:live", {});
-  aws.store_hangs = true;
+  aws.store.hangs = true;
   std::string words;
   EXPECT_EQ(thrown_code([&] { call_and_wait(*connection, request_with({iota_u8(5'000'000)})); }, &words),
             ErrorCode::unavailable);
