@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""boto3 clients of an AWS that need not be the one of this process's environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+
+_VARIABLES = {
+    "region_name": "AWS_REGION",
+    "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+    "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "aws_session_token": "AWS_SESSION_TOKEN",
+}
+
+
+def aws_client(service: str, environment: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> Any:
+    """Without retries. What `environment` doesn't say (as LocalAws.environment: region, endpoint, credentials) boto3 finds
+    where it always does. Its clients may be used by several threads."""
+    said = environment or {}
+    found = {name: said[variable] for name, variable in _VARIABLES.items() if variable in said}
+    for variable in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
+        if variable in said:
+            found.setdefault("endpoint_url", said[variable])
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=timeout_s)
+    return boto3.session.Session().client(service, config=config, **found)

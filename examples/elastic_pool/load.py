@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a controller learns how much waits: SQS, or whatever else counts messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from elastic_pool.aws_client import aws_client
+
+_GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """Of messages, as approximate as SQS has them."""
+
+    waiting: int
+    in_flight: int
+
+
+class LoadError(Exception):
+    """Nobody could say how much waits; says why."""
+
+
+class LoadSource(Protocol):
+    """Asked by one thread at a time."""
+
+    def prepare(self) -> None:
+        """Has what is asked be there. Raises LoadError."""
+
+    def counts(self) -> QueueCounts:
+        """Raises LoadError."""
+
+
+class SqsQueue:
+    """A work queue and its dead-letter queue, which are made where they are not there: also those of a service that has
+    come back without its memory."""
+
+    def __init__(self, queue: str, environment: Mapping[str, str] | None = None, dead_letter_queue: str = "") -> None:
+        """The environment (region, endpoint, credentials) counts beside that of this process. `dead_letter_queue`:
+        QUEUE-dead, as the workers have it, unless they are told another."""
+        self.queue = queue
+        self.dead_letter_queue = dead_letter_queue or f"{queue}-dead"
+        self._client = aws_client("sqs", environment, _TIMEOUT_S)
+        self._url = ""
+
+    def prepare(self) -> None:
+        try:
+            for name in (self.dead_letter_queue, self.queue):
+                self._url = self._client.create_queue(QueueName=name)["QueueUrl"]
+        except (BotoCoreError, ClientError) as error:
+            self._url = ""
+            raise LoadError(f"queue {self.queue}: {error}") from error
+
+    def counts(self) -> QueueCounts:
+        """Looks for the dead-letter queue too, which nothing else would miss before it is needed."""
+        if not self._url:
+            self.prepare()
+        try:
+            self._client.get_queue_url(QueueName=self.dead_letter_queue)
+            return self._counts()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in _GONE:
+                raise LoadError(f"queue {self.queue}: {error}") from error
+            self.prepare()
+            return QueueCounts(0, 0)
+        except BotoCoreError as error:
+            raise LoadError(f"queue {self.queue}: {error}") from error
+
+    def _counts(self) -> QueueCounts:
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        found = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names))["Attributes"]
+        return QueueCounts(*(int(found[name]) for name in names))

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A splitnet-worker as a process of its own, which ends with who has started it."""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from common.package_files import ROOT
+
+PROGRAM = ROOT / "build/release/splitnet-worker"
+_KEPT_LINES = 20
+
+
+@dataclass(frozen=True)
+class WorkerCommand:
+    """What to start: splitnet-worker with models, where it listens, and what else it is told."""
+
+    models: Sequence[str | Path]  #: As its command line has them: MODEL.pt, MODEL.prepared or NAME=FILE.
+    listen: str  #: sqs://QUEUE; for tests also tcp://127.0.0.1:0.
+    arguments: Sequence[str] = ()
+    environment: Mapping[str, str] | None = None  #: Beside that of this process.
+    program: Path = PROGRAM
+
+    def line(self) -> list[str]:
+        """With a status server on a free port, and SIGTERM when the thread that has started it ends, however."""
+        where = ("--listen", self.listen, "--status", "127.0.0.1:0")
+        return [
+            *("setpriv", "--pdeathsig", "TERM", str(self.program)),
+            *(str(model) for model in self.models),
+            *where,
+            *self.arguments,
+        ]
+
+
+class WorkerProcess:
+    """Started by the constructor, in the thread that it may not outlive. Other methods may be called by any thread."""
+
+    def __init__(self, command: WorkerCommand, number: int) -> None:
+        """Raises OSError: there is no such program."""
+        self.number = number  #: Of the workers of a pool, from 1.
+        self.started_s = time.monotonic()
+        self.ready_s: float | None = None  #: When it has begun to take requests.
+        self.ended_s: float | None = None
+        self.endpoint = ""  #: Where it listens, when it is ready.
+        self.status_url = ""
+        self.drains = False
+        self._said: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+        self._process = subprocess.Popen(
+            command.line(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, **(command.environment or {})},
+            start_new_session=True,  # Ctrl-C is for who has started it.
+        )
+        assert self._process.stdout is not None and self._process.stderr is not None
+        self._readers = [
+            threading.Thread(target=read, args=(stream,), daemon=True)
+            for read, stream in ((self._read_out, self._process.stdout), (self._read_err, self._process.stderr))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def life_s(self) -> float:
+        """So far, or until it ended."""
+        return (self.ended_s or time.monotonic()) - self.started_s
+
+    def poll(self) -> bool:
+        """Whether it has ended."""
+        if self.ended_s is None and self._process.poll() is not None:
+            self.ended_s = time.monotonic()
+            for reader in self._readers:
+                reader.join(1.0)
+            for stream in (self._process.stdout, self._process.stderr):
+                assert stream is not None
+                stream.close()
+        return self.ended_s is not None
+
+    def drain(self) -> None:
+        """Has it finish what it has, take nothing more, and end."""
+        self.drains = True
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def reason(self) -> str:
+        """Why it has ended, in words; empty: well, after `drain`."""
+        status = self._process.returncode
+        if status == 0 and self.drains:
+            return ""
+        words = f"ended with status {status}" if status >= 0 else f"killed by {_signal_name(-status)}"
+        last = next((line for line in reversed(self._said) if line), "")
+        return f"{words}; it said last: {last}" if last else words
+
+    def said(self) -> list[str]:
+        """Its last lines on standard error."""
+        return list(self._said)
+
+    def _read_out(self, stream: IO[str]) -> None:
+        for line in stream:
+            if line.startswith("status at "):
+                self.status_url = line.removeprefix("status at ").strip()
+            elif line.startswith("listening on "):
+                self.endpoint = line.removeprefix("listening on ").strip()
+                self.ready_s = time.monotonic()
+
+    def _read_err(self, stream: IO[str]) -> None:
+        for line in stream:
+            self._said.append(line.rstrip())
+
+
+def end_all(workers: Iterable[WorkerProcess], patience_s: float) -> None:
+    """Drains them side by side; those that take longer than `patience_s` are killed. Returns when all have ended."""
+    left = [worker for worker in workers if not worker.poll()]
+    for worker in left:
+        worker.drain()
+    until_s = time.monotonic() + patience_s
+    while left := [worker for worker in left if not worker.poll()]:
+        if time.monotonic() > until_s:
+            for worker in left:
+                worker.kill()
+        time.sleep(0.01)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
