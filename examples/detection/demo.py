@@ -12,9 +12,9 @@ from pathlib import Path
 
 import splitnet
 from common.package_files import ROOT
+from common.server_process import running_server
 from detection import client, cloud, measure, model_files
 from detection.route import NotAnswered, PictureRefused
-from detection.server_process import running_server
 
 _OUT = ROOT / "build/detection"
 
@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
     token = secrets.token_hex(32)  # The tail's URL, behind a modelled link, asks for it.
     with cloud.started(sizes=sizes, token=token) as aws:
         os.environ.update({**aws.environment, "SPLITNET_TOKEN": token})
-        with running_server("--port", "0" if options.check else str(options.port)) as server:
+        with running_server("detection.server", "--port", "0" if options.check else str(options.port)) as server:
             photos = model_files.sample_photos()[0].parent
             print(f"\n== {len(model_files.sample_photos())} photos to the local server, {server.url}")
             failed = client.main([str(photos), "--server", server.url, "--draw", str(_OUT / "drawn")])

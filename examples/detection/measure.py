@@ -24,6 +24,7 @@ from pathlib import Path
 
 import splitnet
 from common import prices
+from common.server_process import running_server
 from common.summary import Summary
 from common.wire_bytes import on_wire
 from detection import cloud, model_files, placing
@@ -31,7 +32,6 @@ from detection.client import Sent, files_in, send_folder
 from detection.cloud_route import CloudRoute
 from detection.report import Column, Report
 from detection.route import NotAnswered, Outcome, PictureRefused, Route
-from detection.server_process import running_server
 from detection.server_route import ServerRoute
 from local_aws import Invocation, LocalAws
 
@@ -101,7 +101,7 @@ def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: i
 
 
 def _local(setup: _Setup) -> tuple[Column, Sent, list[str]]:
-    with running_server() as server:
+    with running_server("detection.server") as server:
         route = ServerRoute(server.url, details=True)
         setup.send_first(route)
         sent = setup.send(route)
@@ -163,7 +163,9 @@ def _with_function(name: str, setup: _Setup, place: tuple[str, str, str], expect
     """With the tail's function; `place` is its endpoint, cut and codec."""
     aws = setup.aws
     endpoint, cut, codec = place
-    with running_server("--worker", endpoint, "--cut", cut, "--codec", codec, environment=aws.environment) as server:
+    with running_server(
+        "detection.server", "--worker", endpoint, "--cut", cut, "--codec", codec, environment=aws.environment
+    ) as server:
         route = ServerRoute(server.url, details=True)
         aws.recycle(cloud.TAIL)  # The session warmed it up when it opened.
         begun = len(aws.invocations(cloud.TAIL))

@@ -15,7 +15,6 @@ import asyncio
 import base64
 import binascii
 import json
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from aiohttp import web
 
 import splitnet
 from common.pictures import PictureError
+from common.serving import add_address, exit_status, serve
 from detection import model_files, placing
 from detection.boxes import MAX_FILE_BYTES
 from detection.detector import Answer, Detector, Steps, in_session
@@ -197,54 +197,25 @@ async def _errors_in_json(
         raise _error(web.HTTPInternalServerError, "the detector failed; its log says why") from None
 
 
-async def serve(app: web.Application, host: str, port: int) -> int:
-    """Prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way.
-
-    Returns the number of the signal.
-    """
-    stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def stop(number: int) -> None:
-        if not stopped.done():
-            stopped.set_result(number)
-
-    for one in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(one, stop, one)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        bound = runner.addresses[0][1]
-        print(f"listening on http://{f'[{host}]' if ':' in host else host}:{bound}{PATH}", flush=True)
-        return await stopped
-    finally:
-        await runner.cleanup()
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="detection.server", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="0 chooses a free one (%(default)s)")
-    parser.add_argument(
-        "--allow-remote", action="store_true", help="listen where other machines reach it: anyone may ask"
-    )
+    address = add_address(parser, 8080)
     parser.add_argument("--models", type=Path, default=model_files.FOLDER, help="folder of the model's files")
     placing.add_arguments(parser)
     options = parser.parse_args(arguments)
-    if options.host not in ("127.0.0.1", "::1", "localhost") and not options.allow_remote:
-        parser.error(f"--host {options.host}: other machines may reach it; say --allow-remote if that is meant")
+    host, port = address(options)
     try:
         with placing.open_session(model_files.partitioner(options.models), options) as session:
             if words := session.explain(5):
                 print(words, file=sys.stderr)
             detector = Detector(in_session(session), model_files.class_names(options.models))
-            number = asyncio.run(serve(make_app(Detecting(detector)), options.host, options.port))
+            number = asyncio.run(serve(make_app(Detecting(detector)), host, port, PATH))
     except (splitnet.Error, OSError) as error:
         print(f"detection.server: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # While it loads the model.
         return 130
-    return 130 if number == signal.SIGINT else 0
+    return exit_status(number)
 
 
 if __name__ == "__main__":

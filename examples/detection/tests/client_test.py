@@ -19,14 +19,14 @@ import pytest
 from PIL import Image, ImageChops
 
 from common.package_files import ROOT
+from common.server_process import ServerProcess, running_server
 from common.tests.ctrl_c import hears_ctrl_c
 from detection.client import main
-from detection.server_process import ServerProcess, running_server
 
 
 @pytest.fixture(scope="module")
 def server(exported: None) -> Iterator[ServerProcess]:
-    with running_server() as started:
+    with running_server("detection.server") as started:
         yield started
 
 

@@ -26,9 +26,9 @@ from PIL import Image
 
 import splitnet
 from common.package_files import ROOT
+from common.server_process import running_server
 from common.tests.ctrl_c import hears_ctrl_c
 from detection.server import main
-from detection.server_process import running_server
 
 PATH = "/object-detection"
 
@@ -51,7 +51,7 @@ class Reply:
 @contextmanager
 def server(*arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """Its port and process."""
-    with running_server(*arguments) as started:
+    with running_server("detection.server", *arguments) as started:
         assert started.url.startswith("http://127.0.0.1:") and started.url.endswith(PATH)
         yield int(started.url.split(":")[2].split("/")[0]), started.process
 
@@ -256,8 +256,8 @@ def test_ctrl_c_ends_it_without_words(exported: None, capfd: pytest.CaptureFixtu
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_who_has_started_it(exported: None, number: signal.Signals) -> None:
     program = """
-from detection.server_process import running_server
-with running_server() as server:
+from common.server_process import running_server
+with running_server("detection.server") as server:
     print(server.process.pid, flush=True)
     server.process.wait()
 """

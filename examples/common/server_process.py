@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server as a process of its own, which ends with who has started it."""
+"""A server of an example as a process of its own, which ends with who has started it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from common.package_files import ROOT
 
 _END_TIMEOUT_S = 20.0
+_PATH = f"{ROOT}/examples:{ROOT}/examples/lambda"
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
-    """`python -m detection.server ARGUMENTS`, on a port of its own unless they name one, ended at the end.
+def running_server(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
+    """`python -m MODULE ARGUMENTS`, on a port of its own unless they name one, ended at the end; `serving.serve` serves there.
 
     Ctrl-C is not for it: it ends when the block does. It also ends when the thread that called this does, however.
     Raises RuntimeError: it did not start (it says why on standard error), or did not end well.
@@ -47,23 +50,23 @@ def running_server(*arguments: str, environment: Mapping[str, str] | None = None
         "-W",
         "ignore",
         "-m",
-        "detection.server",
+        module,
         "--port",
         "0",
         *arguments,
     ]
-    settings = {**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT / "examples")}
+    settings = {**os.environ, **(environment or {}), "PYTHONPATH": _PATH}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings, start_new_session=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             if not line.startswith("listening on "):
-                raise RuntimeError(f"the server did not start, exit status {process.wait(_END_TIMEOUT_S)}")
+                raise RuntimeError(f"{module} did not start, exit status {process.wait(_END_TIMEOUT_S)}")
             yield ServerProcess(line.removeprefix("listening on ").strip(), process)
         finally:
             _end(process)
     if process.returncode != 0:
-        raise RuntimeError(f"the server ended with exit status {process.returncode}")
+        raise RuntimeError(f"{module} ended with exit status {process.returncode}")
 
 
 def _end(process: subprocess.Popen[str]) -> None:
