@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Has workers classify the pictures of jobs, until each has its one result.
+
+What may change by itself is tried again: no worker there, a queue that was restarted, an object store that is away. Anything
+else is a result: `error` says what was wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+
+import splitnet
+from common.pictures import PictureError
+from elastic_pool.classifiers import Classifier, Label
+from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobList, JobStore, NoSuchInput, Result
+
+_TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded, splitnet.DeadlineExceeded)
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 10.0
+
+NO_LABEL = Label("", 0.0)
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are sent to workers."""
+
+    at_once: int = 64  #: Pictures under way; the others wait in the bucket.
+    answer_s: float = 120.0  #: For a try, the time in the queue included.
+    give_up_s: float = 1800.0  #: From the first try of a picture; then "no answer" is its result.
+    max_decoded_pixels: int = 24_000_000  #: A picture takes up to 8 bytes for each while it is decoded.
+    decoding: int = 2  #: Pictures decoded at once.
+
+
+class Job:
+    """What is known of a job here. Belongs to an event loop."""
+
+    def __init__(self, accepted: JobList) -> None:
+        self.accepted = accepted
+        self.results: list[Result] = []  #: As they came.
+        self._changed = asyncio.Event()
+
+    @property
+    def id(self) -> str:
+        return self.accepted.id
+
+    @property
+    def is_done(self) -> bool:
+        return len(self.results) == len(self.accepted.pictures)
+
+    def add(self, result: Result) -> None:
+        self.results.append(result)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def more_than(self, count: int, patience_s: float) -> None:
+        """Waits until there are more results, the job is done, or the time is over."""
+        try:
+            async with asyncio.timeout(patience_s):
+                while len(self.results) <= count and not self.is_done:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+
+
+class Classifying:
+    """Runs jobs. Belongs to an event loop; `close` it there."""
+
+    def __init__(self, store: JobStore, classifier: Classifier, worker: str, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._store = store
+        self._classifier = classifier
+        self._worker = worker
+        self._places = asyncio.Semaphore(self.settings.at_once)
+        self._storing = ThreadPoolExecutor(CONNECTIONS, "store")
+        self._decoding = ThreadPoolExecutor(self.settings.decoding, "decode")
+        self._decoding_places = asyncio.Semaphore(self.settings.decoding)
+        self._opening: asyncio.Future[splitnet.Session] | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, job: Job) -> None:
+        """Has the pictures classified that have no result yet."""
+        task = asyncio.create_task(self._run(job))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _say(f"a job has stopped, the next start goes on with it: {error!r}")
+
+    async def close(self) -> None:
+        """Ends what is under way; another web tier, or this one when it is started again, goes on with it."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        if self._opening and self._opening.done() and not self._opening.exception():
+            await asyncio.to_thread(self._opening.result().close)
+        self._storing.shutdown()
+        self._decoding.shutdown()
+
+    async def _run(self, job: Job) -> None:
+        there = {one.index for one in job.results}
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(job.accepted.pictures)):
+                if index not in there:
+                    await self._places.acquire()  # Jobs take turns: whoever has waited longest is next.
+                    group.create_task(self._finish_picture(job, index)).add_done_callback(
+                        lambda _: self._places.release()
+                    )
+        in_order = sorted(job.results, key=lambda one: one.index)
+        await self._stored(lambda: self._store.finish(job.id, in_order))
+
+    async def _finish_picture(self, job: Job, index: int) -> None:
+        picture = job.accepted.pictures[index]
+        label, error = NO_LABEL, picture.refused
+        if not error:
+            try:
+                label = await self._label(await self._pixels(job.id, index))
+            except (PictureError, NoSuchInput, splitnet.Error) as found:
+                error = str(found)
+        answered_s = round(time.time() - job.accepted.accepted_s, 3)
+        mine = Result(index, picture.name, label.name, round(label.probability, 4), error, answered_s)
+        job.add(await self._stored(lambda: self._store.put_result(job.id, mine)))
+
+    async def _pixels(self, job: str, index: int) -> torch.Tensor:
+        """Few at a time: files may be large, and what is in them larger."""
+        async with self._decoding_places:
+            data = await self._stored(lambda: self._store.input(job, index))
+            return await self._in(
+                self._decoding, lambda: self._classifier.pixels(data, self.settings.max_decoded_pixels)
+            )
+
+    async def _label(self, pixels: torch.Tensor) -> Label:
+        """Raises splitnet.Error: one that will not go away."""
+        until_s = time.monotonic() + self.settings.give_up_s
+        pauses = _pauses()
+        while True:
+            try:
+                session = await self._session()
+                answer = await session.submit(pixels)
+                return self._classifier.label(answer.output)
+            except _TRY_AGAIN as error:
+                if time.monotonic() > until_s:
+                    raise
+                _say(f"a picture is tried again: {error}")
+            await asyncio.sleep(next(pauses))
+
+    async def _session(self) -> splitnet.Session:
+        """The one that all use. Waits for a worker: there may be none before there is work.
+
+        Raises Unavailable, whatever is wrong: the queue may not be there yet, or a worker may have another model.
+        """
+        if self._opening is None:
+            self._opening = _in_daemon(self._open)
+        opening = self._opening
+        try:
+            return await asyncio.shield(opening)
+        except splitnet.Error as error:
+            if self._opening is opening:
+                self._opening = None
+            raise splitnet.Unavailable(str(error)) from None
+
+    def _open(self) -> splitnet.Session:
+        return self._classifier.open_session(
+            self._worker, deadline_s=self.settings.answer_s, max_in_flight=self.settings.at_once
+        )
+
+    async def _stored(self, work: Callable[[], _Value]) -> _Value:
+        """What the store does; again and again, while S3 is away."""
+        pauses = _pauses()
+        while True:
+            try:
+                return await self._in(self._storing, work)
+            except STORE_ERRORS as error:
+                _say(f"the object store: {error}; it is asked again")
+            await asyncio.sleep(next(pauses))
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _Value]) -> _Value:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _in_daemon(work: Callable[[], _Value]) -> asyncio.Future[_Value]:
+    """On a thread that the end of the program doesn't wait for: opening a session can't be broken off."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_Value] = loop.create_future()
+
+    def tell(value: _Value | None, error: Exception | None) -> None:
+        if future.cancelled():
+            return
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(cast(_Value, value))
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = work()
+        except Exception as found:
+            error = found
+        with contextlib.suppress(RuntimeError):  # The loop has ended.
+            loop.call_soon_threadsafe(tell, value, error)
+
+    threading.Thread(target=run, daemon=True, name="open session").start()
+    return future
+
+
+def _pauses() -> Iterator[float]:
+    """Between tries, in seconds: twice as long each time, and not the same for all pictures."""
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        yield random.uniform(0.5, 1.5) * pause_s
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _say(words: str) -> None:
+    print(f"web: {words}", file=sys.stderr, flush=True)

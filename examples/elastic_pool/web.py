@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web tier: pictures come in, labels go out, workers do the work.
+
+    python -m elastic_pool.web --bucket BUCKET [--worker sqs://QUEUE] [--port 8080]
+
+| request | answer |
+| --- | --- |
+| `GET /` | the page |
+| `POST /jobs`, multipart/form-data, files in the field `pictures` | 303 to `/jobs/JOB`, once all of them are in the bucket |
+| `GET /jobs/JOB` | the page with its results, which fills by itself |
+| `GET /jobs/JOB/results?after=N&run=RUN` | JSON: what came after the first N results; waits a while for more |
+| `GET /jobs/JOB/pictures/INDEX` | the picture, small |
+| `GET /jobs/JOB/labels.csv` | the file `picture,label`; 409 as long as the job is not done |
+
+Errors are `{"error": words}`. Jobs outlive the program: started again on the same bucket, it goes on with what has no result.
+SIGTERM ends it with 0, Ctrl-C with 130.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import re
+import secrets
+import sys
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import web
+
+import splitnet
+from common.pictures import PictureError, open_picture
+from common.serving import add_address, exit_status, serve
+from elastic_pool.classifiers import CLASSIFIERS, classifier
+from elastic_pool.classifying import Classifying, Job, Settings
+from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobStore, NoSuchInput, NoSuchJob
+from elastic_pool.labels import labels_file
+from elastic_pool.upload import Limits, Refused, Uploads
+
+_PAGES = Path(__file__).with_name("web_files")
+_JOB = re.compile(r"[A-Za-z0-9_-]{22}")
+_PATIENCE_S = 20.0  #: Of a request for results: shorter than what proxies allow.
+_KEPT_JOBS = 64  #: In memory, beside those that are under way.
+_SMALL = 96  #: Side of small pictures.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # An address of results is a secret.
+}
+
+#: What the program ends with, in one line.
+_ENDS: tuple[type[Exception], ...] = (splitnet.Error, OSError, ValueError) + STORE_ERRORS
+
+_Value = TypeVar("_Value")
+
+
+class WebTier:
+    """What the requests share. Belongs to an event loop."""
+
+    def __init__(self, store: JobStore, classifying: Classifying, limits: Limits, pool: str) -> None:
+        self.run = secrets.token_hex(4)  #: Another one after each start: results may then come in another order.
+        self.pool = pool  #: Address of the page about the workers; empty: there is none.
+        self.classifying = classifying
+        self._store = store
+        self._threads = ThreadPoolExecutor(CONNECTIONS, "web")
+        self.uploads = Uploads(store, self._threads, limits)
+        self._shrinking = asyncio.Semaphore(2)
+        self._jobs: OrderedDict[str, asyncio.Future[Job]] = OrderedDict()
+
+    async def resume(self) -> None:
+        """Goes on with the jobs that are not done."""
+        for identifier in await self.stored(self._store.open_jobs):
+            await self.job(identifier)
+
+    async def accept(self, request: web.Request) -> str:
+        """The number of a new job. Raises Refused."""
+        job = Job(await self.uploads.take(request))
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(job)
+        self._keep(job.id, done)
+        self.classifying.start(job)
+        return job.id
+
+    async def job(self, identifier: str) -> Job:
+        """From memory, or as it is in the bucket; then one that is not done is gone on with. Raises NoSuchJob."""
+        if identifier not in self._jobs:
+            self._keep(identifier, asyncio.ensure_future(self._load(identifier)))
+        try:
+            return await asyncio.shield(self._jobs[identifier])
+        except BaseException:
+            loading = self._jobs.get(identifier)
+            if loading and loading.done():
+                del self._jobs[identifier]
+            raise
+
+    async def _load(self, identifier: str) -> Job:
+        job = Job(await self.stored(self._store.accepted, identifier))
+        for result in await self.stored(self._store.results, identifier):
+            job.add(result)
+        if not job.is_done or identifier in await self.stored(self._store.open_jobs):
+            self.classifying.start(job)
+        return job
+
+    def _keep(self, identifier: str, job: asyncio.Future[Job]) -> None:
+        self._jobs[identifier] = job
+        for old, other in list(self._jobs.items())[: max(0, len(self._jobs) - _KEPT_JOBS)]:
+            if other.done() and not other.exception() and other.result().is_done:
+                del self._jobs[old]
+
+    async def small_picture(self, job: str, index: int) -> bytes:
+        """A JPEG. Raises PictureError, NoSuchInput."""
+        async with self._shrinking:
+            return await self.stored(lambda: _small(self._store.input(job, index)))
+
+    async def stored(self, work: Callable[..., _Value], *arguments: object) -> _Value:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
+
+    async def close(self, _: web.Application) -> None:
+        await self.classifying.close()
+        self._threads.shutdown()
+
+
+_TIER: web.AppKey[WebTier] = web.AppKey("tier")
+_ENDING: web.AppKey[asyncio.Event] = web.AppKey("ending")
+
+
+def make_app(tier: WebTier) -> web.Application:
+    """The server."""
+    app = web.Application(middlewares=[_safely])
+    app[_TIER] = tier
+    app[_ENDING] = asyncio.Event()
+    app.router.add_get("/", partial(_page, "start.html"))
+    app.router.add_post("/jobs", _accept)
+    app.router.add_get("/jobs/{job}", partial(_page, "job.html"))
+    app.router.add_get("/jobs/{job}/results", _results)
+    app.router.add_get(r"/jobs/{job}/pictures/{index:\d{1,5}}", _picture)
+    app.router.add_get("/jobs/{job}/labels.csv", _labels)
+    app.router.add_static("/pages/", _PAGES)
+    app.on_startup.append(_resume)
+    app.on_shutdown.append(_end_waits)
+    app.on_cleanup.append(tier.close)
+    return app
+
+
+async def _resume(app: web.Application) -> None:
+    await app[_TIER].resume()
+
+
+async def _end_waits(app: web.Application) -> None:
+    app[_ENDING].set()
+
+
+async def _page(name: str, request: web.Request) -> web.StreamResponse:
+    if "job" in request.match_info:
+        await _job(request)
+    return web.FileResponse(_PAGES / name, headers={"Cache-Control": "no-cache"})
+
+
+async def _accept(request: web.Request) -> web.Response:
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise _error(web.HTTPForbidden, "another site's page has sent this")
+    try:
+        job = await request.app[_TIER].accept(request)
+    except Refused as error:
+        return web.json_response({"error": str(error)}, status=error.status, headers=_again(error.status))
+    return web.Response(status=303, headers={"Location": f"/jobs/{job}"})
+
+
+async def _results(request: web.Request) -> web.Response:
+    tier, job = request.app[_TIER], await _job(request)
+    after = request.query.get("after", "0")
+    if not re.fullmatch(r"\d{1,6}", after):
+        raise _error(web.HTTPBadRequest, f"after: found {after[:20]!r}, expected a number of results")
+    known = int(after) if request.query.get("run") == tier.run else 0
+    waiting = asyncio.ensure_future(job.more_than(known, _PATIENCE_S))
+    ending = asyncio.ensure_future(request.app[_ENDING].wait())
+    try:
+        await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        ending.cancel()
+    return web.json_response(
+        {
+            "run": tier.run,
+            "pool": tier.pool,
+            "pictures": len(job.accepted.pictures),
+            "answered": len(job.results),
+            "results": [asdict(one) for one in job.results[known:]],
+        },
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def _picture(request: web.Request) -> web.Response:
+    job, index = await _job(request), int(request.match_info["index"])
+    if index >= len(job.accepted.pictures):
+        raise _error(web.HTTPNotFound, f"the job has {len(job.accepted.pictures)} pictures, there is no {index}")
+    try:
+        small = await request.app[_TIER].small_picture(job.id, index)
+    except (PictureError, NoSuchInput) as error:
+        raise _error(web.HTTPNotFound, str(error)) from None
+    return web.Response(body=small, content_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+async def _labels(request: web.Request) -> web.Response:
+    job = await _job(request)
+    if not job.is_done:
+        words = (
+            f"{len(job.results)} of {len(job.accepted.pictures)} pictures are answered, the file is there when all are"
+        )
+        raise _error(web.HTTPConflict, words)
+    text = labels_file(one.row for one in sorted(job.results, key=lambda one: one.index))
+    name = {"Content-Disposition": 'attachment; filename="labels.csv"'}
+    return web.Response(body=text, content_type="text/csv", charset="utf-8", headers=name)
+
+
+async def _job(request: web.Request) -> Job:
+    identifier = request.match_info["job"]
+    try:
+        if not _JOB.fullmatch(identifier):
+            raise NoSuchJob(identifier)
+        return await request.app[_TIER].job(identifier)
+    except NoSuchJob:
+        raise _error(web.HTTPNotFound, "there is no such job") from None
+
+
+def _small(data: bytes) -> bytes:
+    image = open_picture(data, 2 * _SMALL, Settings().max_decoded_pixels).image
+    image.thumbnail((_SMALL, _SMALL))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=80)
+    return stream.getvalue()
+
+
+def _error(kind: type[web.HTTPError], words: str) -> web.HTTPError:
+    return kind(**_json(words))
+
+
+def _json(words: str) -> dict[str, Any]:
+    return {"text": json.dumps({"error": words}), "content_type": "application/json"}
+
+
+def _again(status: int) -> dict[str, str]:
+    return {"Retry-After": "2"} if status == 503 else {}
+
+
+@web.middleware
+async def _safely(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Errors in JSON; every answer with the headers that keep browsers from doing more than they should."""
+    try:
+        answer = await _or_error(request, handler)
+    except web.HTTPException as error:
+        error.headers.update(_HEADERS)
+        raise
+    answer.headers.update(_HEADERS)
+    return answer
+
+
+async def _or_error(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (web.HTTPMethodNotAllowed, web.HTTPNotFound) as error:
+        if error.content_type != "application/json":  # aiohttp's own.
+            error.text = json.dumps({"error": f"there is nothing for {request.method} {request.path}"})
+            error.content_type = "application/json"
+        raise
+    except web.HTTPException:
+        raise
+    except ConnectionError:
+        raise  # Whoever asked is gone.
+    except STORE_ERRORS as error:
+        print(f"web: the object store: {error}", file=sys.stderr)
+        raise _error(web.HTTPServiceUnavailable, "the object store can't be reached: try again") from None
+    except Exception as error:
+        print(f"web: {type(error).__name__}: {error}", file=sys.stderr)
+        raise _error(web.HTTPInternalServerError, "the web tier failed; its log says why") from None
+
+
+async def _serve(options: argparse.Namespace, host: str, port: int) -> int:
+    store = JobStore(options.bucket)
+    settings = Settings(at_once=options.at_once, answer_s=options.answer_s, give_up_s=options.give_up_s)
+    classifying = Classifying(store, classifier(options.model), options.worker, settings)
+    tier = WebTier(store, classifying, Limits(pictures=options.most_pictures), options.pool)
+    return await serve(make_app(tier), host, port)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="elastic_pool.web", description=(__doc__ or "").splitlines()[0])
+    defaults = Settings()
+    address = add_address(parser, 8080)
+    parser.add_argument("--bucket", required=True, help="of S3, for pictures and results; it has to be there")
+    parser.add_argument("--worker", default="sqs://classify", help="endpoint of the workers (%(default)s)")
+    parser.add_argument("--model", choices=list(CLASSIFIERS), default="mobilenet_v2", help="(%(default)s)")
+    parser.add_argument("--pool", default="", metavar="URL", help="page about the workers, for a link to it")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=defaults.at_once,
+        help="pictures that workers are asked about at once (%(default)s)",
+    )
+    parser.add_argument(
+        "--answer-s", type=float, default=defaults.answer_s, help="after which a picture is sent again (%(default)s)"
+    )
+    parser.add_argument(
+        "--give-up-s", type=float, default=defaults.give_up_s, help="after which it is not (%(default)s)"
+    )
+    parser.add_argument("--most-pictures", type=int, default=Limits().pictures, help="in one upload (%(default)s)")
+    options = parser.parse_args(arguments)
+    host, port = address(options)
+    try:
+        classifier(options.model).model_file()
+        return exit_status(asyncio.run(_serve(options, host, port)))
+    except _ENDS as error:
+        print(f"elastic_pool.web: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # While it starts.
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
