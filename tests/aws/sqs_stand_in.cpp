@@ -434,7 +434,8 @@ Json SqsStandIn::send_message(Queue& queue, const Json& entry) {
                     false};
   stored.sent_ms = now_ms();
   stored.visible_at = now() + seconds(entry.value("DelaySeconds", 0));
-  for (int copies = delivers_twice ? 2 : 1; copies > 0; --copies) queue.messages.push_back(stored);
+  stored.stays_visible = stored.survives_deletion = delivers_again;
+  queue.messages.push_back(stored);
   changed_.notify_all();
   return {{"MessageId", stored.message.id}, {"MD5OfMessageBody", md5_hex(body)}};
 }
@@ -449,7 +450,7 @@ std::vector<SqsStandIn::Stored*> SqsStandIn::take_visible(Queue& queue, std::siz
   for (Stored* const taken : visible) {
     ++taken->message.deliveries;
     if (taken->first_received_ms == 0) taken->first_received_ms = now_ms();
-    taken->visible_at = now() + visibility;
+    if (!std::exchange(taken->stays_visible, false)) taken->visible_at = now() + visibility;
     taken->handle = "AQEB" + std::to_string(++count_) + "/receipt+handle==";
     queue.handles.insert(taken->handle);
   }
@@ -517,10 +518,14 @@ SqsStandIn::Stored* SqsStandIn::find(Queue& queue, const std::string& handle) {
 }
 
 Json SqsStandIn::delete_message(Queue& queue, const Json& entry) {
-  const std::string handle = text_of(entry, "ReceiptHandle");
-  if (find(queue, handle) != nullptr) {
-    queue.messages.remove_if([&](const Stored& stored) { return stored.handle == handle; });
+  Stored* const stored = find(queue, text_of(entry, "ReceiptHandle"));
+  if (stored == nullptr) return Json::object();
+  if (std::exchange(stored->survives_deletion, false)) {
+    stored->visible_at = now();
+  } else {
+    queue.messages.remove_if([&](const Stored& other) { return &other == stored; });
   }
+  changed_.notify_all();
   return Json::object();
 }
 

@@ -87,8 +87,8 @@ class SqsStandIn {
   };
   /// The next `times` requests of this action ("": of any).
   void fail(Fault fault, int times = 1, const std::string& action = "");
-  /// As long as it is set, each message comes twice, whoever deletes one of them.
-  std::atomic<bool> delivers_twice = false;
+  /// What is sent while it is set comes once more while somebody has it, and once more after it was deleted.
+  std::atomic<bool> delivers_again = false;
   /// The last first.
   std::atomic<bool> delivers_backwards = false;
   /// Of its clock. Signatures may be five minutes off.
@@ -105,6 +105,8 @@ class SqsStandIn {
     std::int64_t sent_ms = 0;
     std::int64_t first_received_ms = 0;
     Clock::time_point visible_at;
+    bool stays_visible = false;      ///< When it is received for the first time.
+    bool survives_deletion = false;  ///< The first one.
   };
   struct Queue {
     Json attributes;

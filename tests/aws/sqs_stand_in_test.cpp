@@ -172,13 +172,30 @@ TEST_F(SqsStandInTest, MisbehavesAsToldTo) {
   EXPECT_FALSE(sqs.messages("work").empty()) << "but it was done";
   sqs.forget();
   EXPECT_EQ(error("GetQueueUrl", {{"QueueName", "work"}}), "QueueDoesNotExist");
-  sqs.make_queue("work");
-  sqs.delivers_twice = sqs.delivers_backwards = true;
-  sqs.send("work", "1");
-  sqs.send("work", "2");
+}
+
+TEST_F(SqsStandInTest, DeliversBackwards) {
+  sqs.delivers_backwards = true;
+  for (const char* body : {"1", "2", "3"}) sqs.send("work", body);
   std::vector<std::string> bodies;
   for (const auto& message : receive({{"MaxNumberOfMessages", 10}})) bodies.push_back(message.at("Body"));
-  EXPECT_THAT(bodies, ElementsAre("2", "2", "1", "1"));
+  EXPECT_THAT(bodies, ElementsAre("3", "2", "1"));
+}
+
+TEST_F(SqsStandInTest, DeliversAgain) {
+  sqs.delivers_again = true;
+  sqs.send("work", "x");
+  const Json first = receive();
+  const Json second = receive();
+  ASSERT_THAT(first, SizeIs(1));
+  ASSERT_THAT(second, SizeIs(1)) << "while the first one has it";
+  EXPECT_EQ(first[0].at("MessageId"), second[0].at("MessageId"));
+  EXPECT_THAT(receive(), IsEmpty());
+  (void)ask("DeleteMessage", {{"ReceiptHandle", second[0].at("ReceiptHandle")}});
+  const Json third = receive();
+  ASSERT_THAT(third, SizeIs(1)) << "after it was deleted";
+  (void)ask("DeleteMessage", {{"ReceiptHandle", third[0].at("ReceiptHandle")}});
+  EXPECT_THAT(sqs.messages("work"), IsEmpty());
 }
 
 TEST_F(SqsStandInTest, StopsAndStartsOnItsPort) {
