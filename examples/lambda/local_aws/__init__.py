@@ -3,7 +3,7 @@
 S3, SQS and DynamoDB from moto. `python -m local_aws --help` is the same for a person.
 """
 
-from .configuration import REGION, Configuration, Function, S3Trigger
+from .configuration import REGION, Configuration, Function, S3Trigger, SqsSource
 from .invocation import Invocation
 from .stack import LocalAws
 from .tail_function import image_function, tail_function
@@ -15,6 +15,7 @@ __all__ = [
     "Invocation",
     "LocalAws",
     "S3Trigger",
+    "SqsSource",
     "image_function",
     "tail_function",
 ]

@@ -35,6 +35,12 @@ CONFIG.toml, every setting but `name` and `command` may be left out:
   bucket = "photos"
   function = "emotion-tail"
   prefix = ""
+
+  [[sources]]
+  queue = "requests"                         # is made, like its dead-letter queue
+  function = "emotion-tail"
+  batch_size = 10
+  report_batch_item_failures = true
 """
 
 
@@ -55,6 +61,10 @@ def describe(aws: LocalAws) -> str:
         lines.append(
             f"# s3://{trigger.bucket}/{trigger.prefix}*{trigger.suffix} starts {trigger.function}; what fails "
             f"{trigger.max_tries} times goes to the queue {trigger.dead_letter_queue}"
+        )
+    for source in configuration.sources:
+        lines.append(
+            f"# queue {source.queue}: its messages start {source.function}, up to {source.batch_size} at a time"
         )
     lines += [f"export {name}={shlex.quote(value)}" for name, value in aws.environment.items()]
     return "\n".join(lines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is to run: functions, buckets, tables, queues and triggers, as values. Raises ValueError for what AWS refuses."""
+"""What is to run: functions, buckets, tables, queues, triggers and sources, as values. Raises ValueError for what AWS refuses."""
 
 from __future__ import annotations
 
@@ -95,6 +95,46 @@ class S3Trigger:
 
 
 @dataclass(frozen=True)
+class SqsSource:
+    """Messages of the queue invoke the function in batches, as an event source mapping does."""
+
+    __pydantic_config__ = _STRICT
+
+    queue: str
+    """Made with the source; a standard queue."""
+    function: str
+    batch_size: int = 10
+    """Messages in an event, 1 to 10,000."""
+    batching_window_s: int = 0
+    """0 to 300: how long to wait for a full batch after its first message. At least 1 for batches above 10."""
+    report_batch_item_failures: bool = False
+    """Whether the function says, by `batchItemFailures`, which messages have to come again; otherwise all or none."""
+    max_concurrency: int = 0
+    """Batches at the same time, 2 to 1,000; 0: as many as the function takes."""
+    visibility_timeout_s: int = 0
+    """Of the queue: after so long what was not done comes again. 0: six times that of the function."""
+    max_receives: int = 0
+    """Then SQS moves a message to the dead-letter queue; 0: never."""
+    dead_letter_queue: str = ""
+    """Empty: "QUEUE-dead-letters"."""
+
+    def __post_init__(self) -> None:
+        if not self.dead_letter_queue:
+            object.__setattr__(self, "dead_letter_queue", f"{self.queue}-dead-letters")
+        for name, least, most in (
+            ("batch_size", 1, 10_000),
+            ("batching_window_s", 0 if self.batch_size <= 10 else 1, 300),
+            ("max_concurrency", 2 if self.max_concurrency else 0, 1000),
+            ("visibility_timeout_s", 0, 43_200),
+            ("max_receives", 0, 1000),
+        ):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(
+                    f"source of '{self.function}': {name} is {getattr(self, name)}, expected {least} to {most:,}"
+                )
+
+
+@dataclass(frozen=True)
 class Configuration:
     """One AWS account in one region."""
 
@@ -106,6 +146,7 @@ class Configuration:
     """(name, partition key, a string) of each table, billed on demand."""
     queues: list[str] = field(default_factory=list)
     triggers: list[S3Trigger] = field(default_factory=list)
+    sources: list[SqsSource] = field(default_factory=list)
     region: str = REGION
     ports: tuple[int, int, int] = (0, 0, 0)
     """Of Lambda's invoke API, the function URLs and moto; 0: any that is free."""
@@ -121,6 +162,9 @@ class Configuration:
                 raise ValueError(f"trigger names function '{trigger.function}', expected one of {names}")
             if trigger.bucket not in self.buckets:
                 raise ValueError(f"trigger names bucket '{trigger.bucket}', expected one of {self.buckets}")
+        for source in self.sources:
+            if source.function not in names:
+                raise ValueError(f"source names function '{source.function}', expected one of {names}")
 
     def to_json(self) -> str:
         return _ADAPTER.dump_json(self).decode()

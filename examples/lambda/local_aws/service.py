@@ -28,6 +28,7 @@ from .limits import support
 from .moto_server import MotoServer, create
 from .s3_trigger import S3Carrier
 from .signature import Account
+from .sqs_source import SqsPoller
 
 ACCESS_KEY_ID = "AKIDLOCALAWSEXAMPLE0"
 SECRET_ACCESS_KEY = "local-aws+example/secret0123456789ABCDEF"
@@ -92,10 +93,14 @@ class Service:
 
     async def _start_triggers(self, environment: dict[str, str]) -> None:
         for trigger in self._configuration.triggers:
-            carrier = S3Carrier(trigger, self._pools[trigger.function], environment)
-            await asyncio.to_thread(carrier.create)
-            task = asyncio.ensure_future(carrier.run())
-            self._closing.callback(task.cancel)
+            await self._start_carrier(S3Carrier(trigger, self._pools[trigger.function], environment))
+        for source in self._configuration.sources:
+            await self._start_carrier(SqsPoller(source, self._pools[source.function], environment))
+
+    async def _start_carrier(self, carrier: S3Carrier | SqsPoller) -> None:
+        await asyncio.to_thread(carrier.create)
+        task = asyncio.ensure_future(carrier.run())
+        self._closing.callback(task.cancel)
 
     def _on_log(self, function: str, line: str) -> None:
         self._lines.append((function, line))

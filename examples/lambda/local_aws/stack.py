@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .configuration import REGION, Configuration, Function, S3Trigger
+from .configuration import REGION, Configuration, Function, S3Trigger, SqsSource
 from .invocation import Invocation
 
 _STOP_TIMEOUT_S = 15.0
@@ -28,6 +28,7 @@ class LocalAws:
         tables: Iterable[tuple[str, str]] = (),
         triggers: Iterable[S3Trigger] = (),
         queues: Iterable[str] = (),
+        sources: Iterable[SqsSource] = (),
         region: str = REGION,
         expired_session_tokens: Iterable[str] = (),
         configuration: Configuration | None = None,
@@ -39,6 +40,7 @@ class LocalAws:
             tables=list(tables),
             queues=list(queues),
             triggers=list(triggers),
+            sources=list(sources),
             region=region,
             expired_session_tokens=list(expired_session_tokens),
         )

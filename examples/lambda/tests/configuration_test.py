@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local_aws import Configuration, Function, S3Trigger
+from local_aws import Configuration, Function, S3Trigger, SqsSource
 
 from .conftest import TESTS
 
@@ -28,6 +28,10 @@ def test_file_is_read_and_kept(tmp_path: Path) -> None:
         [[triggers]]
         bucket = "photos"
         function = "one"
+        [[sources]]
+        queue = "requests"
+        function = "one"
+        batch_size = 5
         """
     )
     found = Configuration.from_toml(path)
@@ -39,6 +43,7 @@ def test_file_is_read_and_kept(tmp_path: Path) -> None:
         buckets=["photos"],
         tables=[("pictures", "picture_url")],
         triggers=[S3Trigger("photos", "one")],
+        sources=[SqsSource("requests", "one", batch_size=5, dead_letter_queue="requests-dead-letters")],
         region="us-east-1",
     )
     assert one.working_directory == str(tmp_path)
@@ -58,6 +63,10 @@ def test_file_is_read_and_kept(tmp_path: Path) -> None:
         ("[[functions]]\nname = 'a'\ncommand = ['/r']\ntimeout_s = 'long'", "functions.0.timeout_s: .*, found 'long'"),
         ("[[functions]]\nname = 'a'\ncommand = ['/r']\nconcurrency = 0", "is 0, expected 1 to 1,000"),
         ("[[triggers]]\nbucket = 'b'\nfunction = 'f'", r"function 'f', expected one of \[\]"),
+        ("[[sources]]\nqueue = 'q'\nfunction = 'f'", r"source names function 'f', expected one of \[\]"),
+        ("[[sources]]\nqueue = 'q'\nfunction = 'f'\nbatch_size = 0", "batch_size is 0, expected 1 to 10,000"),
+        ("[[sources]]\nqueue = 'q'\nfunction = 'f'\nbatch_size = 11", "batching_window_s is 0, expected 1 to 300"),
+        ("[[sources]]\nqueue = 'q'\nfunction = 'f'\nmax_concurrency = 1", "max_concurrency is 1, expected 2 to 1,000"),
         ("functions = 3", "functions"),
         ("= nonsense", "line 1"),
     ],

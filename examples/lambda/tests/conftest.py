@@ -13,7 +13,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from local_aws import Function, LocalAws, S3Trigger
+from local_aws import Function, LocalAws, S3Trigger, SqsSource
 
 TESTS = Path(__file__).resolve().parent
 RUNTIME = [sys.executable, "-I", str(TESTS / "runtime.py")]
@@ -37,6 +37,16 @@ FUNCTIONS = [
         timeout_s=20,
     ),
     Function("broken", RUNTIME, timeout_s=5),
+    Function("reader", RUNTIME, timeout_s=2),
+    Function("reporter", RUNTIME, environment={"REPORTS": "1"}, timeout_s=2),
+    Function("gatherer", RUNTIME, timeout_s=2),
+    Function("crowd", RUNTIME, timeout_s=5, concurrency=4),
+]
+SOURCES = [
+    SqsSource("read", "reader", visibility_timeout_s=2, max_receives=2),
+    SqsSource("reported", "reporter", visibility_timeout_s=2, report_batch_item_failures=True),
+    SqsSource("gathered", "gatherer", batch_size=25, batching_window_s=2),
+    SqsSource("crowded", "crowd", batch_size=1, max_concurrency=2),
 ]
 
 
@@ -50,6 +60,7 @@ def aws() -> Iterator[LocalAws]:
             S3Trigger("photos", "indexer", prefix="in/"),
             S3Trigger("refused", "broken", max_tries=2, retry_delay_s=0),
         ],
+        sources=SOURCES,
         expired_session_tokens=[EXPIRED_TOKEN],
     ) as running:
         yield running

@@ -27,6 +27,8 @@ def handle(event: dict[str, Any]) -> Any:
             os._exit(status)
         case {"Records": [{"s3": {"object": {"key": "poison.jpg"}}}]}:
             os._exit(1)
+        case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
+            return read(records)
         case {"do": "sleep", "seconds": seconds}:
             begun_s = time.monotonic()
             time.sleep(seconds)
@@ -46,6 +48,21 @@ def handle(event: dict[str, Any]) -> Any:
         case {"do": "environment"}:
             return dict(os.environ)
     return event
+
+
+def read(messages: list[dict[str, Any]]) -> Any:
+    """A batch of a queue. A message fails until it was received `succeeds_at` times; says or raises, as REPORTS has it."""
+    print(json.dumps({"pid": os.getpid(), "begun_s": time.monotonic(), "messages": messages}), flush=True)
+    failed = []
+    for message in messages:
+        asked = json.loads(message["body"])
+        time.sleep(asked.get("seconds", 0))
+        if int(message["attributes"]["ApproximateReceiveCount"]) < asked.get("succeeds_at", 1):
+            failed.append({"itemIdentifier": message["messageId"]})
+    print(json.dumps({"pid": os.getpid(), "ended_s": time.monotonic()}), flush=True)
+    if failed and "REPORTS" not in os.environ:
+        raise FunctionError(f"{len(failed)} of {len(messages)} failed")
+    return {"batchItemFailures": failed}
 
 
 def as_asked(event: Any) -> Any:
