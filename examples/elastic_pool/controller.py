@@ -59,8 +59,8 @@ class Controller:
         options: ControllerOptions | None = None,
         pool_options: PoolOptions | None = None,
     ) -> None:
-        self.policy = policy
-        self.history = History()
+        self._policy = policy
+        self._history = History()
         self._options = options or ControllerOptions()
         self._source = source
         self._pool = Pool(command, pool_options or PoolOptions())
@@ -88,13 +88,26 @@ class Controller:
         if self._failure and error is None:
             raise RuntimeError(self._failure)
 
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    @property
+    def history(self) -> History:
+        """One sample for each look; the last one when all workers have ended."""
+        return self._history
+
     def now(self) -> Sample:
         """Of the last look."""
-        return self.history.last()
+        return self._history.last()
 
     def pids(self) -> list[int]:
         """Of the workers' processes that take requests now."""
         return [worker.pid for worker in self._pool.ready()]
+
+    def endpoints(self) -> list[str]:
+        """Where they listen."""
+        return [worker.endpoint for worker in self._pool.ready()]
 
     def deaths(self) -> list[str]:
         """Why workers have died that nobody had asked to end; the last ones, oldest first."""
@@ -144,7 +157,7 @@ class Controller:
             return
         work = self._pool.work()
         self._estimator.look(time.monotonic(), counts.waiting, counts.in_flight, work.ended, work.work_s)
-        decision, self._past = self.policy.decide(self._load(counts), self._past)
+        decision, self._past = self._policy.decide(self._load(counts), self._past)
         self._messages.send(decision.terminate, time.monotonic())
         self._pool.start(decision.start)
         self._record(counts, decision, self._pool.trouble())
@@ -167,7 +180,7 @@ class Controller:
 
     def _record(self, counts: QueueCounts, decision: Decision, trouble: str) -> None:
         totals = self._pool.totals()
-        self.history.add(
+        self._history.add(
             Sample(
                 time_s=time.monotonic() - self._begun_s,
                 waiting=counts.waiting,

@@ -19,7 +19,7 @@ class Load:
     """What is known at one moment. Counts of SQS are approximate, so nothing here is exact."""
 
     now_s: float  #: Of a monotonic clock.
-    waiting: int  #: Messages that no worker has taken.
+    waiting: int = 0  #: Messages that no worker has taken.
     in_flight: int = 0  #: Messages that a worker has taken and not deleted.
     running: int = 0  #: Workers that take requests; not those that start, nor those that drain.
     starting: int = 0
@@ -114,7 +114,8 @@ class LatencyTarget:
     - what the backlog needs: B = waiting + in flight is B·s seconds of work (s: service time). The workers that run do
       H of it each within H = max(target_s, start time + s), those that start now H − start time:
       new = ceil((B·s − (running + starting)·H) / (H − start time)). So nobody is started who would come too late to
-      help, and where the target is shorter than a start all that is left then is done side by side;
+      help, and where the target is shorter than a start all that is left then is done side by side. Of those that are
+      there ceil(B·s / target_s) are kept;
     - `min_workers`, a warm pool: a request that comes alone then waits for no start.
     It is at most `max_workers`. More workers are started at once. Fewer are kept only when fewer would have been enough
     all the time for the last `stop_after_s`: the most that was wanted in that window stays (what the Kubernetes
@@ -149,9 +150,10 @@ class LatencyTarget:
         if not busy and self.zero_after_s is not None and load.now_s - busy_s >= self.zero_after_s:
             return Decision(terminate=max(0, load.running - load.terminating)), Past(busy_s=busy_s)
         wanted = self._wanted(load)
-        window = tuple(one for one in past.wanted if one[0] > load.now_s - self.stop_after_s) + ((load.now_s, wanted),)
-        kept = max(number for _, number in window)
         there = load.running + load.starting
+        before = past.wanted or ((load.now_s, there),)  # Whoever is there at first was wanted by somebody.
+        window = tuple(one for one in before if one[0] > load.now_s - self.stop_after_s) + ((load.now_s, wanted),)
+        kept = max(number for _, number in window)
         decision = Decision(
             start=max(0, wanted - there),
             terminate=max(0, min(there - kept, load.running) - load.terminating),
@@ -179,7 +181,7 @@ class LatencyTarget:
         within_s = max(self.target_s, load.start_time_s + load.service_time_s)
         left_s = backlog * load.service_time_s - there * within_s
         missing = math.ceil(left_s / (within_s - load.start_time_s)) if left_s > 0 else 0
-        enough = math.ceil(backlog * load.service_time_s / within_s)
+        enough = math.ceil(backlog * load.service_time_s / self.target_s)
         return there + missing if missing else min(there, enough)
 
 

@@ -7,7 +7,7 @@ import collections
 import contextlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +54,16 @@ class _Worker:
     heard_s: float | None = None  #: When it has answered at /metrics last.
     idle_since_s: float | None = None
     drains_since_s: float | None = None
+    asked: Future[None] | None = None
     start_told: bool = False
     killed_for: str = ""
 
 
 class Pool:
-    """`start`, `watch`, `drain` and `close` are for one thread, which the workers do not outlive; the rest for any."""
+    """`start`, `watch`, `drain` and `close` are for one thread, which the workers do not outlive; the rest for any.
+
+    Workers are asked what they do by a few threads more, each at most once at a time.
+    """
 
     def __init__(self, command: WorkerCommand, options: PoolOptions) -> None:
         self._command = command
@@ -93,13 +97,13 @@ class Pool:
     def watch(self) -> bool:
         """Looks after all: whether one has died."""
         died_before = self._died
-        asked = [worker for worker in self._all() if worker.process.ready_s is not None and not worker.process.poll()]
-        list(self._askers.map(self._ask, asked))
         for worker in self._all():
             if worker.process.poll():
                 self._remove(worker)
-            else:
-                self._lose_patience(worker)
+                continue
+            self._lose_patience(worker)
+            if worker.process.ready_s is not None and (worker.asked is None or worker.asked.done()):
+                worker.asked = self._askers.submit(self._ask, worker)  # Who doesn't answer keeps nobody waiting.
         return self._died > died_before
 
     def take_start_times(self) -> list[float]:

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller with real workers, over tcp://, and a queue that the test speaks for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+import splitnet
+from common.package_files import ROOT
+from elastic_pool.controller import Controller, ControllerOptions
+from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
+from elastic_pool.pool import PoolOptions
+from elastic_pool.tests.fakes import SaidLoad, until
+from elastic_pool.worker_process import WorkerCommand
+
+FAST = ControllerOptions(interval_s=0.1, tick_s=0.02, terminate_valid_s=0.5)
+OURS = LatencyTarget(max_workers=2, stop_after_s=0.3, zero_after_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """4 numbers to 4 numbers."""
+    path = tmp_path_factory.mktemp("model") / "double.pt"
+    torch.jit.trace(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Identity()), torch.ones(1, 4)).save(str(path))  # type: ignore[no-untyped-call]
+    return path
+
+
+def controller(
+    model: Path,
+    load: SaidLoad,
+    policy: Policy = OURS,
+    options: ControllerOptions = FAST,
+    pool_options: PoolOptions | None = None,
+    arguments: Sequence[str] = ("--threads", "1"),
+) -> Controller:
+    command = WorkerCommand([model], "tcp://127.0.0.1:0", arguments)
+    return Controller(command, load, policy, options, pool_options)
+
+
+def is_there(pid: int) -> bool:
+    """A zombie that nobody has waited for counts as gone."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_workers_come_work_and_go(model: Path) -> None:
+    load = SaidLoad()
+    with controller(model, load) as pool:
+        assert load.prepared == 1
+        until(lambda: len(pool.history.samples()) > 2, "looks at an empty queue")
+        assert pool.now().started == 0, "nobody is started for nothing"
+        load.set(50)
+        pool.wait_ready(2)
+        pids = pool.pids()
+        part = splitnet.Partitioner(model, [torch.ones(1, 4)])
+        with splitnet.Session(
+            part, worker=pool.endpoints()[0], cut=splitnet.Cut.at_input(), finish_on_device=False
+        ) as session:
+            assert session(torch.full((1, 4), 2.0)).tolist() == [[2.0] * 4]
+        until(lambda: pool.now().ended >= 1, "the answer counts")
+        load.set(0)
+        until(
+            lambda: pool.now().running + pool.now().draining == 0 and not any(map(is_there, pids)),
+            "all stop when nothing comes",
+        )
+        last = pool.now()
+    assert (last.started, last.died, last.draining, pool.deaths()) == (2, 0, 0, [])
+    assert last.worker_s > 0 and last.dollars > 0
+    assert max(sample.running + sample.starting for sample in pool.history.samples()) == 2
+    times = [sample.time_s for sample in pool.history.samples()]
+    assert times == sorted(times)
+
+
+def test_nobody_is_left_when_the_block_ends(model: Path) -> None:
+    load = SaidLoad(10)
+    with controller(model, load) as pool:
+        pool.wait_ready(2)
+        pids = pool.pids()
+    assert not any(map(is_there, pids))
+    assert pool.now().died == 0
+
+
+def test_a_worker_that_is_killed_is_noticed_and_replaced(model: Path) -> None:
+    load = SaidLoad(50)
+    with controller(model, load) as pool:
+        pool.wait_ready(2)
+        victim = pool.pids()[0]
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: pool.now().died == 1, "it is missed")
+        pool.wait_ready(2)
+        assert victim not in pool.pids()
+    (words,) = pool.deaths()
+    assert f"process {victim}" in words and "killed by SIGKILL" in words
+
+
+def test_a_worker_that_says_nothing_any_more_is_replaced(model: Path) -> None:
+    load = SaidLoad(50)
+    with controller(model, load, pool_options=PoolOptions(silent_timeout_s=0.5)) as pool:
+        pool.wait_ready(2)
+        os.kill(pool.pids()[0], signal.SIGSTOP)
+        until(lambda: pool.now().died == 1, "it is missed")
+        pool.wait_ready(2)
+    assert "had not answered for 0.5 s" in pool.deaths()[0]
+
+
+def test_workers_that_die_at_once_are_not_started_without_end(model: Path) -> None:
+    """A wrong option: why is in the reason, and the pauses double."""
+    load = SaidLoad(50)
+    patient = PoolOptions(first_pause_s=0.2, longest_pause_s=5.0)
+    begin_s = time.monotonic()
+    with controller(model, load, pool_options=patient, arguments=["--cut", "no.such.layer"]) as pool:
+        until(lambda: pool.now().died >= 4, "they die")
+        assert "none is started for" in pool.now().trouble
+        assert "no.such.layer" in pool.deaths()[-1], pool.deaths()
+        passed_s = time.monotonic() - begin_s
+        started = pool.now().started
+        with pytest.raises(TimeoutError, match=r"no\.such\.layer"):
+            pool.wait_ready(1, 0.1)
+    pauses, pause_s, total_s = 1, 0.2, 0.2
+    while total_s < passed_s:
+        pauses, pause_s = pauses + 1, min(5.0, 2 * pause_s)
+        total_s += pause_s
+    assert started <= 2 * pauses, "two at a time, then a pause"
+
+
+def test_a_program_that_is_not_there(model: Path) -> None:
+    load = SaidLoad(50)
+    command = WorkerCommand([model], "tcp://127.0.0.1:0", program=Path("/no/such/worker"))
+    with Controller(command, load, OURS, FAST) as pool:
+        until(lambda: pool.now().died > 0, "it ends")
+    assert "/no/such/worker" in pool.deaths()[0]
+
+
+def test_as_long_as_the_queue_does_not_answer_all_stays_as_it_is(model: Path) -> None:
+    load = SaidLoad(50)
+    with controller(model, load) as pool:
+        pool.wait_ready(2)
+        load.trouble = "queue work: could not connect"
+        until(lambda: pool.now().trouble == load.trouble, "the history says so")
+        assert (pool.now().waiting, pool.now().decided) == (50, 0)
+        os.kill(pool.pids()[0], signal.SIGKILL)
+        until(lambda: pool.now().died == 1, "workers are looked after")
+        load.trouble = ""
+        pool.wait_ready(2)
+        until(lambda: pool.now().trouble == "", "all is well again")
+
+
+def test_s4s_formula_with_real_workers(model: Path) -> None:
+    """QoS 5: 6 messages are for two; 5 for one; none for nobody."""
+    load = SaidLoad(6)
+    with controller(model, load, WaitingPerWorker(5, 3)) as pool:
+        pool.wait_ready(2)
+        load.set(5)
+        until(lambda: pool.now().running == 1 and pool.now().draining == 0, "one gets a terminate message")
+        load.set(0)
+        until(lambda: pool.now().running == 0, "the other too")
+    assert (pool.now().started, pool.now().died) == (2, 0)
+
+
+def test_s2s_formula_with_real_workers(model: Path) -> None:
+    load = SaidLoad(3)
+    with controller(model, load, WaitingMinusRunning(2)) as pool:
+        pool.wait_ready(2)
+        load.set(0)
+        until(lambda: pool.now().running == 0, "all stop")
+    assert pool.now().started == 2
+
+
+def test_a_failure_of_the_controller_is_not_kept_from_anybody(model: Path) -> None:
+    class Wrong(SaidLoad):
+        def counts(self) -> None:  # type: ignore[override]
+            raise KeyError("a mistake")
+
+    with pytest.raises(RuntimeError, match="a mistake"), controller(model, Wrong()) as pool:
+        pool.wait_ready(1)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        with controller(model, Wrong()) as pool:
+            until(lambda: pool.now().trouble != "", "it is in the history")
+
+
+def test_workers_do_not_outlive_a_killed_controller(model: Path) -> None:
+    program = f"""
+import time
+from elastic_pool.controller import Controller, ControllerOptions
+from elastic_pool.policies import LatencyTarget
+from elastic_pool.tests.fakes import SaidLoad
+from elastic_pool.worker_process import WorkerCommand
+with Controller(WorkerCommand([{str(model)!r}], "tcp://127.0.0.1:0"), SaidLoad(50), LatencyTarget(max_workers=2)) as pool:
+    pool.wait_ready(2)
+    print(*pool.pids(), flush=True)
+    time.sleep(600)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "examples")}
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        pids = [int(word) for word in process.stdout.readline().split()]
+        assert len(pids) == 2 and all(map(is_there, pids))
+    finally:
+        process.kill()
+        process.communicate()
+    until(lambda: not any(map(is_there, pids)), "they end")
+
+
+@pytest.mark.parametrize(
+    "field", ["interval_s", "tick_s", "terminate_valid_s", "expected_service_s", "expected_start_s"]
+)
+def test_wrong_options_are_named(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        ControllerOptions(**{field: 0.0})
