@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+_BACKLOG = 1024  #: Connections that wait to be taken: many clients come at once.
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -30,10 +31,13 @@ def add_address(parser: argparse.ArgumentParser, port: int) -> Callable[[argpars
     return address
 
 
-async def serve(app: web.Application, host: str, port: int, path: str = "") -> int:
+async def serve(
+    app: web.Application, host: str, port: int, path: str = "", *, cancels_for_who_is_gone: bool = False
+) -> int:
     """Prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way.
 
-    Returns the number of the signal.
+    With `cancels_for_who_is_gone` handlers are cancelled when their client has closed the connection. Returns the number
+    of the signal.
     """
     stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -43,10 +47,10 @@ async def serve(app: web.Application, host: str, port: int, path: str = "") -> i
 
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop, one)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=10)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=10, handler_cancellation=cancels_for_who_is_gone)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
         bound = runner.addresses[0][1]
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{bound}{path}", flush=True)
         return await stopped

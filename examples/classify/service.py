@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a URL to a label: each request has a number, which joins it to its answer; the answer comes when the label is there.
+
+A request that waits for longer than it may is promised its result for later, and the work on it goes on. What may change by
+itself (no worker yet, a queue that was restarted) is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeVar
+
+import torch
+
+import splitnet
+from classify.fetcher import Fetcher, FetchError, checked_url
+from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_id
+from classify.sessions import Sessions
+from common.pictures import PictureError
+from elastic_pool.classifiers import Classifier, Label, classifier
+
+_TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded)
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+_STORING = 10  #: Requests to S3 at once: as many connections as boto3 keeps.
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class ServiceLimits:
+    """Of the whole service."""
+
+    answer_s: float = 120.0  #: Then a request is promised its result for later,
+    give_up_s: float = 900.0  #: and then that there is none is its result.
+    requests: int = 1000  #: That wait; more are refused.
+    pictures: int = 64  #: Of each model that are fetched, decoded and with the workers at once: what takes memory.
+    decoding: int = 2  #: Pictures decoded at once.
+    max_decoded_pixels: int = 24_000_000  #: A picture takes up to 8 bytes for each while it is decoded.
+
+
+class OverloadedError(Exception):
+    """So many requests wait that another one would only make all of them late."""
+
+
+class ClassifyService:
+    """Belongs to an event loop; `close` it there."""
+
+    def __init__(
+        self, store: OutcomeStore, fetcher: Fetcher, sessions: Sessions, limits: ServiceLimits | None = None
+    ) -> None:
+        self.limits = limits or ServiceLimits()
+        self._store = store
+        self._fetcher = fetcher
+        self._sessions = sessions
+        self._waiting: dict[str, asyncio.Task[Outcome]] = {}  # By the request's number.
+        self._promised: set[str] = set()
+        self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(self.limits.pictures))
+        self._decoding = ThreadPoolExecutor(self.limits.decoding, "decode")
+        self._storing = ThreadPoolExecutor(_STORING, "store")
+
+    @property
+    def waiting(self) -> int:
+        """Requests without a result."""
+        return len(self._waiting)
+
+    async def resume(self) -> None:
+        """Goes on with what was promised before this program was started."""
+        for request in await self._stored(self._store.promised):
+            self._promised.add(request.id)
+            self._start(request)
+
+    async def classify(self, url: str, model: str) -> Outcome:
+        """Waits for the label, for answer_s at most; then the outcome is a time-out, and the result comes later.
+
+        Cancelling it ends the work. Raises UnknownClassifierError, OverloadedError; everything else is an outcome.
+        """
+        request = Request(new_id(), url, classifier(model).name)
+        try:
+            checked_url(url)
+        except FetchError as error:
+            return Outcome(request, status=error.status, error=str(error))
+        if self.waiting >= self.limits.requests:
+            raise OverloadedError(f"{self.waiting} requests wait, as many as may: try again")
+        task = self._start(request)
+        try:
+            await asyncio.wait([task], timeout=self.limits.answer_s)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        return task.result() if task.done() else await self._promise(request, task)
+
+    async def result(self, identifier: str) -> Outcome | None:
+        """What was stored; None: nothing, and maybe not yet (`is_waiting`). Raises STORE_ERRORS."""
+        return await self._stored(lambda: self._store.get(identifier))
+
+    async def is_waiting(self, identifier: str) -> bool:
+        """Whether it is being worked on, here or by another one of these programs."""
+        return identifier in self._waiting or await self._stored(lambda: self._store.is_promised(identifier))
+
+    async def close(self) -> None:
+        """Ends what is under way. What was promised is gone on with after the next start."""
+        tasks = list(self._waiting.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._sessions.close()
+        self._decoding.shutdown()
+        self._storing.shutdown()
+
+    def _start(self, request: Request) -> asyncio.Task[Outcome]:
+        task = asyncio.create_task(self._finish(request))
+        self._waiting[request.id] = task
+        task.add_done_callback(lambda _: self._waiting.pop(request.id))
+        return task
+
+    async def _promise(self, request: Request, task: asyncio.Task[Outcome]) -> Outcome:
+        words = f"there was no label within {self.limits.answer_s:g} s"
+        self._promised.add(request.id)
+        try:
+            await self._stored(lambda: self._store.promise(request))
+        except STORE_ERRORS as error:
+            _say(f"request {request.id} could not be promised its result: {error}")
+            return Outcome(request, status=HTTPStatus.GATEWAY_TIMEOUT, error=words)
+        if task.done():  # In the meantime.
+            await self._stored(lambda: self._store.keep_promise(request.id))
+            return task.result()
+        return Outcome(
+            request, status=HTTPStatus.GATEWAY_TIMEOUT, error=f"{words}; it will be at /results/{request.id}"
+        )
+
+    async def _finish(self, request: Request) -> Outcome:
+        """Never raises but when it is cancelled."""
+        outcome = await self._outcome(request)
+        is_promised = request.id in self._promised
+        if outcome.error and not is_promised:
+            return outcome
+        try:
+            await self._stored(lambda: self._store.put(outcome))
+            if is_promised:
+                await self._stored(lambda: self._store.keep_promise(request.id))
+        except STORE_ERRORS as error:
+            _say(f"the result of {request.id} could not be stored: {error}")
+        self._promised.discard(request.id)
+        return outcome
+
+    async def _outcome(self, request: Request) -> Outcome:
+        try:
+            async with asyncio.timeout(self.limits.give_up_s):
+                label = await self._label(request.picture, classifier(request.model))
+            return Outcome(request, label.name, label.probability)
+        except FetchError as error:
+            return Outcome(request, status=error.status, error=str(error))
+        except PictureError as error:
+            return Outcome(request, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error=str(error))
+        except (TimeoutError, splitnet.DeadlineExceeded):
+            words = f"there was no label within {self.limits.give_up_s:g} s"
+            return Outcome(request, status=HTTPStatus.GATEWAY_TIMEOUT, error=words)
+        except Exception as error:
+            _say(f"request {request.id}: {error!r}")
+            words = f"the picture could not be classified: {error}" if isinstance(error, splitnet.Error) else ""
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            return Outcome(request, status=status, error=words or "the service failed; its log says why")
+
+    async def _label(self, url: str, model: Classifier) -> Label:
+        async with self._places[model.name]:
+            pixels = await self._pixels(url, model)
+            pause_s = _FIRST_PAUSE_S
+            while True:
+                try:
+                    session = await self._sessions.of(model)
+                    answer = await session.submit(pixels)
+                    return model.label(answer.output)
+                except _TRY_AGAIN as error:
+                    _say(f"a picture is tried again: {error}")
+                await asyncio.sleep(random.uniform(0.5, 1.5) * pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _pixels(self, url: str, model: Classifier) -> torch.Tensor:
+        file = await self._fetcher.fetch(url)
+        return await self._in(self._decoding, lambda: model.pixels(file, self.limits.max_decoded_pixels))
+
+    async def _stored(self, work: Callable[[], _Value]) -> _Value:
+        return await self._in(self._storing, work)
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _Value]) -> _Value:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _say(words: str) -> None:
+    print(f"classify: {time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)

@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server with a real worker and S3: labels, numbers of requests, refusals, time-outs, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestServer
+
+import splitnet
+from classify.addresses import AddressRule, Endpoint
+from classify.fetcher import FetchLimits, open_fetcher
+from classify.outcomes import OutcomeStore
+from classify.server import make_app
+from classify.service import ClassifyService, ServiceLimits
+from classify.sessions import Opener, Sessions
+from classify.tests.conftest import BUCKET
+from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain
+from common.package_files import package_file
+from elastic_pool.classifiers import MODELS, Classifier, classifier
+from elastic_pool.photos import varied_photos
+from local_aws import LocalAws
+
+Headers = Mapping[str, str]
+
+CAT = package_file("skimage/data/chelsea.png").read_bytes()
+
+
+@dataclass
+class Client:
+    """Asks a server about pictures of another one."""
+
+    http: aiohttp.ClientSession
+    server: str
+    pictures: HostileServer
+    service: ClassifyService
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any, Headers]:
+        """Status, body (JSON, or text where it is none), headers."""
+        async with self.http.get(f"{self.server}{path}", headers=headers) as answer:
+            is_json = answer.content_type == "application/json"
+            return answer.status, await (answer.json() if is_json else answer.text()), answer.headers
+
+    async def classify(self, path: str, model: str = "", **headers: str) -> tuple[int, Any, Headers]:
+        """The picture that the other server has at this path."""
+        asked = f"/classify?url={self.pictures.url}{path}" + (f"&model={model}" if model else "")
+        return await self.get(asked, **headers)
+
+
+@dataclass
+class Fixture:
+    """Starts services on one bucket, of which one may take the place of the other."""
+
+    open_session: Opener
+    environment: dict[str, str]
+    limits: ServiceLimits = field(default_factory=ServiceLimits)
+
+    @asynccontextmanager
+    async def client(self, pictures: HostileServer) -> AsyncIterator[Client]:
+        rule = AddressRule(exceptions=frozenset({Endpoint("127.0.0.1", pictures.port)}))
+        async with open_fetcher(rule, FetchLimits(body_bytes=1_000_000)) as fetcher:
+            store = OutcomeStore(BUCKET, self.environment)
+            service = ClassifyService(store, fetcher, Sessions(self.open_session), self.limits)
+            server = TestServer(make_app(service))  # Which cancels for who is gone.
+            await server.start_server()
+            async with aiohttp.ClientSession() as http:
+                yield Client(http, str(server.make_url("")), pictures, service)
+            await server.close()
+
+    def run(self, answers: dict[str, Answer], work: Callable[[Client], Awaitable[None]]) -> None:
+        async def run() -> None:
+            async with hostile_server(answers) as pictures, self.client(pictures) as client:
+                await work(client)
+
+        asyncio.run(run())
+
+
+@pytest.fixture
+def fixture(worker: splitnet.Worker, aws: LocalAws) -> Fixture:
+    def open_session(model: Classifier) -> splitnet.Session:
+        return model.open_session(worker.address, deadline_s=30)
+
+    return Fixture(open_session, aws.environment)
+
+
+def late(answer: Answer, is_ready: asyncio.Event) -> Answer:
+    """Not before it is ready."""
+
+    async def wait() -> AsyncIterator[bytes]:
+        await is_ready.wait()
+        async for part in answer():
+            yield part
+
+    return wait
+
+
+def test_a_label_comes_and_stays(fixture: Fixture) -> None:
+    async def work(client: Client) -> None:
+        status, answer, headers = await client.classify("/cat")
+        assert status == 200 and headers["Content-Type"].startswith("application/json")
+        assert answer.pop("probability") > 0.5
+        identifier = headers["X-Request-Id"]
+        assert answer == {
+            "id": identifier,
+            "picture": f"{client.pictures.url}/cat",
+            "model": "mobilenet_v2",
+            "label": "Egyptian cat",
+        }
+        assert (await client.get(f"/results/{identifier}"))[1]["label"] == "Egyptian cat"
+        text = await client.classify("/cat", Accept="text/plain")
+        assert text[1] == "Egyptian cat\n" and text[2]["X-Request-Id"] != identifier
+        assert (await client.get(f"/results/{identifier}", Accept="text/plain"))[1] == "Egyptian cat\n"
+
+    fixture.run({"/cat": picture(CAT, "text/html")}, work)  # Nobody looks at the content type.
+
+
+def test_any_model_by_name(fixture: Fixture) -> None:
+    face = (MODELS / "emotion_photo.jpg").read_bytes()
+
+    async def work(client: Client) -> None:
+        assert (await client.classify("/face", "emotion"))[1]["label"] == "happy"
+        status, answer, _ = await client.classify("/cat", "emotion")
+        assert status == 415 and "no face was found" in answer["error"]
+        status, answer, _ = await client.classify("/cat", "resnet50")
+        assert status == 404 and "expected one of mobilenet_v2, efficientnet_lite0" in answer["error"]
+        _, known, _ = await client.get("/models")
+        assert known["default"] in known["models"] and "emotion" in known["models"]
+
+    fixture.run({"/cat": picture(CAT), "/face": picture(face)}, work)
+
+
+def test_each_gets_its_own_answer(fixture: Fixture, worker: splitnet.Worker) -> None:
+    photos = list(varied_photos(24))
+    one = classifier("mobilenet_v2")
+    with splitnet.Session(splitnet.Partitioner(one.model_file()), threads=1) as here:
+        expected = [one.label(here(one.pixels(photo.file))) for photo in photos]
+    assert len({label.name for label in expected}) > 15
+
+    async def work(client: Client) -> None:
+        found = await asyncio.gather(*(client.classify(f"/{photo.name}") for photo in photos))
+        assert [status for status, _, _ in found] == [200] * len(photos)
+        assert [(answer["label"], answer["probability"]) for _, answer, _ in found] == [
+            (label.name, round(label.probability, 4)) for label in expected
+        ]
+        numbers = [headers["X-Request-Id"] for _, _, headers in found]
+        assert len(set(numbers)) == len(photos) and client.service.waiting == 0
+        stored = await asyncio.gather(*(client.get(f"/results/{number}") for number in numbers))
+        assert [answer for _, answer, _ in stored] == [answer for _, answer, _ in found]
+
+    fixture.run({f"/{photo.name}": picture(photo.file) for photo in photos}, work)
+
+
+BAD = {
+    "/classify": 400,
+    "/classify?model=emotion": 400,
+    "/classify?url=": 400,
+    "/classify?url=cat.jpg": 400,
+    "/classify?url=file:///etc/passwd": 400,
+    "/classify?url=http://a/&url=http://b/": 400,
+    "/classify?url=http://example.org/?a=1&b=2": 400,
+    "/classify?url=http://user:secret@example.org/": 400,
+    "/classify?url=http://127.0.0.1:1/": 403,
+    "/classify?url=http://169.254.169.254/latest/meta-data/": 403,
+    "/classify?url=http://[::1]/": 403,
+    "/classify?url=http://localhost/": 403,
+    "/classify?url=PICTURES/missing": 502,
+    "/classify?url=PICTURES/large": 413,
+    "/classify?url=PICTURES/page": 415,
+    "/classify?url=PICTURES/nothing": 415,
+    "/results/": 404,
+    "/results/unknown": 404,
+    "/results/AAAAAAAAAAAAAAAAAAAAAA": 404,
+    "/results/..%2Fpromised": 404,
+    "/pages/..%2Fserver.py": 404,
+    "/nothing": 404,
+}
+
+
+def test_refusals_say_why(fixture: Fixture) -> None:
+    answers = {
+        "/missing": plain(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+        "/large": picture(b"x" * 1_000_001),
+        "/page": picture(b"<html>a page</html>", "image/png"),
+        "/nothing": picture(b""),
+    }
+
+    async def work(client: Client) -> None:
+        for path, expected in BAD.items():
+            status, answer, headers = await client.get(path.replace("PICTURES", client.pictures.url))
+            assert status == expected, (path, answer)
+            assert answer["error"] and headers["X-Content-Type-Options"] == "nosniff", path
+            assert "label" not in answer
+        status, answer, _ = await client.classify("/page", Accept="text/plain")
+        assert status == 415 and answer.startswith("error: found 19 bytes that are no picture")
+
+    fixture.run(answers, work)
+
+
+def test_pages_of_other_sites_get_nothing(fixture: Fixture) -> None:
+    async def work(client: Client) -> None:
+        status, _, _ = await client.get("/models", **{"Sec-Fetch-Site": "cross-site"})
+        assert status == 403
+        status, page, headers = await client.get("/", **{"Sec-Fetch-Site": "none"})
+        assert status == 200 and "What is at this URL?" in page
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert (await client.http.post(f"{client.server}/classify?url=http://a/")).status == 405
+
+    fixture.run({}, work)
+
+
+def test_what_is_late_comes_later(fixture: Fixture) -> None:
+    fixture.limits = ServiceLimits(answer_s=0.2)
+
+    async def run() -> None:
+        is_ready = asyncio.Event()
+        answers = {"/cat": late(picture(CAT), is_ready), "/page": late(picture(b"a page"), is_ready)}
+        async with hostile_server(answers) as pictures, fixture.client(pictures) as client:
+            found = await asyncio.gather(client.classify("/cat"), client.classify("/page"))
+            for status, answer, headers in found:
+                path = f"/results/{headers['X-Request-Id']}"
+                assert status == 504 and answer["error"] == f"there was no label within 0.2 s; it will be at {path}"
+                assert (await client.get(path))[0] == 202
+            is_ready.set()
+            status, answer, _ = await until_there(client, found[0][2]["X-Request-Id"])
+            assert status == 200 and answer["label"] == "Egyptian cat"
+            status, answer, _ = await until_there(client, found[1][2]["X-Request-Id"])
+            assert status == 415 and "no picture" in answer["error"]
+
+    asyncio.run(run())
+
+
+def test_a_promise_outlives_the_program(fixture: Fixture) -> None:
+    fixture.limits = ServiceLimits(answer_s=0.2)
+
+    async def run() -> None:
+        is_ready = asyncio.Event()
+        async with hostile_server({"/cat": late(picture(CAT), is_ready)}) as pictures:
+            async with fixture.client(pictures) as client:
+                status, _, headers = await client.classify("/cat")
+                assert status == 504
+            is_ready.set()
+            async with fixture.client(pictures) as client:
+                identifier = headers["X-Request-Id"]
+                status, answer, _ = await until_there(client, identifier)
+                assert status == 200 and answer["label"] == "Egyptian cat" and answer["id"] == identifier
+            assert OutcomeStore(BUCKET, fixture.environment).promised() == []
+
+    asyncio.run(run())
+
+
+async def until_there(client: Client, identifier: str) -> tuple[int, Any, Headers]:
+    async with asyncio.timeout(30):
+        while (found := await client.get(f"/results/{identifier}"))[0] == 202:
+            await asyncio.sleep(0.02)
+    return found
+
+
+def test_too_many_are_refused_and_who_leaves_makes_room(fixture: Fixture) -> None:
+    fixture.limits = ServiceLimits(requests=2)
+
+    async def run() -> None:
+        is_ready = asyncio.Event()
+        async with (
+            hostile_server({"/cat": late(picture(CAT), is_ready)}) as pictures,
+            fixture.client(pictures) as client,
+        ):
+            waiting = [asyncio.create_task(client.classify("/cat")) for _ in range(2)]
+            async with asyncio.timeout(30):
+                while client.service.waiting < 2:
+                    await asyncio.sleep(0.01)
+            status, answer, headers = await client.classify("/cat")
+            assert status == 503 and headers["Retry-After"] == "5" and "2 requests wait" in answer["error"]
+            waiting[0].cancel()
+            async with asyncio.timeout(30):
+                while client.service.waiting == 2:
+                    await asyncio.sleep(0.01)
+            is_ready.set()
+            found = [await waiting[1], await client.classify("/cat")]
+            assert [status for status, _, _ in found] == [200, 200], found
+
+    asyncio.run(run())
+
+
+def test_no_worker_yet_is_waited_for(fixture: Fixture) -> None:
+    opened: list[str] = []
+    open_session = fixture.open_session
+
+    def not_at_once(model: Classifier) -> splitnet.Session:
+        opened.append(model.name)
+        if len(opened) < 3:
+            raise splitnet.Unavailable("nobody is there")
+        return open_session(model)
+
+    async def work(client: Client) -> None:
+        answers = await asyncio.gather(client.classify("/cat"), client.classify("/cat"))
+        assert [status for status, _, _ in answers] == [200, 200]
+        assert len(opened) == 3  # One session for both.
+
+    fixture.open_session = not_at_once
+    fixture.run({"/cat": picture(CAT)}, work)
+
+
+def test_what_no_worker_can_do_is_said(fixture: Fixture) -> None:
+    def open_session(model: Classifier) -> splitnet.Session:
+        raise splitnet.Incompatible("the worker has another model")
+
+    async def work(client: Client) -> None:
+        status, answer, _ = await client.classify("/cat")
+        assert status == 500 and answer["error"] == "the picture could not be classified: the worker has another model"
+
+    fixture.open_session = open_session
+    fixture.run({"/cat": picture(CAT)}, work)
+
+
+def test_labels_come_while_s3_is_away(fixture: Fixture) -> None:
+    fixture.environment = {**fixture.environment, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}
+
+    async def run() -> None:
+        async with hostile_server({"/cat": picture(CAT)}) as pictures:
+            rule = AddressRule(exceptions=frozenset({Endpoint("127.0.0.1", pictures.port)}))
+            async with open_fetcher(rule) as fetcher:
+                store = OutcomeStore(BUCKET, fixture.environment)
+                service = ClassifyService(store, fetcher, Sessions(fixture.open_session))
+                outcome = await service.classify(f"{pictures.url}/cat", "mobilenet_v2")
+                assert outcome.label == "Egyptian cat"
+                await service.close()
+
+    asyncio.run(run())
