@@ -24,6 +24,7 @@ import splitnet
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label
 from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobList, JobStore, NoSuchInput, Result
+from elastic_pool.numbers import expect_more_than_0
 
 _TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded, splitnet.DeadlineExceeded)
 _FIRST_PAUSE_S = 0.2
@@ -43,6 +44,10 @@ class Settings:
     give_up_s: float = 1800.0  #: From the first try of a picture; then "no answer" is its result.
     max_decoded_pixels: int = 24_000_000  #: A picture takes up to 8 bytes for each while it is decoded.
     decoding: int = 2  #: Pictures decoded at once.
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the field."""
+        expect_more_than_0(self)
 
 
 class Job:

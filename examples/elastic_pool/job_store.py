@@ -33,6 +33,8 @@ STORE_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
 #: Requests to S3 at once.
 CONNECTIONS = 8
 
+_MOST_DELETED = 1000  #: By one request, as S3 has it.
+
 
 class NoSuchJob(KeyError):
     """There is no job of that number."""
@@ -107,8 +109,10 @@ class JobStore:
 
     def remove_inputs(self, job: str, indices: Iterable[int]) -> None:
         """Of an upload that came to nothing."""
-        for index in indices:
-            self._s3.delete_object(Bucket=self._bucket, Key=_input_key(job, index))
+        keys = [{"Key": _input_key(job, index)} for index in indices]
+        for first in range(0, len(keys), _MOST_DELETED):
+            some = keys[first : first + _MOST_DELETED]
+            self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": some, "Quiet": True})
 
     def put_list(self, jobs: JobList) -> None:
         """Once this returns, the job will be done, whoever dies. Its inputs have to be there."""

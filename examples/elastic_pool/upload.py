@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http import HttpProcessingError
 
 from elastic_pool.job_store import STORE_ERRORS, JobList, JobStore, Picture, new_job_id
 from elastic_pool.labels import shown_name
+from elastic_pool.numbers import expect_more_than_0
 
 FIELD = "pictures"
 
@@ -39,9 +41,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise ValueError(f"{name}: found {value}, expected more than 0")
+        expect_more_than_0(self)
 
 
 class Refused(Exception):
@@ -107,7 +107,7 @@ class _Upload:
             parts = await request.multipart()
             while (part := await self._soon(parts.next())) is not None:
                 await self._take_part(part)
-        except (ValueError, web.HTTPException) as error:  # What aiohttp raises at broken multipart data.
+        except (ValueError, HttpProcessingError) as error:  # What aiohttp raises at broken multipart data.
             raise Refused(400, f"the upload is no multipart/form-data: {error}") from None
         if not self._pictures:
             raise Refused(400, f"found no picture, expected files in the field {FIELD}")

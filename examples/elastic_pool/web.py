@@ -26,12 +26,12 @@ import re
 import secrets
 import sys
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -288,40 +288,57 @@ async def _or_error(
         raise _error(web.HTTPInternalServerError, "the web tier failed; its log says why") from None
 
 
-async def _serve(options: argparse.Namespace, host: str, port: int) -> int:
+#: Of the fields of Settings and Limits: what they mean.
+_OPTIONS = {
+    "at_once": "pictures that workers are asked about at once",
+    "answer_s": "seconds after which a picture is sent again",
+    "give_up_s": "seconds after which it is not any more",
+    "max_decoded_pixels": "a picture with more is refused",
+    "decoding": "pictures decoded at once",
+    "pictures": "in one upload",
+    "picture_bytes": "of one file",
+    "total_bytes": "of one upload",
+    "held_bytes": "of one upload, in memory",
+    "silence_s": "seconds without a byte, after which an upload is given up",
+    "total_s": "seconds that an upload may take",
+    "uploads": "at once",
+}
+
+
+def _add_options(parser: argparse.ArgumentParser, kind: type[Settings] | type[Limits]) -> None:
+    for one in fields(kind):
+        name, default = one.name.replace("_", "-"), one.default
+        parser.add_argument(
+            f"--{name}", type=type(default), default=default, help=f"{_OPTIONS[one.name]} (%(default)s)"
+        )
+
+
+def _chosen(kind: Callable[..., _Value], names: Iterable[str], options: argparse.Namespace) -> _Value:
+    return kind(**{name: getattr(options, name) for name in names})
+
+
+async def _serve(options: argparse.Namespace, settings: Settings, limits: Limits, host: str, port: int) -> int:
     store = JobStore(options.bucket)
-    settings = Settings(at_once=options.at_once, answer_s=options.answer_s, give_up_s=options.give_up_s)
     classifying = Classifying(store, classifier(options.model), options.worker, settings)
-    tier = WebTier(store, classifying, Limits(pictures=options.most_pictures), options.pool)
-    return await serve(make_app(tier), host, port)
+    return await serve(make_app(WebTier(store, classifying, limits, options.pool)), host, port)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="elastic_pool.web", description=(__doc__ or "").splitlines()[0])
-    defaults = Settings()
     address = add_address(parser, 8080)
     parser.add_argument("--bucket", required=True, help="of S3, for pictures and results; it has to be there")
     parser.add_argument("--worker", default="sqs://classify", help="endpoint of the workers (%(default)s)")
     parser.add_argument("--model", choices=list(CLASSIFIERS), default="mobilenet_v2", help="(%(default)s)")
     parser.add_argument("--pool", default="", metavar="URL", help="page about the workers, for a link to it")
-    parser.add_argument(
-        "--at-once",
-        type=int,
-        default=defaults.at_once,
-        help="pictures that workers are asked about at once (%(default)s)",
-    )
-    parser.add_argument(
-        "--answer-s", type=float, default=defaults.answer_s, help="after which a picture is sent again (%(default)s)"
-    )
-    parser.add_argument(
-        "--give-up-s", type=float, default=defaults.give_up_s, help="after which it is not (%(default)s)"
-    )
-    parser.add_argument("--most-pictures", type=int, default=Limits().pictures, help="in one upload (%(default)s)")
+    for kind in (Settings, Limits):
+        _add_options(parser, kind)
     options = parser.parse_args(arguments)
     host, port = address(options)
     try:
+        settings = _chosen(Settings, (one.name for one in fields(Settings)), options)
+        limits = _chosen(Limits, (one.name for one in fields(Limits)), options)
         classifier(options.model).model_file()
-        return exit_status(asyncio.run(_serve(options, host, port)))
+        return exit_status(asyncio.run(_serve(options, settings, limits, host, port)))
     except _ENDS as error:
         print(f"elastic_pool.web: {error}", file=sys.stderr)
         return 1
