@@ -112,10 +112,10 @@ class LatencyTarget:
     - what the arrivals need: the fewest workers of an M/M/c queue whose wait is longer than target_s − service time in at
       most `late_share` of the cases (queueing.workers_for_wait);
     - what the backlog needs: B = waiting + in flight is B·s seconds of work (s: service time). The workers that run do
-      H of it each within H = max(target_s, start time + s), those that start now H − start time:
-      new = ceil((B·s − (running + starting)·H) / (H − start time)). So nobody is started who would come too late to
-      help, and where the target is shorter than a start all that is left then is done side by side. Of those that are
-      there ceil(B·s / target_s) are kept;
+      H of it each within H = max(target_s, start time + s), those that start only H − start time:
+      new = ceil((B·s − running·H) / (H − start time)) − starting. So nobody is started who would come too late to help,
+      and where the target is shorter than a start all that is left then is done side by side. Of those that are there
+      ceil(B·s / target_s) are kept;
     - `min_workers`, a warm pool: a request that comes alone then waits for no start.
     It is at most `max_workers`. More workers are started at once. Fewer are kept only when fewer would have been enough
     all the time for the last `stop_after_s`: the most that was wanted in that window stays (what the Kubernetes
@@ -177,12 +177,11 @@ class LatencyTarget:
         backlog = load.waiting + load.in_flight
         if backlog == 0:
             return 0
-        there = load.running + load.starting
         within_s = max(self.target_s, load.start_time_s + load.service_time_s)
-        left_s = backlog * load.service_time_s - there * within_s
-        missing = math.ceil(left_s / (within_s - load.start_time_s)) if left_s > 0 else 0
+        left_s = backlog * load.service_time_s - load.running * within_s
+        needed = load.running + math.ceil(left_s / (within_s - load.start_time_s)) if left_s > 0 else 0
         enough = math.ceil(backlog * load.service_time_s / self.target_s)
-        return there + missing if missing else min(there, enough)
+        return max(needed, min(load.running + load.starting, enough))
 
 
 def machine_workers(cores: int, threads: int, memory_bytes: int, worker_memory_bytes: int) -> int:
