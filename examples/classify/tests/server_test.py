@@ -69,9 +69,11 @@ class Fixture:
             service = ClassifyService(store, fetcher, Sessions(self.open_session), self.limits)
             server = TestServer(make_app(service))  # Which cancels for who is gone.
             await server.start_server()
-            async with aiohttp.ClientSession() as http:
-                yield Client(http, str(server.make_url("")), pictures, service)
-            await server.close()
+            try:
+                async with aiohttp.ClientSession() as http:
+                    yield Client(http, str(server.make_url("")), pictures, service)
+            finally:
+                await server.close()
 
     def run(self, answers: dict[str, Answer], work: Callable[[Client], Awaitable[None]]) -> None:
         async def run() -> None:

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts S3, the queues, the pools, a server of photos and the service, for a person or to check them: what `run` calls."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import splitnet
+from classify.measure import Experiments
+from classify.pools import QUEUE, Pools, most_workers, pools_app, running_pools
+from classify.report import document, table
+from common.server_process import running_server
+from common.serving import exit_status, serve
+from elastic_pool.load import LoadError
+from elastic_pool.policies import LatencyTarget
+from local_aws import LocalAws
+from local_aws.processes import free_ports
+
+BUCKET = "classify-results"
+
+
+@dataclass(frozen=True)
+class Started:
+    """What runs."""
+
+    service: str  #: Its address.
+    photos: str
+    pools: Pools
+    pages_port: int  #: Where the pages of the pools are expected.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: with --check 0 when all is right. Without it, it runs until Ctrl-C (130) or SIGTERM (0)."""
+    parser = argparse.ArgumentParser(
+        "examples/classify/run",
+        description="What is at this URL? The service, with workers that come and go.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write all that was found there, too")
+    parser.add_argument("--few", type=_count, default=40, metavar="N", help="with --check: requests at once")
+    parser.add_argument("--many", type=_count, default=400, metavar="N", help="with --check: requests at once")
+    parser.add_argument("--port", type=int, default=8080, help="of the service; 0 chooses a free one")
+    parser.add_argument(
+        "--max-workers", type=_count, default=most_workers(), metavar="N", help="that run at once, of each model"
+    )
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    try:
+        return check(options) if options.check else show(options)
+    except (splitnet.Error, LoadError, RuntimeError, OSError) as error:
+        print(f"classify: {error}", file=sys.stderr)
+        return 1
+
+
+def check(options: argparse.Namespace) -> int:
+    """Measures, prints, writes."""
+    policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=5, zero_after_s=5)
+    with started(policy, port=0, photos=max(options.few, options.many)) as found:
+        experiments = Experiments(found.service, found.photos, found.pools, options.few, options.many, _say)
+        runs = experiments.run_all()
+    print(table(runs))
+    if options.json:
+        options.json.write_text(json.dumps(document(runs), indent=2) + "\n", encoding="utf-8")
+    for run in runs:
+        for words in run.wrong:
+            print(f"wrong: {run.name}: {words}", file=sys.stderr)
+    return 1 if any(run.wrong for run in runs) else 0
+
+
+def show(options: argparse.Namespace) -> int:
+    """For a person, until Ctrl-C."""
+    with started(LatencyTarget(max_workers=options.max_workers), options.port, photos=24) as found:
+        with urllib.request.urlopen(f"{found.photos}/") as answer:
+            photo = f"{found.photos}/{json.load(answer)[0]}"
+        print(f"the service is at {found.service}; photos to try are at {found.photos}")
+        print(f"  curl '{found.service}/classify?url={quote(photo, safe=':/')}'")
+        print("the pages of the workers, Ctrl-C ends it all:", flush=True)
+        return exit_status(asyncio.run(serve(pools_app(found.pools), "127.0.0.1", found.pages_port)))
+
+
+@contextmanager
+def started(policy: LatencyTarget, port: int, photos: int) -> Iterator[Started]:
+    """All of it, on loopback; at the end all has ended. The photos are the only thing there that the service may fetch."""
+    _say("starting S3, the queues, the pools, the photos and the service")
+    (pages_port,) = free_ports(1)
+    with (
+        LocalAws(buckets=[BUCKET]) as aws,
+        running_pools(aws.environment, policy) as pools,
+        running_server("classify.photo_server", "--count", str(photos)) as shown,
+        running_server(
+            "classify.server",
+            *("--bucket", BUCKET, "--worker", f"sqs://{QUEUE}", "--port", str(port)),
+            *("--allow-address", shown.url.removeprefix("http://")),
+            *("--pool-page", f"http://127.0.0.1:{pages_port}/"),
+            environment=aws.environment,
+        ) as service,
+    ):
+        yield Started(service.url, shown.url, pools, pages_port)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _say(what: str) -> None:
+    print(f"-- {what}", file=sys.stderr, flush=True)
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

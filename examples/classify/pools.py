@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workers of all models on this machine: a queue and a controller for each, which has workers as long as there is work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import psutil  # type: ignore[import-untyped]
+from aiohttp import web
+
+from elastic_pool.classifiers import CLASSIFIERS
+from elastic_pool.controller import Controller, queue_pool
+from elastic_pool.policies import LatencyTarget, machine_workers
+from elastic_pool.pool_page import add_pool_page
+from local_aws.tail_function import prepared_model
+
+QUEUE = "classify-{model}"
+_WORKER_BYTES = 400 * 2**20  #: Of memory, for a worker with one of these models.
+
+Pools = Mapping[str, Controller]
+
+
+@contextmanager
+def running_pools(environment: Mapping[str, str], policy: LatencyTarget) -> Iterator[Pools]:
+    """By model. No worker runs before something waits; all have ended when the block does. Raises LoadError,
+    RuntimeError (a model can't be prepared)."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(_pool(name, environment, policy)) for name in CLASSIFIERS}
+
+
+def _pool(name: str, environment: Mapping[str, str], policy: LatencyTarget) -> Controller:
+    prepared = prepared_model(CLASSIFIERS[name].model_file())
+    arguments = ("--threads", "1", "--cut", "input")
+    return queue_pool([f"{name}={prepared}"], QUEUE.format(model=name), policy, environment, arguments)
+
+
+def most_workers() -> int:
+    """That this machine has room for, of one model."""
+    cores = len(os.sched_getaffinity(0))
+    return machine_workers(cores, 1, psutil.virtual_memory().available, _WORKER_BYTES)
+
+
+def pools_app(pools: Pools) -> web.Application:
+    """A page for each pool, and one that leads to them."""
+    app = web.Application()
+    for name, pool in pools.items():
+        add_pool_page(app, pool, f"/{name}")
+    links = "".join(f'<li><a href="/{name}/">{name}</a></li>' for name in pools)
+    page = f'<!doctype html><html lang="en"><title>Workers</title><h1>Workers</h1><ul>{links}</ul></html>'
+
+    async def index(_: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html")
+
+    app.router.add_get("/", index)
+    return app

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration as a person starts it, and as a check."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+from common.package_files import ROOT
+from common.tests.ctrl_c import hears_ctrl_c
+
+RUN = ROOT / "examples/classify/run"
+
+
+def test_for_a_person() -> None:
+    with subprocess.Popen(
+        [RUN, "--port", "0"], stdout=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while "listening on" not in said:
+            line = process.stdout.readline()
+            assert line, f"it ended: {process.wait()}\n{said}"
+            said += line
+        found = re.search(r"curl '(.*)'", said)
+        assert found
+        with urllib.request.urlopen(found[1], timeout=120) as answer:
+            label = json.load(answer)
+            assert answer.headers["X-Request-Id"] == label["id"]
+        assert label["label"] == "bullet train" or label["probability"] > 0.3
+        pages = re.search(r"listening on (http\S+)", said)
+        assert pages
+        with urllib.request.urlopen(f"{pages[1]}/mobilenet_v2/", timeout=30) as page:
+            assert page.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+
+def test_as_a_check(tmp_path: Path) -> None:
+    document = tmp_path / "found.json"
+    done = subprocess.run(
+        [RUN, "--check", "--few", "8", "--many", "60", "--json", document], capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr
+    assert "theirs: 40 at once" in done.stdout and "38 of 40" in done.stdout
+    found = json.loads(document.read_text())
+    asked = [(run["requests"], run["answered"], run["right"], run["wrong"]) for run in found["runs"]]
+    assert asked == [(count, count, count, []) for count in (8, 8, 8, 60, 60)]
+    assert found["runs"][-1]["killed"] >= 1
