@@ -29,12 +29,13 @@ class WorkerCommand:
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] | None = None  #: Beside that of this process.
     program: Path = PROGRAM
+    before: Sequence[str] = ()  #: What starts the program: ("prlimit", "--data=2000000000"), a control group's entry.
 
     def line(self) -> list[str]:
         """With a status server on a free port, and SIGTERM when the thread that has started it ends, however."""
         where = ("--listen", self.listen, "--status", "127.0.0.1:0")
         return [
-            *("setpriv", "--pdeathsig", "TERM", str(self.program)),
+            *("setpriv", "--pdeathsig", "TERM", *self.before, str(self.program)),
             *(str(model) for model in self.models),
             *where,
             *self.arguments,

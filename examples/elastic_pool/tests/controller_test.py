@@ -21,6 +21,7 @@ from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, Wa
 from elastic_pool.pool import PoolOptions
 from elastic_pool.tests.fakes import SaidLoad, until
 from elastic_pool.worker_process import WorkerCommand
+from local_aws.limits import Limits, support
 
 FAST = ControllerOptions(interval_s=0.1, tick_s=0.02, terminate_valid_s=0.5)
 OURS = LatencyTarget(max_workers=2, stop_after_s=0.3, zero_after_s=0.5)
@@ -46,6 +47,12 @@ def controller(
     return Controller(command, load, policy, options, pool_options)
 
 
+def opened(model: Path, pool: Controller) -> splitnet.Session:
+    """To one of the workers, which does everything."""
+    part, endpoint = splitnet.Partitioner(model), pool.endpoints()[0]
+    return splitnet.Session(part, worker=endpoint, cut=splitnet.Cut.at_input(), finish_on_device=False)
+
+
 def is_there(pid: int) -> bool:
     """A zombie that nobody has waited for counts as gone."""
     try:
@@ -63,10 +70,7 @@ def test_workers_come_work_and_go(model: Path) -> None:
         load.set(50)
         pool.wait_ready(2)
         pids = pool.pids()
-        part = splitnet.Partitioner(model, [torch.ones(1, 4)])
-        with splitnet.Session(
-            part, worker=pool.endpoints()[0], cut=splitnet.Cut.at_input(), finish_on_device=False
-        ) as session:
+        with opened(model, pool) as session:
             assert session(torch.full((1, 4), 2.0)).tolist() == [[2.0] * 4]
         until(lambda: pool.now().ended >= 1, "the answer counts")
         load.set(0)
@@ -142,6 +146,33 @@ def test_a_program_that_is_not_there(model: Path) -> None:
     assert "/no/such/worker" in pool.deaths()[0]
 
 
+class HungryNet(torch.nn.Module):
+    """A number to as many as it says."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ones(int(x.sum()), 262144).cumsum(0)[:1, :1] * x
+
+
+def test_a_worker_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
+    """Its control group is full: the kernel ends it, which is said; another one is there for the next request."""
+    hungry = tmp_path / "hungry.pt"
+    torch.jit.script(HungryNet()).save(str(hungry))  # type: ignore[no-untyped-call]
+    limits = Limits(support(), 2.0, 512)
+    command = WorkerCommand([hungry], "tcp://127.0.0.1:0", before=limits.wrap([]))
+    try:
+        with Controller(command, SaidLoad(1), LatencyTarget(max_workers=1), FAST) as pool:
+            pool.wait_ready(1)
+            with opened(hungry, pool) as session, pytest.raises(splitnet.Unavailable):
+                session(torch.tensor([[4000.0]]))  # 4 GB.
+            until(lambda: pool.now().died == 1, "it is missed")
+            pool.wait_ready(1)
+            with opened(hungry, pool) as session:
+                assert session(torch.tensor([[2.0]])).tolist() == [[2.0]]
+        assert "the kernel was out of memory" in pool.deaths()[0]
+    finally:
+        limits.close()
+
+
 def test_as_long_as_the_queue_does_not_answer_all_stays_as_it_is(model: Path) -> None:
     load = SaidLoad(50)
     with controller(model, load) as pool:
@@ -196,6 +227,7 @@ from elastic_pool.controller import Controller, ControllerOptions
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.tests.fakes import SaidLoad
 from elastic_pool.worker_process import WorkerCommand
+from local_aws.limits import Limits, support
 with Controller(WorkerCommand([{str(model)!r}], "tcp://127.0.0.1:0"), SaidLoad(50), LatencyTarget(max_workers=2)) as pool:
     pool.wait_ready(2)
     print(*pool.pids(), flush=True)
