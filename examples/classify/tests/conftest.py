@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests share: the exported models, a worker that has two of them, S3 on loopback."""
+"""What the tests share: the exported models, a worker that has two of them, S3 on loopback, a service with photos."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from common.package_files import ROOT
 
 sys.path.append(str(ROOT / "examples/lambda"))  # local_aws: a folder named lambda can be no package.
 
+from common.server_process import ServerProcess, running_server
 from elastic_pool.classifiers import EXPORTS, classifier
 from local_aws import LocalAws
 
@@ -37,4 +38,21 @@ def worker(models: None) -> Iterator[splitnet.Worker]:
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
     with LocalAws(buckets=[BUCKET]) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def photos() -> Iterator[ServerProcess]:
+    with running_server("classify.photo_server", "--count", "2") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def service(photos: ServerProcess, worker: splitnet.Worker, aws: LocalAws) -> Iterator[ServerProcess]:
+    with running_server(
+        "classify.server",
+        *("--bucket", BUCKET, "--worker", worker.address),
+        *("--allow-address", photos.url.removeprefix("http://"), "--pool-page", "http://127.0.0.1:1/"),
+        environment=aws.environment,
+    ) as started:
         yield started

@@ -10,28 +10,8 @@ import pytest
 from playwright import sync_api
 from playwright.sync_api import expect
 
-import splitnet
-from classify.tests.conftest import BUCKET
-from common.server_process import ServerProcess, running_server
+from common.server_process import ServerProcess
 from emotion.tests.page import CHROMIUM, FLAGS, TIMEOUT_MS
-from local_aws import LocalAws
-
-
-@pytest.fixture(scope="module")
-def photos() -> Iterator[ServerProcess]:
-    with running_server("classify.photo_server", "--count", "2") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def service(photos: ServerProcess, worker: splitnet.Worker, aws: LocalAws) -> Iterator[ServerProcess]:
-    with running_server(
-        "classify.server",
-        *("--bucket", BUCKET, "--worker", worker.address),
-        *("--allow-address", photos.url.removeprefix("http://"), "--pool-page", "http://127.0.0.1:1/"),
-        environment=aws.environment,
-    ) as started:
-        yield started
 
 
 @pytest.fixture
