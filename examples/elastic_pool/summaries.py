@@ -68,7 +68,7 @@ def runs_table(title: str, runs: Sequence[Run], target_s: float) -> str:
             [
                 *(run.shape, run.policy, f"{found.answered} of {run.asked}"),
                 *(f"{seconds:.2f}" for seconds in (found.median_s, found.p95_s, found.longest_s)),
-                *(f"{found.in_time:.0%}", str(found.most_workers), str(found.started), str(found.turns)),
+                *(f"{found.in_time:.1%}", str(found.most_workers), str(found.started), str(found.turns)),
                 *(f"{found.worker_s:.0f}", f"{100 * found.dollars:.3f}"),
             ]
         )
