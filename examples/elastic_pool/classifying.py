@@ -165,14 +165,19 @@ class Classifying:
                 _say(f"a picture is tried again: {error}")
             await asyncio.sleep(next(pauses))
 
+    def wake(self) -> asyncio.Future[splitnet.Session]:
+        """Opens the session if it is not open: the first worker then starts while pictures are still coming."""
+        if self._opening is None:
+            self._opening = _in_daemon(self._open)
+            self._opening.add_done_callback(lambda opened: opened.exception())  # Is seen by who needs the session.
+        return self._opening
+
     async def _session(self) -> splitnet.Session:
         """The one that all use. Waits for a worker: there may be none before there is work.
 
         Raises Unavailable, whatever is wrong: the queue may not be there yet, or a worker may have another model.
         """
-        if self._opening is None:
-            self._opening = _in_daemon(self._open)
-        opening = self._opening
+        opening = self.wake()
         try:
             return await asyncio.shield(opening)
         except splitnet.Error as error:

@@ -82,6 +82,7 @@ class WebTier:
 
     async def accept(self, request: web.Request) -> str:
         """The number of a new job. Raises Refused."""
+        self.classifying.wake()
         job = Job(await self.uploads.take(request))
         done = asyncio.get_running_loop().create_future()
         done.set_result(job)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts object storage, a queue, the pool of workers and the web tier, for a person or to check them: what `run` calls."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+import splitnet
+from common.serving import serve
+from elastic_pool.classifiers import CLASSIFIERS, classifier
+from elastic_pool.cloud import running_cloud
+from elastic_pool.load import LoadError
+from elastic_pool.measure import Experiments, Run, Trouble
+from elastic_pool.policies import LatencyTarget
+from elastic_pool.pool_page import add_pool_page
+from elastic_pool.report import THEIRS, document, table
+from elastic_pool.this_machine import most_workers
+from elastic_pool.web_client import NotTaken
+from local_aws.processes import free_ports
+
+_KILLS = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: with --check 0 when all is right. Without it, it runs until Ctrl-C (130) or SIGTERM (143)."""
+    parser = argparse.ArgumentParser(
+        "examples/elastic_pool/run",
+        description="Many pictures in, labels out: the web tier, with workers that come and go.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write all that was found there, too")
+    parser.add_argument(
+        "--pictures",
+        type=_counts,
+        default=",".join(map(str, THEIRS)),
+        metavar="N,…",
+        help="with --check: runs of so many",
+    )
+    parser.add_argument("--port", type=int, default=8080, help="of the page; 0 chooses a free one")
+    parser.add_argument("--model", choices=list(CLASSIFIERS), default="mobilenet_v2", help="what the workers run")
+    parser.add_argument("--max-workers", type=_count, default=most_workers(), metavar="N", help="that run at once")
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    try:
+        return check(options) if options.check else show(options)
+    except (splitnet.Error, LoadError, NotTaken, RuntimeError, OSError) as error:
+        print(f"elastic: {error}", file=sys.stderr)
+        return 1
+
+
+def check(options: argparse.Namespace) -> int:
+    """Measures, prints, writes."""
+    model = classifier(options.model)
+    policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=5, zero_after_s=5)
+    _say("starting S3, the queue, the pool and the web tier")
+    with running_cloud(model, policy) as cloud:
+        experiments = Experiments(cloud, model, max(options.pictures), _say)
+        runs = [experiments.run(pictures) for pictures in options.pictures]
+        runs += _troubled(experiments, max(options.pictures))
+    print(table(runs))
+    if options.json:
+        options.json.write_text(json.dumps(document(runs), indent=2) + "\n", encoding="utf-8")
+    for run in runs:
+        for words in run.wrong:
+            print(f"wrong: {run.name}: {words}", file=sys.stderr)
+    return 1 if any(run.wrong for run in runs) else 0
+
+
+def _troubled(experiments: Experiments, pictures: int) -> list[Run]:
+    return [
+        experiments.run(pictures, f"{pictures}, workers killed, poison", Trouble(kills=_KILLS, poison=True)),
+        experiments.run(pictures, f"{pictures}, queue restarted", Trouble(kills=_KILLS, restart_after=0.4)),
+    ]
+
+
+def show(options: argparse.Namespace) -> int:
+    """For a person, until Ctrl-C."""
+    policy = LatencyTarget(max_workers=options.max_workers)
+    (pool_port,) = free_ports(1)
+    _say("starting S3, the queue, the pool and the web tier")
+    with running_cloud(classifier(options.model), policy, options.port, f"http://127.0.0.1:{pool_port}/") as cloud:
+        print(f"upload pictures at {cloud.web}; what the workers do, Ctrl-C ends it all:", flush=True)
+        app = web.Application()
+        add_pool_page(app, cloud.pool, prefix="")
+        return 128 + asyncio.run(serve(app, "127.0.0.1", pool_port, "/"))
+
+
+def _say(what: str) -> None:
+    print(f"-- {what}", file=sys.stderr, flush=True)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _counts(text: str) -> list[int]:
+    return [_count(one) for one in text.split(",")]
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

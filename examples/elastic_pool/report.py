@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of S2's experiments, theirs and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from common.tables import text_table
+from elastic_pool.measure import Run
+
+#: Pictures at once: what their report says. Seconds from the upload on; a worker was a machine, which took 72 s to boot.
+THEIRS = {20: "230", 30: "216", 40: "for ever (stuck at 26)", 60: "out of memory", 300: ""}
+THEIR_START_S = 72.0
+
+_COLUMNS = (
+    "pictures at once",
+    "theirs, s",
+    "ours, s",
+    "upload, s",
+    "first label, s",
+    "right",
+    "workers",
+    "killed",
+    "MiB",
+)
+
+
+def table(runs: Sequence[Run]) -> str:
+    rows = [
+        [
+            run.name,
+            THEIRS.get(run.pictures, "") if run.name == str(run.pictures) else "",
+            f"{run.total_s:.1f}",
+            f"{run.upload_s:.1f}",
+            f"{run.first_s:.1f}",
+            f"{run.answered} of {run.pictures}",
+            str(run.workers),
+            str(run.killed),
+            f"{run.worker_peak_bytes / 2**20:.0f}",
+        ]
+        for run in runs
+    ]
+    title = "From the upload to the last label; no worker runs at first. MiB: the most that one worker had in memory"
+    reasons = [f"in the dead-letter queue: {run.reason}" for run in runs if run.reason]
+    return "\n".join([text_table(title, _COLUMNS, rows), *reasons])
+
+
+def document(runs: Sequence[Run]) -> dict[str, Any]:
+    """For JSON."""
+    return {"runs": [asdict(run) for run in runs], "theirs_s": THEIRS, "their_worker_start_s": THEIR_START_S}

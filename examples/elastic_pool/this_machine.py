@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine has room for."""
+
+from __future__ import annotations
+
+import os
+
+import psutil  # type: ignore[import-untyped]
+
+from elastic_pool.policies import machine_workers
+
+_WORKER_BYTES = 400 * 2**20  #: Of memory, for a worker with one of the classifiers.
+
+
+def most_workers() -> int:
+    """Of one thread each, that can run at once."""
+    return machine_workers(len(os.sched_getaffinity(0)), 1, psutil.virtual_memory().available, _WORKER_BYTES)
