@@ -186,6 +186,14 @@ void Worker::Impl::refuse(const Job& job, const Error& error) {
 
 // ---- The end.
 
+bool Worker::Impl::drain(std::chrono::nanoseconds timeout) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& listener : listeners_) listener->drain();
+  }
+  return queue_.drain(timeout);
+}
+
 void Worker::Impl::close() noexcept {
   const std::lock_guard one_at_a_time(closing_);
   const Error why(ErrorCode::unavailable, "this worker is shutting down");

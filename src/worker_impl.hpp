@@ -44,7 +44,7 @@ class Worker::Impl {
   std::vector<std::string> model_names() const { return models_.names(); }
   void keep_stage(const Model& model, const StageKey& key) { (void)stage_of(model, key); }
   std::string serve(const TransportRegistry& registry, const std::string& endpoint, ListenOptions options);
-  bool drain(std::chrono::nanoseconds timeout) { return queue_.drain(timeout); }
+  bool drain(std::chrono::nanoseconds timeout);
   void close() noexcept;
   WorkerStats stats() const;
   std::optional<std::string> readiness() const;

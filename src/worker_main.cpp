@@ -30,6 +30,7 @@
 #ifdef SPLITNET_WITH_AWS
 #include "splitnet/aws/transports.hpp"
 #include "splitnet/transport/lambda_runtime.hpp"
+#include "splitnet/transport/sqs.hpp"
 #endif
 #include "splitnet/error.hpp"
 #include "splitnet/log.hpp"
@@ -38,10 +39,7 @@
 #include "splitnet/status_server.hpp"
 #include "splitnet/transport_registry.hpp"
 #include "splitnet/worker.hpp"
-
-#ifndef SPLITNET_VERSION
-#define SPLITNET_VERSION "unknown"
-#endif
+#include "worker_arguments.hpp"
 
 namespace {
 
@@ -49,34 +47,6 @@ using namespace splitnet;
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
-
-struct Arguments {
-  std::vector<std::string> models;
-  std::vector<std::string> listen = {"tcp://127.0.0.1:7070"};
-  std::vector<std::string> inputs;
-  std::vector<std::string> cuts;
-  std::string prepare;
-  int threads = 0;
-  std::size_t executors = 1;
-  std::size_t cached_stages = StageCacheLimits{}.max_stages;
-  std::int64_t cached_megabytes = StageCacheLimits{}.max_parameter_bytes >> 20;
-  std::size_t queued_requests = WorkerOptions{}.max_queued_requests;
-  std::size_t queued_megabytes = WorkerOptions{}.max_queued_bytes >> 20;
-  std::size_t batch_rows = BatchingOptions{}.max_rows;
-  double batch_wait_ms = 2;
-  double drain_timeout_s = 30;
-  std::string token_file;
-  std::vector<std::string> forward_to;
-  std::string forward_token_file;
-  TlsOptions tls;
-  bool allow_remote = false;
-  std::string status;
-  bool allow_remote_status = false;
-  std::string log_format = "text";
-  bool verbose = false;
-
-  [[nodiscard]] bool shows(LogLevel level) const { return verbose || level != LogLevel::debug; }
-};
 
 void write(const Arguments& arguments, const LogRecord& record) {
   if (!arguments.shows(record.level)) return;
@@ -88,119 +58,7 @@ void log(const Arguments& arguments, LogLevel level, const std::string& message,
   write(arguments, {level, message, std::move(fields)});
 }
 
-[[noreturn]] void bad_usage(const std::string& message) {
-  throw Error(ErrorCode::invalid_argument, message);
-}
-
-// ---- The command line.
-
-void add_options(CLI::App& app, Arguments& arguments) {
-  app.add_option("models", arguments.models,
-                 "Models to serve, as MODEL.pt (named after the file, without its ending) or NAME=MODEL.pt. "
-                 "A model is a program: serve only files that you trust.")
-      ->required()
-      ->type_name("[NAME=]MODEL.pt");
-  app.add_option(
-         "--listen", arguments.listen,
-         "Endpoint to listen on; port 0 chooses a free one; lambda-runtime:// for a function of AWS Lambda; may be "
-         "repeated")
-      ->capture_default_str();
-  app.add_option("--input", arguments.inputs,
-                 "Example input as [NAME=]SHAPE[:DTYPE], for instance 1x3x224x224 or bert=1x128:i64; once for each "
-                 "input, in order; without NAME it is for all models that have none of their own. Sessions that plan "
-                 "need them: the "
-                 "worker times its layers with them")
-      ->type_name("SPEC");
-  app.add_option(
-         "--cut", arguments.cuts,
-         "A cut that is likely to be asked for, as [NAME=]CUT with \"features.3\" (after this module or layer), "
-         "\"17\" (after the layer with this index) or \"input\": its stage for this worker is cut before the first "
-         "request; may be repeated; without NAME it is for all models")
-      ->type_name("CUT");
-  app.add_option("--prepare", arguments.prepare,
-                 "Write the one model as a prepared model to this file, and end: frozen and inlined, so that a worker "
-                 "that is started with it instead is ready sooner, and answers the same requests. For this version of "
-                 "torch only")
-      ->type_name("FILE");
-  app.add_option("--threads", arguments.threads,
-                 "Threads that one pass may use; 0 leaves the choice to the framework. Answers are bit-identical only "
-                 "between equal thread counts")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--executors", arguments.executors, "Passes that may run at once")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--stage-cache", arguments.cached_stages, "Stages to keep")->capture_default_str();
-  app.add_option("--stage-cache-mb", arguments.cached_megabytes, "MiB of parameters in the stages kept")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--queue", arguments.queued_requests, "Requests that may wait; more are answered 'overloaded'")
-      ->capture_default_str();
-  app.add_option("--queue-mb", arguments.queued_megabytes, "MiB of tensors in the requests that wait or run")
-      ->capture_default_str();
-  app.add_option(
-         "--batch", arguments.batch_rows,
-         "Rows (dimension 0) of requests for one stage that may run in one pass, where the worker has tried out "
-         "that they don't influence one another; needs --input")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--batch-wait-ms", arguments.batch_wait_ms,
-                 "Milliseconds that a request may wait for others to run with")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--drain-timeout", arguments.drain_timeout_s,
-                 "Seconds that requests under way may still take after SIGTERM or SIGINT")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--token-file", arguments.token_file,
-                 "A file (chmod 600) whose first line clients have to show; without it the environment variable "
-                 "SPLITNET_TOKEN is taken, if it is set")
-      ->type_name("FILE");
-  app.add_option("--certificate", arguments.tls.certificate_file, "Certificate chain (PEM) for tls:// and https://")
-      ->type_name("FILE");
-  app.add_option("--key", arguments.tls.private_key_file, "Its private key (PEM)")->type_name("FILE");
-  app.add_option("--client-ca", arguments.tls.client_ca_file,
-                 "Take only clients with a certificate of these authorities (PEM)")
-      ->type_name("FILE");
-  app.add_option(
-         "--forward-to", arguments.forward_to,
-         "Endpoint of a worker of the next tier; requests may ask to have what follows run there, and at no other; "
-         "may be repeated")
-      ->type_name("ENDPOINT");
-  app.add_option("--forward-token-file", arguments.forward_token_file,
-                 "A file (chmod 600) whose first line this worker shows to those of the next tier")
-      ->type_name("FILE");
-  app.add_option("--forward-ca", arguments.tls.ca_file,
-                 "Authorities (PEM) that their certificates are checked with; without it those of the system")
-      ->type_name("FILE");
-  app.add_flag("--allow-remote", arguments.allow_remote,
-               "Allow addresses that other machines can reach without a token and without encryption: whoever "
-               "reaches the port can use the models and read along. Do this only on a network you trust. For a "
-               "function of AWS Lambda: answer whoever comes by its URL or an API, also without a token");
-#ifdef SPLITNET_WITH_HTTP
-  app.add_option(
-         "--status", arguments.status,
-         "Serve /livez, /readyz and /metrics (for Prometheus) over HTTP at HOST:PORT; port 0 chooses a free one")
-      ->type_name("ADDRESS");
-  app.add_flag(
-      "--allow-remote-status", arguments.allow_remote_status,
-      "Allow a --status that other machines can reach: whoever does can read names of models, counts and times");
-#endif
-  app.add_option("--log-format", arguments.log_format, "Of the lines on standard error")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->capture_default_str();
-  app.add_flag("--verbose", arguments.verbose,
-               "Log every request, answered or not; whom listeners turn away (token, certificate, limits) is logged "
-               "anyway, once a second at most");
-  app.set_version_flag("--version", std::string("splitnet-worker ") + SPLITNET_VERSION);
-  app.footer(
-      "Prints 'listening on ENDPOINT' when it is ready, and before it loads models 'status at ADDRESS', when it has\n"
-      "--status. SIGTERM and SIGINT let it finish what it has and end with 0; while it loads models, at once.\n"
-      "SIGHUP has it read the models' files again; requests for the version before are still answered until nobody has "
-      "asked for it for a minute, and a file that can't be loaded changes nothing.\n"
-      "Exit status: 0 after a signal, 1 when a model can't be loaded, an endpoint can't be opened, or Lambda ends the "
-      "function, 2 for wrong usage.");
-}
+// ---- Models and their inputs.
 
 struct NamedPath {
   std::string name;
@@ -468,20 +326,6 @@ std::string token_of(const Arguments& arguments) {
   return std::getenv(variable) == nullptr ? std::string() : token_from_environment(variable);
 }
 
-/// Nobody shall believe in an encryption that is not there.
-void check_tls(const Arguments& arguments) {
-  const auto& tls = arguments.tls;
-  const auto encrypts = [](const std::string& endpoint) {
-    return endpoint.find("tls://") != std::string::npos || endpoint.find("https://") != std::string::npos;
-  };
-  if (!tls.ca_file.empty() && std::none_of(arguments.forward_to.begin(), arguments.forward_to.end(), encrypts)) {
-    bad_usage("--forward-ca is for tls:// and https://, and no --forward-to is one of these");
-  }
-  if (tls.certificate_file.empty() && tls.private_key_file.empty() && tls.client_ca_file.empty()) return;
-  if (std::any_of(arguments.listen.begin(), arguments.listen.end(), encrypts)) return;
-  bad_usage("--certificate, --key and --client-ca are for tls:// and https://, and no --listen is one of these");
-}
-
 #ifdef SPLITNET_WITH_HTTP
 /// None when none is asked for. The worker outlives it.
 std::unique_ptr<StatusServer> start_status(const Arguments& arguments, const Worker& worker) {
@@ -518,6 +362,19 @@ void end_with_lambda(TransportRegistry& registry, std::atomic<bool>& is_over) {
                }}));
 }
 
+/// With what the command line says of queues.
+void listen_on_queues(TransportRegistry& registry, const Arguments& arguments) {
+  const SqsArguments& given = arguments.sqs;
+  SqsOptions options;
+  options.max_in_flight = given.in_flight > 0 ? given.in_flight : arguments.executors * arguments.batch_rows + 1;
+  options.visibility_timeout =
+      std::chrono::seconds(given.visibility_timeout_s.value_or(options.visibility_timeout.count()));
+  options.max_deliveries = given.max_deliveries.value_or(options.max_deliveries);
+  options.wait_time = std::chrono::seconds(given.wait_time_s.value_or(options.wait_time.count()));
+  options.dead_letter_queue = given.dead_letter_queue;
+  registry.add("sqs", make_sqs_transport(options));
+}
+
 /// Else Lambda would know only that the process has ended.
 void tell_lambda_why(const Arguments& arguments, const Error& error) {
   for (const std::string& endpoint : arguments.listen) {
@@ -532,6 +389,7 @@ void tell_lambda_why(const Arguments& arguments, const Error& error) {
 }
 #else
 void end_with_lambda(TransportRegistry&, std::atomic<bool>&) {}
+void listen_on_queues(TransportRegistry&, const Arguments&) {}
 void tell_lambda_why(const Arguments&, const Error&) {}
 #endif
 
@@ -539,10 +397,7 @@ int serve(const Arguments& arguments) {
   std::atomic<bool> is_over = false;
   const sigset_t signals = set_of({SIGTERM, SIGINT, SIGHUP});
   block(signals);
-  check_tls(arguments);
-  if (!arguments.forward_token_file.empty() && arguments.forward_to.empty()) {
-    bad_usage("--forward-token-file is for those of --forward-to, and there are none");
-  }
+  check(arguments);
   ListenOptions options;
   options.allow_remote = arguments.allow_remote;
   options.token = token_of(arguments);
@@ -557,6 +412,7 @@ int serve(const Arguments& arguments) {
   }
   auto registry = registry_of(arguments);
   end_with_lambda(registry, is_over);
+  listen_on_queues(registry, arguments);
   for (const std::string& endpoint : arguments.listen) {
     const std::string address = worker->serve(registry, endpoint, options);
     std::cout << "listening on " << address << std::endl;

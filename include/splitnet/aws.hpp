@@ -9,3 +9,4 @@
 #include "splitnet/object_store.hpp"
 #include "splitnet/transport/lambda.hpp"
 #include "splitnet/transport/lambda_runtime.hpp"
+#include "splitnet/transport/sqs.hpp"

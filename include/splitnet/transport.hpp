@@ -131,6 +131,9 @@ class Listener {
   virtual ~Listener() = default;
   /// The endpoint that reaches this listener, with the port that was chosen.
   [[nodiscard]] virtual std::string address() const = 0;
+  /// Takes nothing more where it takes by itself (from a queue, say); calls under way go on, and callers are not turned
+  /// away. Idempotent.
+  virtual void drain() {}
   /// Stops accepting, closes connections, and returns when no handler is running any more.
   virtual void close() = 0;
 };

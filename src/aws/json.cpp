@@ -40,6 +40,19 @@ bool JsonObject::is_true(std::string_view pointer) const {
   return impl_->at(pointer).get(found) == simdjson::SUCCESS && found;
 }
 
+std::size_t JsonObject::size(std::string_view pointer) const {
+  simdjson::dom::array found;
+  return impl_->at(pointer).get(found) == simdjson::SUCCESS ? found.size() : 0;
+}
+
+std::vector<std::string> JsonObject::names(std::string_view pointer) const {
+  std::vector<std::string> names;
+  simdjson::dom::object found;
+  if (impl_->at(pointer).get(found) != simdjson::SUCCESS) return names;
+  for (const auto& member : found) names.emplace_back(member.key);
+  return names;
+}
+
 std::string json_text(std::string_view text) {
   JsonWriter writer;
   writer.text(text);

@@ -2,10 +2,12 @@
 // What services and events say, as JSON, by simdjson: bodies of megabytes are read in a few milliseconds.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace splitnet::detail {
 
@@ -21,6 +23,10 @@ class JsonObject {
   /// `pointer`: RFC 6901, the slash in front left out ("requestContext/http/path"). Good as long as this object.
   [[nodiscard]] std::optional<std::string_view> text(std::string_view pointer) const;
   [[nodiscard]] bool is_true(std::string_view pointer) const;
+  /// Of a list.
+  [[nodiscard]] std::size_t size(std::string_view pointer) const;
+  /// Of the members of an object.
+  [[nodiscard]] std::vector<std::string> names(std::string_view pointer) const;
 
  private:
   class Impl;

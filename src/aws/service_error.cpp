@@ -36,10 +36,10 @@ bool is_of_another_region(std::string_view message) {
 ErrorCode code_of(int status, std::string_view name, std::string_view message) {
   if (is_of_another_region(message)) return ErrorCode::invalid_argument;
   // "SlowDown" comes as 503, "RequestLimitExceeded" as 400.
-  if (status == 429 || has_any(name, {"Throttl", "TooManyRequests", "SlowDown", "LimitExceeded"})) {
+  if (status == 429 || has_any(name, {"Throttl", "TooManyRequests", "SlowDown", "LimitExceeded", "OverLimit"})) {
     return ErrorCode::overloaded;
   }
-  if (status == 413 || has_any(name, {"TooLarge"})) return ErrorCode::too_large;
+  if (status == 413 || has_any(name, {"TooLarge", "TooLong"})) return ErrorCode::too_large;
   if (status == 401 || status == 403 ||
       has_any(name, {"ExpiredToken", "InvalidToken", "UnrecognizedClient", "Signature", "AuthorizationHeader",
                      "MissingAuthentication", "AccessDenied", "RequestTimeTooSkewed", "RequestExpired"})) {
@@ -61,7 +61,8 @@ std::string_view hint_of(std::string_view name, std::string_view message) {
   if (has_any(name, {"SignatureDoesNotMatch", "InvalidSignature"})) {
     return "; are both parts of the access key right?";
   }
-  if (has_any(name, {"ResourceNotFound", "NoSuchBucket"})) return "; is it there, in this region and account?";
+  if (has_any(name, {"ResourceNotFound", "NoSuchBucket", "QueueDoesNotExist", "NonExistentQueue"}))
+    return "; is it there, in this region and account?";
   return "";
 }
 
@@ -72,7 +73,6 @@ std::optional<double> seconds_of(std::string_view text) {
   return seconds;
 }
 
-/// The service's own name for it, "ResourceNotFoundException" or "NoSuchBucket"; empty: it gives none.
 std::string name_of(const HttpReply& reply, const JsonObject& document) {
   std::string_view name = reply.header("x-amzn-errortype");
   if (name.empty()) name = document.text("__type").value_or("");
@@ -98,6 +98,18 @@ Error service_error(const HttpReply& reply, const std::string& what) {
   }
   text += hint_of(name, message);
   return Error(code_of(reply.status, name, message), text, seconds_of(reply.header("retry-after")));
+}
+
+std::string service_error_name(const HttpReply& reply) {
+  return name_of(reply, JsonObject(reply.body));
+}
+
+Error batch_entry_error(std::string_view name, std::string_view message, bool is_fault_of_sender,
+                        const std::string& what) {
+  std::string text = what + ": " + std::string(name);
+  if (!message.empty()) text += ": " + std::string(trimmed(message));
+  text += hint_of(name, message);
+  return Error(code_of(is_fault_of_sender ? 400 : 500, name, message), text);
 }
 
 }  // namespace splitnet::detail

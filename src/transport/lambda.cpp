@@ -6,7 +6,7 @@
 #include "aws/service.hpp"
 #include "aws/sigv4.hpp"
 #include "lambda_caller.hpp"
-#include "lambda_store.hpp"
+#include "message_store.hpp"
 #include "within_room.hpp"
 
 namespace splitnet {

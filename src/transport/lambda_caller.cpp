@@ -13,7 +13,7 @@
 #include "aws/service_error.hpp"
 #include "aws/thrown_error.hpp"
 #include "aws/xray.hpp"
-#include "lambda_store.hpp"
+#include "message_store.hpp"
 #include "splitnet/trace.hpp"
 #include "text.hpp"
 

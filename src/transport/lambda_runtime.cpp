@@ -5,7 +5,7 @@
 
 #include "aws/environment.hpp"
 #include "lambda_runtime_loop.hpp"
-#include "lambda_store.hpp"
+#include "message_store.hpp"
 #include "splitnet/access.hpp"
 #include "tcp_endpoint.hpp"
 #include "within_room.hpp"

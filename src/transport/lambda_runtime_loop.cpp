@@ -13,7 +13,7 @@
 #include "aws/thrown_error.hpp"
 #include "aws/xray.hpp"
 #include "http_status.hpp"
-#include "lambda_store.hpp"
+#include "message_store.hpp"
 #include "splitnet/access.hpp"
 #include "splitnet/trace.hpp"
 #include "text.hpp"

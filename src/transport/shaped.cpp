@@ -37,6 +37,7 @@ class ShapedListener : public Listener {
       : prefix_(std::move(prefix)), inner_(std::move(inner)) {}
 
   [[nodiscard]] std::string address() const override { return prefix_ + inner_->address(); }
+  void drain() override { inner_->drain(); }
   void close() override { inner_->close(); }
 
  private:

@@ -8,8 +8,8 @@
 
 namespace splitnet {
 
-/// Adds `lambda` and `lambda-runtime`, which look for a store in SPLITNET_STORE (LambdaOptions::store); `shaped` finds
-/// them too.
+/// Adds `lambda`, `lambda-runtime` and `sqs`, which look for a store in SPLITNET_STORE (LambdaOptions::store); `shaped`
+/// finds them too.
 void add_aws_transports(TransportRegistry& registry, const AwsOptions& options = {});
 
 }  // namespace splitnet

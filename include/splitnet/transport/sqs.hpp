@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// \file
-/// `sqs://QUEUE`: workers behind a queue of Amazon SQS. Whoever is free takes the next request, workers come and go, and
-/// what one of them did not finish another one does.
+/// `sqs://QUEUE`: workers behind a queue of Amazon SQS. Whoever is free takes the next request, workers come and go,
+/// and what one of them did not finish another one does.
 #pragma once
 
 #include <chrono>
@@ -20,11 +20,16 @@ struct SqsOptions {
   /// 1 MiB at most).
   std::string store = {};
 
+  /// How long one question for answers, or for requests, waits for some (WaitTimeSeconds). 0 to 20 s; shorter asks more
+  /// often. A server that does not notice that who asked has gone (moto's, say) may give its next request to nobody, as
+  /// long as that question waits: to be hidden for a while, and a delivery that counts.
+  std::chrono::seconds wait_time = std::chrono::seconds(20);
+
   // Of connections.
 
   /// The queue that answers come to; it has to be there, its name has to begin with "QUEUE-replies-", and one
-  /// connection at a time has it. Empty: each connection makes its own, and removes it when it is closed; what a process
-  /// that was killed has left there is an empty queue, which costs nothing.
+  /// connection at a time has it. Empty: each connection makes its own, and removes it when it is closed; what a
+  /// process that was killed has left there is an empty queue, which costs nothing.
   std::string reply_queue = {};
 
   // Of listeners.
@@ -54,7 +59,8 @@ struct SqsOptions {
 /// goes back and comes again after a pause that doubles. Every other error is the answer. A request that was taken
 /// `max_deliveries` times without an answer (its workers crashed over it, say) goes to the dead-letter queue with its
 /// `reason`, and its caller gets that reason as `internal`. What is not a request of splitnet goes there at once. Give
-/// the queue no redrive policy of its own with fewer deliveries than that: it would take requests away without a reason.
+/// the queue no redrive policy of its own with fewer deliveries than that: it would take requests away without a
+/// reason.
 ///
 /// **Deadlines** travel, and the time in the queue counts, by the queue's own clock; a request whose time is over is
 /// deleted unseen. Cancelling ends the call here; the worker is not told.

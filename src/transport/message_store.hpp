@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where both sides of Lambda put what is too large for an invocation. Private.
+// Where both sides put what is too large for an invocation of Lambda, or for a message of a queue. Private.
 #pragma once
 
 #include <memory>

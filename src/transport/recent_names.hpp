@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which requests are being worked on, or were answered of late. Private.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+namespace splitnet::detail {
+
+class RecentNames {
+ public:
+  /// `most`: of those that were answered; the oldest are forgotten.
+  explicit RecentNames(std::size_t most) : most_(most) {}
+
+  /// False: it is known already.
+  bool begin(const std::string& name) { return known_.insert(name).second; }
+  /// It was not answered, and may come again.
+  void forget(const std::string& name) { known_.erase(name); }
+  void keep(std::string name) {
+    answered_.push_back(std::move(name));
+    if (answered_.size() <= most_) return;
+    known_.erase(answered_.front());
+    answered_.pop_front();
+  }
+
+ private:
+  const std::size_t most_;
+  std::unordered_set<std::string> known_;
+  std::deque<std::string> answered_;  // Oldest first.
+};
+
+}  // namespace splitnet::detail

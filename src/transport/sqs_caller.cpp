@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sqs_caller.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+#include <variant>
+
+#include "aws/invocation.hpp"
+#include "aws/random_name.hpp"
+#include "aws/thrown_error.hpp"
+#include "message_store.hpp"
+#include "on_context.hpp"
+#include "sqs_names.hpp"
+#include "text.hpp"
+
+namespace splitnet::detail {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kRemovalTime = std::chrono::seconds(5);
+/// Of a connection: batches of requests on their way.
+constexpr std::size_t kMostAtOnce = 4;
+constexpr std::size_t kDeletionBytes = std::size_t{1} << 18;
+/// An answer that nobody takes for so long is of no use.
+constexpr const char* kRetention_s = "3600";
+
+}  // namespace
+
+SqsCaller::SqsCaller(std::shared_ptr<SqsClient> client, Target target, const ConnectOptions& options)
+    : client_(std::move(client)),
+      target_(std::move(target)),
+      options_(options),
+      has_checksum_(options.payload_checksum.value_or(!client_->service().is_encrypted())),
+      queued_(target_.endpoint, options.max_queued_bytes),
+      no_memory_(ErrorCode::overloaded, "call to '" + target_.endpoint + "': no memory for it"),
+      back_off_(options.reconnect),
+      poll_timer_(*client_->context()) {}
+
+// ---- The connection.
+
+void SqsCaller::connect() {
+  calls_ =
+      std::make_shared<CallTable>(client_->context(), options_.max_calls_in_flight, [weak = weak_from_this()](auto id) {
+        if (const auto self = weak.lock()) self->abandon(id);
+      });
+  const auto ends_at =
+      Clock::now() + std::min<std::chrono::nanoseconds>(options_.connect_timeout, std::chrono::hours(1));
+  const auto limits = [&] { return SqsLimits{.time = std::max(ends_at - Clock::now(), Clock::duration(0))}; };
+  try {
+    const auto url =
+        SqsClient::wait_for<std::string>([&](auto done) { client_->find(target_.queue, limits(), std::move(done)); });
+    max_message_bytes_ = SqsClient::wait_for<std::size_t>(
+        [&](auto done) { client_->max_message_bytes(url, limits(), std::move(done)); });
+    requests_ = std::make_shared<SqsBatches>(client_, "SendMessageBatch", url, kMostAtOnce, max_message_bytes_,
+                                             stop_.get_token());
+    auto reply_url = SqsClient::wait_for<std::string>([&](auto done) { get_reply_queue(limits(), std::move(done)); });
+    if (!target_.reply_queue.empty()) {
+      const auto bytes = SqsClient::wait_for<std::size_t>(
+          [&](auto done) { client_->max_message_bytes(reply_url, limits(), std::move(done)); });
+      if (bytes < max_message_bytes_) {
+        throw Error(ErrorCode::invalid_argument, "a message of '" + target_.reply_queue + "' may have " +
+                                                     std::to_string(bytes) + " bytes, expected those of '" +
+                                                     target_.queue + "', " + std::to_string(max_message_bytes_));
+      }
+    }
+    on_reply_queue(std::move(reply_url));
+  } catch (const Error& error) {
+    throw Error(error.code(), "connect to '" + target_.endpoint + "': " + error.what());
+  }
+}
+
+void SqsCaller::get_reply_queue(const SqsLimits& limits, SqsClient::Done<std::string> done) {
+  if (!target_.reply_queue.empty()) {
+    reply_suffix_ = target_.reply_queue.substr(reply_prefix(target_.queue).size());
+    return client_->find(target_.reply_queue, limits, std::move(done));
+  }
+  reply_suffix_ = random_name().substr(0, random_suffix_size);
+  client_->create(
+      reply_prefix(target_.queue) + reply_suffix_,
+      {{"MessageRetentionPeriod", kRetention_s}, {"MaximumMessageSize", std::to_string(max_message_bytes_)}}, limits,
+      std::move(done));
+}
+
+void SqsCaller::make_reply_queue() {
+  if (reply_queue_ != ReplyQueue::none) return;
+  reply_queue_ = ReplyQueue::is_asked_for;
+  note_leftover();
+  get_reply_queue({.time = kRemovalTime, .stop = give_up_.get_token()}, [self = shared_from_this()](auto result) {
+    self->on_reply_queue(std::move(result));
+    self->leftover_is_gone();
+  });
+}
+
+void SqsCaller::on_reply_queue(SqsResult<std::string> result) {
+  auto waiting = std::exchange(waiting_, {});
+  if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
+    reply_queue_ = ReplyQueue::none;
+    for (const auto& call : waiting) {
+      finish(call, Error(failure->is_no_queue ? ErrorCode::unavailable : failure->error.code(),
+                         "'" + target_.endpoint + "' has no queue for answers: " + failure->error.what()));
+    }
+    return;
+  }
+  reply_url_ = std::get<std::string>(std::move(result));
+  reply_queue_ = ReplyQueue::is_there;
+  deletions_ =
+      std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", reply_url_, 2, kDeletionBytes, stop_.get_token());
+  if (closed_) return remove_reply_queue();
+  for (const auto& call : waiting) attempt(call, [&] { send(call); });
+}
+
+void SqsCaller::close() {
+  if (closed_.exchange(true)) return;
+  calls_->close(Error(ErrorCode::unavailable, "connection to '" + target_.endpoint + "': closed"));
+  note_leftover();  // Until what there is to be removed is known.
+  post_to_end([self = shared_from_this()] {
+    self->begin_to_close();
+    self->leftover_is_gone();
+  });
+}
+
+template <class Step>
+void SqsCaller::post_to_end(Step step) noexcept {
+  try {
+    asio::post(*client_->context(), std::move(step));
+  } catch (const std::exception&) {  // No memory: they go on to their own end, and nobody looks at it.
+  }
+}
+
+void SqsCaller::begin_to_close() {
+  stop_.request_stop();
+  poll_timer_.cancel();
+  const auto calls = by_id_;
+  for (const auto& [id, call] : calls) {
+    call->stop.request_stop();
+    forget(call);
+  }
+  if (reply_queue_ == ReplyQueue::is_there) remove_reply_queue();
+}
+
+void SqsCaller::wait_until_removed() {
+  std::unique_lock lock(mutex_);
+  if (removed_.wait_for(lock, kRemovalTime, [&] { return leftovers_ == 0; })) return;
+  lock.unlock();
+  give_up_.request_stop();
+}
+
+void SqsCaller::note_leftover() {
+  const std::lock_guard lock(mutex_);
+  ++leftovers_;
+}
+
+void SqsCaller::leftover_is_gone() {
+  const std::lock_guard lock(mutex_);
+  if (--leftovers_ == 0) removed_.notify_all();
+}
+
+void SqsCaller::remove_object(const std::string& key) {
+  note_leftover();
+  const auto removed = [self = shared_from_this()](const std::optional<Error>&) { self->leftover_is_gone(); };
+  try {
+    target_.store->remove(key, Clock::now() + kRemovalTime, give_up_.get_token(), removed);
+  } catch (const std::exception&) {  // No memory: a lifecycle rule removes it.
+    removed({});
+  }
+}
+
+void SqsCaller::remove_reply_queue() {
+  reply_queue_ = ReplyQueue::none;
+  if (!target_.reply_queue.empty()) return;
+  note_leftover();
+  client_->remove(reply_url_, {.time = kRemovalTime, .stop = give_up_.get_token()},
+                  [self = shared_from_this()](const auto&) { self->leftover_is_gone(); });
+}
+
+// ---- Requests.
+
+void SqsCaller::call(Message request, Deadline deadline, const std::stop_token& stop, Completion done) {
+  calls_->call(std::move(request), deadline, stop, std::move(done), [this, deadline](const Message& sent) {
+    const auto call = std::make_shared<Call>();
+    call->id = sent.id;
+    call->deadline = deadline;
+    call->name = random_name();
+    call->message = encode(sent, has_checksum_, options_.limits);
+    call->queued = queued_.count(call->message.size_bytes);
+    asio::post(*client_->context(),
+               [self = shared_from_this(), call] { self->attempt(call, [&] { self->begin(call); }); });
+  });
+}
+
+template <class Step>
+void SqsCaller::attempt(const CallPtr& call, Step&& step) {
+  try {
+    step();
+  } catch (const std::exception&) {
+    finish(call, caught_error());
+  }
+}
+
+Error SqsCaller::caught_error() const {
+  try {
+    return thrown_error("call to '" + target_.endpoint + "'");
+  } catch (const std::exception&) {
+    return no_memory_;
+  }
+}
+
+void SqsCaller::begin(const CallPtr& call) {
+  if (closed_ || !calls_->is_waiting(call->id)) return;  // Its end overtook it.
+  by_id_.emplace(call->id, call);
+  by_name_.emplace(call->name, call);
+  if (reply_queue_ == ReplyQueue::is_there) return send(call);
+  waiting_.push_back(call);
+  make_reply_queue();
+}
+
+void SqsCaller::send(const CallPtr& call) {
+  if (!calls_->is_waiting(call->id)) return;
+  SqsMessage message{.body = {}, .attributes = {{request_attribute, call->name}, {reply_attribute, reply_suffix_}}};
+  if (invocation_size(call->message) + message.size_bytes() > room_in_message(max_message_bytes_)) {
+    return put_into_store(call);
+  }
+  message.body = invocation_of(call->message);
+  enqueue(call, std::move(message));
+}
+
+void SqsCaller::put_into_store(const CallPtr& call) {
+  if (!target_.store) {
+    return finish(
+        call, Error(ErrorCode::too_large,
+                    "call to '" + target_.endpoint + "': " + std::to_string(call->message.size_bytes) + " bytes are " +
+                        std::to_string(invocation_size(call->message)) + " as JSON, a message of the queue takes " +
+                        std::to_string(room_in_message(max_message_bytes_)) +
+                        "; a store (SqsOptions::store, SPLITNET_STORE) on both sides would take them, another "
+                        "codec or cut needs less"));
+  }
+  call->key = std::string(requests_folder) + call->name;
+  // To its end, also when the call ends meanwhile: one that is broken off may yet be carried out, after its removal.
+  auto deadline = call->deadline;
+  if (deadline) deadline = std::min(*deadline, Clock::time_point::max() - kRemovalTime) + kRemovalTime;
+  note_leftover();
+  auto put = on_context(client_->context(), [self = shared_from_this(), call](const std::optional<Error>& error) {
+    self->attempt(call, [&] {
+      if (error) {
+        self->finish(call, *error);
+      } else if (!self->calls_->is_waiting(call->id)) {
+        self->remove_object(call->key);
+      } else {
+        self->enqueue(call, {.body = invocation_at(self->target_.store->url_of(call->key)),
+                             .attributes = {{request_attribute, call->name}, {reply_attribute, self->reply_suffix_}}});
+      }
+    });
+    self->leftover_is_gone();
+  });
+  target_.store->put(call->key, joined(call->message), deadline, give_up_.get_token(), std::move(put));
+}
+
+void SqsCaller::enqueue(const CallPtr& call, SqsMessage message) {
+  call->message = {};
+  requests_->add({.members = members_to_send(message),
+                  .bytes = message.size_bytes(),
+                  .is_wanted = [self = shared_from_this(), call] { return self->calls_->is_waiting(call->id); },
+                  .done =
+                      [self = shared_from_this(), call](const std::optional<SqsFailure>& failure) {
+                        call->queued.reset();
+                        if (!failure) return;
+                        const auto code = failure->is_no_queue ? ErrorCode::unavailable : failure->error.code();
+                        self->finish(call,
+                                     Error(code, "call to '" + self->target_.endpoint + "': " + failure->error.what(),
+                                           failure->error.retry_after_s()));
+                      }});
+  poll();
+}
+
+void SqsCaller::abandon(std::uint64_t id) {
+  post_to_end([self = shared_from_this(), id] {
+    const auto found = self->by_id_.find(id);
+    if (found == self->by_id_.end()) return;
+    const CallPtr call = found->second;
+    call->stop.request_stop();
+    self->forget(call);
+  });
+}
+
+void SqsCaller::forget(const CallPtr& call) {
+  by_name_.erase(call->name);
+  if (by_id_.erase(call->id) > 0 && !call->key.empty()) remove_object(call->key);
+}
+
+void SqsCaller::finish(const CallPtr& call, CallResult result) {
+  forget(call);
+  calls_->finish_here(call->id, std::move(result));
+}
+
+// ---- Answers.
+
+void SqsCaller::poll() {
+  if (is_polling_ || closed_ || by_id_.empty() || reply_queue_ != ReplyQueue::is_there) return;
+  is_polling_ = true;
+  client_->receive(reply_url_, {.wait = target_.wait_time}, stop_.get_token(),
+                   [self = shared_from_this()](auto result) {
+                     self->is_polling_ = false;
+                     if (self->closed_) return;
+                     try {
+                       self->on_poll(std::move(result));
+                     } catch (const std::exception&) {
+                       self->on_failure({self->caught_error()});
+                     }
+                   });
+}
+
+void SqsCaller::on_poll(SqsResult<std::vector<SqsMessage>> result) {
+  if (const auto* const failure = std::get_if<SqsFailure>(&result)) return on_failure(*failure);
+  back_off_.reset();
+  auto& replies = std::get<std::vector<SqsMessage>>(result);
+  for (SqsMessage& reply : replies) on_reply(reply);
+  for (const SqsMessage& reply : replies) {
+    deletions_->add({.members = R"("ReceiptHandle":)" + json_text(reply.receipt), .bytes = reply.receipt.size()});
+  }
+  poll();
+}
+
+void SqsCaller::on_failure(const SqsFailure& failure) {
+  const ErrorCode code = failure.error.code();
+  if (failure.is_no_queue) {
+    reply_queue_ = ReplyQueue::none;
+    return lose_all(Error(ErrorCode::unavailable, "the queue for its answer is gone"));
+  }
+  const bool may_pass = code == ErrorCode::unavailable || code == ErrorCode::overloaded;
+  if (!may_pass || !options_.reconnect.enabled) lose_all(failure.error);
+  is_polling_ = true;
+  poll_timer_.expires_after(back_off_.next());
+  poll_timer_.async_wait([self = shared_from_this()](const auto&) {
+    self->is_polling_ = false;
+    self->poll();
+  });
+}
+
+void SqsCaller::lose_all(const Error& why) {
+  const auto calls = by_id_;
+  for (const auto& [id, call] : calls) {
+    call->stop.request_stop();
+    finish(call, Error(why.code(), "call to '" + target_.endpoint + "': " + why.what()));
+  }
+}
+
+void SqsCaller::on_reply(SqsMessage& reply) {
+  const auto found = by_name_.find(std::string(reply.attribute(request_attribute)));
+  if (found == by_name_.end()) return drop(reply);
+  const CallPtr call = found->second;
+  by_name_.erase(found);  // What comes a second time is dropped.
+  attempt(call, [&] { read(call, reply); });
+}
+
+/// The second answer to a call, or one that nobody waits for any more.
+void SqsCaller::drop(const SqsMessage& reply) {
+  try {
+    const auto content = read_invocation(reply.body, *pool_);
+    const auto* const url = std::get_if<std::string>(&content);
+    if (url == nullptr) return;
+    if (const auto key = referred_key(target_.store.get(), *url, replies_folder)) remove_object(*key);
+  } catch (const std::exception&) {  // Anybody's.
+  }
+}
+
+void SqsCaller::read(const CallPtr& call, const SqsMessage& reply) {
+  try {
+    const auto content = read_invocation(reply.body, *pool_);
+    if (const auto* const url = std::get_if<std::string>(&content)) return get_from_store(call, *url);
+    finish(call, message_of(call, std::get<Storage>(content)));
+  } catch (const Error& error) {
+    finish(call, Error(error.code(), "'" + target_.endpoint + "' answered with " + error.what()));
+  }
+}
+
+CallResult SqsCaller::message_of(const CallPtr& call, const Storage& bytes) const {
+  Message message = decode_whole(bytes, options_.limits);
+  const bool is_error = message.kind == MessageKind::error;
+  if (!is_error && message.kind != MessageKind::reply) {
+    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' sent a request instead of a reply");
+  }
+  // What is said about a request that could not be read has no id.
+  if (message.id != call->id && !(is_error && message.id == 0)) {
+    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' answered another request");
+  }
+  return message;
+}
+
+void SqsCaller::get_from_store(const CallPtr& call, const std::string& url) {
+  const std::string key = std::string(replies_folder) + call->name;
+  if (!target_.store || target_.store->key_of(url) != key) {
+    return finish(call, Error(ErrorCode::too_large, "'" + target_.endpoint + "' has put its answer at " + quoted(url) +
+                                                        ", which is not where it belongs in the store of this side (" +
+                                                        (target_.store ? target_.store->url_of(key) : "none") +
+                                                        "): SqsOptions::store, SPLITNET_STORE"));
+  }
+  auto got = on_context(
+      client_->context(), [self = shared_from_this(), call, key](const std::variant<std::string, Error>& result) {
+        self->remove_object(key);
+        self->attempt(call, [&] {
+          if (const auto* const error = std::get_if<Error>(&result)) return self->finish(call, *error);
+          self->finish(call, self->message_of(call, stored(std::get<std::string>(result), *self->pool_)));
+        });
+        self->leftover_is_gone();
+      });
+  note_leftover();
+  target_.store->get(key, options_.limits.max_message_bytes, call->deadline, call->stop.get_token(), std::move(got));
+}
+
+}  // namespace splitnet::detail

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sqs_listener.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "aws/thrown_error.hpp"
+
+namespace splitnet::detail {
+namespace {
+
+constexpr auto kClosingTime = std::chrono::seconds(5);
+/// SQS gives no more at once.
+constexpr std::size_t kMostMessages = 10;
+/// Answered ones whose answer or deletion is on its way take no place, but are not without number either.
+constexpr std::size_t kMostOnTheirWay = 64;
+constexpr auto kLongestPauseToDelete = std::chrono::seconds(60);
+constexpr std::size_t kBatchBytes = std::size_t{1} << 18;
+
+std::string receipt_member(const std::string& receipt) {
+  return R"("ReceiptHandle":)" + json_text(receipt);
+}
+
+}  // namespace
+
+SqsListener::SqsListener(std::shared_ptr<SqsClient> client, Target target, std::shared_ptr<SqsRequests> requests,
+                         LogSink log)
+    : client_(std::move(client)),
+      target_(std::move(target)),
+      requests_(std::move(requests)),
+      log_(std::move(log)),
+      deletions_(
+          std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", target_.url, 2, kBatchBytes, stop_.get_token())),
+      // One at a time: hidden again and then given back, never the other way round.
+      visibilities_(std::make_shared<SqsBatches>(client_, "ChangeMessageVisibilityBatch", target_.url, 1, kBatchBytes,
+                                                 stop_.get_token())),
+      poll_timer_(*client_->context()),
+      hide_timer_(*client_->context()) {}
+
+void SqsListener::start() {
+  requests_->start([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    asio::post(*self->client_->context(), [weak] {
+      if (const auto there = weak.lock()) there->poll();
+    });
+  });
+  asio::post(*client_->context(), [self = shared_from_this()] { self->poll(); });
+}
+
+void SqsListener::poll() {
+  const std::size_t working = requests_->working();
+  const bool has_places = working < target_.max_in_flight && held_.size() < target_.max_in_flight + kMostOnTheirWay;
+  if (is_polling_ || is_draining_ || is_closing_ || !has_places) return;
+  is_polling_ = true;
+  client_->receive(target_.url,
+                   {.most = std::min(kMostMessages, target_.max_in_flight - working),
+                    .wait = target_.wait_time,
+                    .visibility_timeout = target_.visibility_timeout},
+                   stop_polling_.get_token(), [self = shared_from_this()](auto result) {
+                     self->is_polling_ = false;
+                     try {
+                       self->on_poll(std::move(result));
+                     } catch (const std::exception&) {
+                       self->on_failure(thrown_error("what has come"));
+                     }
+                   });
+}
+
+void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
+  if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
+    if (!is_closing_ && !is_draining_) on_failure(failure->error);
+    return;
+  }
+  if (std::exchange(is_failing_, false)) say(LogLevel::info, "the queue is there again");
+  back_off_.reset();
+  for (SqsMessage& message : std::get<std::vector<SqsMessage>>(result)) {
+    if (is_draining_ || is_closing_) {
+      give_back(message.receipt, std::chrono::seconds(0));
+    } else {
+      take(std::move(message));
+    }
+  }
+  poll();
+}
+
+void SqsListener::on_failure(const Error& error) {
+  if (!std::exchange(is_failing_, true)) {
+    say(LogLevel::warning, std::string("asking the queue again and again: ") + error.what());
+  }
+  is_polling_ = true;
+  poll_timer_.expires_after(back_off_.next());
+  poll_timer_.async_wait([self = shared_from_this()](const auto&) {
+    self->is_polling_ = false;
+    self->poll();
+  });
+}
+
+void SqsListener::take(SqsMessage message) {
+  const auto hide_again_at = Clock::now() + target_.visibility_timeout / 2;
+  const auto [place, is_new] = held_.try_emplace(message.id);
+  place->second.receipt = message.receipt;
+  place->second.hide_again_at = hide_again_at;
+  wake_at(hide_again_at);
+  if (!is_new) return;  // It was not hidden again in time, and came back to the one who works on it.
+  requests_->take(std::move(message), {}, [weak = weak_from_this(), id = place->first](SqsRequests::Outcome outcome) {
+    if (const auto self = weak.lock()) self->settle(id, outcome);
+  });
+}
+
+void SqsListener::settle(const std::string& id, SqsRequests::Outcome outcome) {
+  if (outcome.is_done) return delete_message(id);
+  const auto found = held_.find(id);
+  if (found == held_.end()) return;
+  give_back(found->second.receipt, outcome.pause);
+  release(id);
+}
+
+void SqsListener::give_back(const std::string& receipt, std::chrono::seconds pause) {
+  ++giving_back_;
+  visibilities_->add(
+      {.members = receipt_member(receipt) + R"(,"VisibilityTimeout":)" + std::to_string(pause.count()),
+       .bytes = receipt.size(),
+       .done = [self = shared_from_this()](const std::optional<SqsFailure>&) {  // Else it comes by itself, later.
+         --self->giving_back_;
+         self->look_whether_closed();
+       }});
+}
+
+void SqsListener::delete_message(const std::string& id) {
+  const auto found = held_.find(id);
+  if (found == held_.end()) return;
+  const std::string& receipt = found->second.receipt;
+  deletions_->add({.members = receipt_member(receipt),
+                   .bytes = receipt.size(),
+                   .done = [self = shared_from_this(), id](const std::optional<SqsFailure>& failure) {
+                     const auto held = self->held_.find(id);
+                     if (held == self->held_.end()) return;
+                     const bool is_over = !failure || failure->is_no_queue || self->is_closing_ ||
+                                          failure->error.code() == ErrorCode::invalid_argument ||
+                                          held->second.pause_to_delete > kLongestPauseToDelete;
+                     is_over ? self->release(id) : self->delete_later(id);
+                   }});
+}
+
+void SqsListener::delete_later(const std::string& id) {
+  Held& held = held_.at(id);
+  held.delete_timer = std::make_shared<asio::steady_timer>(*client_->context());
+  held.delete_timer->expires_after(held.pause_to_delete);
+  held.pause_to_delete *= 2;
+  held.delete_timer->async_wait([weak = weak_from_this(), id](const auto&) {  // At once when it is cancelled.
+    if (const auto self = weak.lock()) self->delete_message(id);
+  });
+}
+
+void SqsListener::release(const std::string& id) {
+  held_.erase(id);
+  look_whether_closed();
+  poll();
+}
+
+void SqsListener::wake_at(Clock::time_point when) {
+  if (when >= wakes_at_ || is_closing_) return;
+  wakes_at_ = when;
+  hide_timer_.expires_at(when);
+  hide_timer_.async_wait([self = shared_from_this()](const auto& aborted) {
+    if (!aborted) self->on_timer();
+  });
+}
+
+/// Everything that is due within a while goes together.
+void SqsListener::on_timer() {
+  wakes_at_ = Clock::time_point::max();
+  const auto now = Clock::now();
+  const auto due = now + target_.visibility_timeout / 8;
+  auto next = Clock::time_point::max();
+  for (auto& [id, held] : held_) {
+    if (held.hide_again_at <= due) {
+      held.hide_again_at = now + target_.visibility_timeout / 2;
+      hide_again(id);
+    }
+    next = std::min(next, held.hide_again_at);
+  }
+  if (next != Clock::time_point::max()) wake_at(next);
+}
+
+void SqsListener::hide_again(const std::string& id) {
+  const std::string& receipt = held_.at(id).receipt;
+  visibilities_->add({.members = receipt_member(receipt) + R"(,"VisibilityTimeout":)" +
+                                 std::to_string(target_.visibility_timeout.count()),
+                      .bytes = receipt.size(),
+                      .is_wanted = [self = shared_from_this(), id] { return self->held_.contains(id); },
+                      .done =
+                          [self = shared_from_this(), id](const std::optional<SqsFailure>& failure) {
+                            const auto held = self->held_.find(id);
+                            if (!failure || held == self->held_.end()) return;
+                            held->second.hide_again_at = Clock::now() + self->target_.visibility_timeout / 8;
+                            self->wake_at(held->second.hide_again_at);
+                          }});
+}
+
+void SqsListener::drain() {
+  asio::post(*client_->context(), [self = shared_from_this()] {
+    self->is_draining_ = true;
+    self->requests_->drain();
+    self->poll_timer_.cancel();
+  });
+}
+
+void SqsListener::close(bool may_wait) {
+  if (closed_.exchange(true)) return;
+  asio::post(*client_->context(), [self = shared_from_this()] { self->begin_to_close(); });
+  if (may_wait) {
+    begun_to_close_.get_future().wait();  // No handler is running any more.
+    ended_.get_future().wait_for(kClosingTime);
+  }
+  asio::post(*client_->context(), [self = shared_from_this()] {
+    self->stop_.request_stop();
+    self->requests_->stop();
+    self->hide_timer_.cancel();
+  });
+}
+
+void SqsListener::begin_to_close() {
+  is_closing_ = true;
+  stop_polling_.request_stop();
+  poll_timer_.cancel();
+  requests_->give_up();
+  for (const auto& [id, held] : held_) {
+    if (held.delete_timer) held.delete_timer->cancel();
+  }
+  begun_to_close_.set_value();
+  look_whether_closed();
+}
+
+void SqsListener::look_whether_closed() {
+  if (!is_closing_ || has_ended_ || !held_.empty() || giving_back_ > 0) return;
+  has_ended_ = true;
+  ended_.set_value();
+}
+
+void SqsListener::say(LogLevel level, const std::string& text) const {
+  if (log_) log_({level, target_.endpoint + ": " + text, {}});
+}
+
+}  // namespace splitnet::detail

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sqs_requests.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <utility>
+#include <variant>
+
+#include "aws/invocation.hpp"
+#include "aws/thrown_error.hpp"
+#include "message_store.hpp"
+#include "on_context.hpp"
+#include "sqs_names.hpp"
+#include "text.hpp"
+
+namespace splitnet::detail {
+namespace {
+
+/// An answer that does not get to its queue is given up after so long, where no deadline says so earlier.
+constexpr auto kAnswerTime = std::chrono::minutes(5);
+/// Of a request that nobody could do: 1 s, 2 s, 4 s and so on.
+constexpr auto kLongestPause = std::chrono::seconds(300);
+/// SQS hides no message for longer.
+constexpr double kLongestHidden_s = 12 * 3600;
+/// A message of SQS has ten; two say why it is dead.
+constexpr std::size_t kKeptAttributes = 8;
+
+bool may_work_elsewhere(ErrorCode code) {
+  return code == ErrorCode::overloaded || code == ErrorCode::unavailable;
+}
+
+std::chrono::seconds pause_before(std::size_t deliveries, std::optional<double> retry_after_s) {
+  const std::size_t doublings = std::min<std::size_t>(deliveries - 1, 10);
+  const double doubled_s = std::min<double>(std::exp2(doublings), static_cast<double>(kLongestPause.count()));
+  const double seconds = std::min(std::max(doubled_s, std::ceil(retry_after_s.value_or(0))), kLongestHidden_s);
+  return std::chrono::seconds(static_cast<std::chrono::seconds::rep>(seconds));
+}
+
+/// As an attribute of SQS takes it.
+std::string printable(std::string_view text) {
+  std::string result;
+  for (const char c : text.substr(0, longest_reason)) result += c >= ' ' && c < 127 ? c : '?';
+  return result;
+}
+
+std::string deliveries_of(const SqsMessage& message) {
+  return std::to_string(message.deliveries) + (message.deliveries == 1 ? " delivery" : " deliveries");
+}
+
+SqsMessage dead_message(const SqsMessage& message, const std::string& reason, std::size_t max_bytes) {
+  SqsMessage dead{.body = message.body, .attributes = message.attributes};
+  if (dead.attributes.size() > kKeptAttributes) dead.attributes.resize(kKeptAttributes);
+  dead.attributes.push_back({reason_attribute, printable(reason)});
+  dead.attributes.push_back({deliveries_attribute, std::to_string(message.deliveries)});
+  // Requests leave room for it; what is none may be as large as the queue allows.
+  const std::size_t bytes = dead.size_bytes();
+  constexpr std::size_t replaced = 16;  // What is cut in the middle of a character becomes another one.
+  if (bytes > max_bytes)
+    dead.body.resize(dead.body.size() - std::min(dead.body.size() - 1, bytes - max_bytes + replaced));
+  return dead;
+}
+
+}  // namespace
+
+std::vector<SqsAttribute> dead_letter_attributes(std::size_t max_message_bytes) {
+  return {{"MessageRetentionPeriod", std::to_string(14 * 24 * 3600)},
+          {"MaximumMessageSize", std::to_string(max_message_bytes)}};
+}
+
+SqsRequests::SqsRequests(std::shared_ptr<SqsClient> client, Target target, Handler handler,
+                         const ListenOptions& options)
+    : client_(std::move(client)),
+      target_(std::move(target)),
+      handler_(std::move(handler)),
+      options_(options),
+      senders_(std::make_shared<SqsSenders>(client_, target_.max_message_bytes, stop_.get_token())) {}
+
+void SqsRequests::start(std::function<void()> is_free) {
+  is_free_ = std::move(is_free);
+  calls_ = std::make_shared<ServedCalls>([weak = weak_from_this()](Message reply) {
+    const auto self = weak.lock();
+    if (!self) return;
+    asio::post(*self->client_->context(), [weak, reply = std::move(reply)]() mutable {
+      if (const auto there = weak.lock()) there->on_answer(reply.id, std::move(reply));
+    });
+  });
+}
+
+std::uint64_t SqsRequests::take(SqsMessage message, Deadline ends_at, Settled settled) {
+  const auto request = std::make_shared<Request>(*client_->context());
+  request->serial = ++serial_;
+  request->message = std::move(message);
+  request->settled = std::move(settled);
+  request->deadline = ends_at;
+  requests_.emplace(request->serial, request);
+  ++working_;
+  if (has_given_up_) {
+    settle(request, {});
+  } else {
+    attempt(request, [&] { examine(request); });
+  }
+  return request->serial;
+}
+
+/// What is thrown (no memory, say) has the request come again.
+template <class Step>
+void SqsRequests::attempt(const RequestPtr& request, Step&& step) {
+  try {
+    step();
+  } catch (const std::exception&) {
+    log(LogLevel::warning, std::string("is given back: ") + thrown_error("it").what(), *request);
+    settle(request, {.pause = pause_before(request->message.deliveries, {})});
+  }
+}
+
+void SqsRequests::examine(const RequestPtr& request) {
+  const SqsMessage& message = request->message;
+  const auto name = message.attribute(request_attribute);
+  const auto reply_queue = reply_queue_of(target_.queue, message.attribute(reply_attribute));
+  if (!is_random_name(name) || !reply_queue) {
+    return dead_letter(request,
+                       "not a request of splitnet: its attributes '" + std::string(request_attribute) + "' and '" +
+                           reply_attribute + "' are " + quoted(name) + " and " +
+                           quoted(message.attribute(reply_attribute)) +
+                           ", expected 32 hexadecimal digits and the end of a queue's name",
+                       {});
+  }
+  request->reply_queue = *reply_queue;
+  // A second message of the same call: what is under way here answers it.
+  if (!names_.begin(std::string(name))) return settle(request, {.is_done = true});
+  request->name = name;
+  if (message.deliveries > target_.max_deliveries) {
+    const std::string reason = std::to_string(message.deliveries - 1) +
+                               " deliveries without an answer: workers crashed over it, ran out of memory, or were "
+                               "stopped";
+    return dead_letter(request, reason, Error(ErrorCode::internal, "'" + target_.queue + "': " + reason));
+  }
+  read(request);
+}
+
+void SqsRequests::read(const RequestPtr& request) {
+  try {
+    const auto content = read_invocation(request->message.body, *pool_);
+    if (const auto* const url = std::get_if<std::string>(&content)) return get_from_store(request, *url);
+    on_body(request, std::get<Storage>(content));
+  } catch (const Error& error) {
+    on_error(request, error);
+  }
+}
+
+void SqsRequests::get_from_store(const RequestPtr& request, const std::string& url) {
+  const std::string key = std::string(requests_folder) + request->name;
+  if (!target_.store || target_.store->key_of(url) != key) {
+    return on_error(request, Error(ErrorCode::invalid_argument,
+                                   "the request is said to be at " + quoted(url) +
+                                       ", which is not where it belongs in the store of this worker (" +
+                                       (target_.store ? target_.store->url_of(key) : "none") + "): SPLITNET_STORE"));
+  }
+  target_.store->get(
+      key, options_.limits.max_message_bytes, request->deadline, stop_.get_token(),
+      on_context(client_->context(), [self = shared_from_this(), request](const std::variant<std::string, Error>& got) {
+        if (!request->is_working) return;  // Given back meanwhile.
+        if (const auto* const error = std::get_if<Error>(&got)) {
+          return self->on_error(request, *error);
+        }
+        self->attempt(request, [&] { self->on_body(request, stored(std::get<std::string>(got), *self->pool_)); });
+      }));
+}
+
+void SqsRequests::on_body(const RequestPtr& request, const Storage& bytes) {
+  Message message;
+  try {
+    message = decode_whole(bytes, options_.limits);
+    if (message.kind != MessageKind::request) throw Error(ErrorCode::corrupt, "a message came that is no request");
+  } catch (const Error& error) {
+    return on_error(request, error);
+  }
+  serve(request, std::move(message));
+}
+
+/// Before a handler has seen it.
+void SqsRequests::on_error(const RequestPtr& request, const Error& error) {
+  if (error.code() == ErrorCode::corrupt) return dead_letter(request, error.what(), error);
+  if (may_work_elsewhere(error.code())) return try_again(request, error);
+  answer(request, Message::make_error(error));
+}
+
+void SqsRequests::serve(const RequestPtr& request, Message message) {
+  request->id = std::exchange(message.id, request->serial);  // Another caller's may be the same.
+  const auto now = Clock::now();
+  if (message.time_left) {
+    *message.time_left -= request->message.age;
+    if (message.time_left->count() <= 0) {
+      log(LogLevel::debug, "is deleted unseen: its time was over before a worker had it", *request);
+      return settle(request, {.is_done = true});
+    }
+    const auto left = std::min<std::chrono::nanoseconds>(*message.time_left, std::chrono::hours(24 * 365));
+    request->deadline = std::min(request->deadline.value_or(Clock::time_point::max()), now + left);
+  }
+  if (request->deadline) message.time_left = *request->deadline - now;
+  calls_->serve(std::move(message), handler_, request->reply_queue);
+}
+
+void SqsRequests::on_answer(std::uint64_t serial, Message reply) {
+  const auto found = requests_.find(serial);
+  if (found == requests_.end()) return;  // Given back meanwhile.
+  const RequestPtr request = found->second;
+  attempt(request, [&] {
+    if (reply.kind == MessageKind::error && may_work_elsewhere(reply.error)) {
+      return try_again(request, Error(reply.error, reply.error_message, reply.retry_after_s));
+    }
+    answer(request, std::move(reply));
+  });
+}
+
+void SqsRequests::try_again(const RequestPtr& request, const Error& error) {
+  const std::size_t deliveries = request->message.deliveries;
+  if (is_draining_) return settle(request, {});
+  if (deliveries >= target_.max_deliveries) {
+    const std::string reason = deliveries_of(request->message) + ", the last one ended with " +
+                               std::string(to_string(error.code())) + ": " + error.what();
+    return dead_letter(request, reason, Error(ErrorCode::internal, "'" + target_.queue + "': " + reason));
+  }
+  log(LogLevel::debug, std::string("is given back: ") + error.what(), *request);
+  settle(request, {.pause = pause_before(deliveries, error.retry_after_s())});
+}
+
+/// First there, then the answer, then out of the queue: whoever dies between leaves it to the next.
+void SqsRequests::dead_letter(const RequestPtr& request, const std::string& reason, std::optional<Error> answer) {
+  log(LogLevel::warning, "goes to '" + target_.dead_letter_queue + "': " + reason, *request);
+  needs_no_handler(*request);
+  send_to_dead(request, dead_message(request->message, reason, target_.max_message_bytes), std::move(answer));
+}
+
+void SqsRequests::send_to_dead(const RequestPtr& request, const SqsMessage& dead, std::optional<Error> answer) {
+  senders_->send(
+      target_.dead_letter_queue, dead,
+      [self = shared_from_this(), request, dead, answer = std::move(answer)](const std::optional<SqsFailure>& failure) {
+        self->attempt(request, [&] {
+          if (failure && failure->is_no_queue) return self->make_dead_letter_queue(request, dead, answer);
+          if (failure) {
+            return self->retry(request, failure->error,
+                               [self, request, dead, answer] { self->send_to_dead(request, dead, answer); });
+          }
+          if (!answer) return self->settle(request, {.is_done = true});
+          self->answer(request, Message::make_error(*answer));
+        });
+      });
+}
+
+void SqsRequests::make_dead_letter_queue(const RequestPtr& request, const SqsMessage& dead,
+                                         const std::optional<Error>& answer) {
+  client_->create(
+      target_.dead_letter_queue, dead_letter_attributes(target_.max_message_bytes), {.stop = stop_.get_token()},
+      [self = shared_from_this(), request, dead, answer](const SqsResult<std::string>& result) {
+        const auto* const failure = std::get_if<SqsFailure>(&result);
+        const Error error = failure == nullptr ? Error(ErrorCode::unavailable, "it was not there") : failure->error;
+        self->attempt(request, [&] {
+          self->retry(request, error, [self, request, dead, answer] { self->send_to_dead(request, dead, answer); });
+        });
+      });
+}
+
+void SqsRequests::answer(const RequestPtr& request, Message reply) {
+  needs_no_handler(*request);
+  reply.id = request->id;
+  EncodedMessage encoded;
+  try {
+    encoded = encode(reply, options_.payload_checksum.value_or(!client_->service().is_encrypted()), options_.limits);
+  } catch (const Error& error) {
+    if (reply.kind == MessageKind::error) throw;
+    return answer(request, Message::make_error(error));
+  }
+  SqsMessage answer{.body = {}, .attributes = {{request_attribute, request->name}}};
+  const std::size_t bytes = invocation_size(encoded) + answer.size_bytes();
+  if (bytes <= room_in_message(target_.max_message_bytes)) {
+    answer.body = invocation_of(encoded);
+    return send_answer(request, answer);
+  }
+  if (target_.store) return put_into_store(request, encoded);
+  this->answer(request, Message::make_error(
+                            Error(ErrorCode::too_large,
+                                  "the reply has " + std::to_string(encoded.size_bytes) + " bytes, as JSON " +
+                                      std::to_string(bytes) + ", a message of '" + target_.queue + "' takes " +
+                                      std::to_string(room_in_message(target_.max_message_bytes)) +
+                                      "; a store (SqsOptions::store, SPLITNET_STORE) on both sides would take them")));
+}
+
+void SqsRequests::put_into_store(const RequestPtr& request, const EncodedMessage& encoded) {
+  const std::string key = std::string(replies_folder) + request->name;
+  target_.store->put(
+      key, joined(encoded), request->deadline, stop_.get_token(),
+      on_context(client_->context(), [self = shared_from_this(), request, key](const std::optional<Error>& error) {
+        self->attempt(request, [&] {
+          if (!error) {
+            return self->send_answer(request, {.body = invocation_at(self->target_.store->url_of(key)),
+                                               .attributes = {{request_attribute, request->name}}});
+          }
+          if (may_work_elsewhere(error->code())) return self->try_again(request, *error);
+          self->answer(request,
+                       Message::make_error(Error(
+                           error->code(), std::string("the reply did not get into the store: ") + error->what())));
+        });
+      }));
+}
+
+void SqsRequests::send_answer(const RequestPtr& request, const SqsMessage& answer) {
+  senders_->send(request->reply_queue, answer,
+                 [self = shared_from_this(), request, answer](const std::optional<SqsFailure>& failure) {
+                   self->attempt(request, [&] { self->on_sent(request, answer, failure); });
+                 });
+}
+
+void SqsRequests::on_sent(const RequestPtr& request, const SqsMessage& answer,
+                          const std::optional<SqsFailure>& failure) {
+  if (failure && !failure->is_no_queue) {
+    if (request->deadline && Clock::now() >= *request->deadline) return settle(request, {.is_done = true});
+    return retry(request, failure->error,
+                 [self = shared_from_this(), request, answer] { self->send_answer(request, answer); });
+  }
+  if (failure) log(LogLevel::debug, "is deleted: nobody waits for its answer any more", *request);
+  settle(request, {.is_done = true});
+}
+
+template <class Step>
+void SqsRequests::retry(const RequestPtr& request, const Error& error, Step step) {
+  const auto pause = request->back_off.next();
+  if (stop_.stop_requested() || Clock::now() + pause > request->give_up_at) {
+    log(LogLevel::warning, std::string("is given back, its answer could not be sent: ") + error.what(), *request);
+    return settle(request, {.pause = pause_before(request->message.deliveries, {})});
+  }
+  request->timer.expires_after(pause);
+  request->timer.async_wait([self = shared_from_this(), request, error, step = std::move(step)](const auto& aborted) {
+    self->attempt(request, [&] {
+      if (aborted) return self->settle(request, {});
+      step();
+    });
+  });
+}
+
+void SqsRequests::needs_no_handler(Request& request) {
+  if (!std::exchange(request.is_working, false)) return;
+  request.give_up_at = Clock::now() + kAnswerTime;
+  --working_;
+  if (is_free_) is_free_();
+}
+
+void SqsRequests::settle(const RequestPtr& request, Outcome outcome) {
+  if (requests_.erase(request->serial) == 0) return;
+  needs_no_handler(*request);
+  if (!request->name.empty()) outcome.is_done ? names_.keep(request->name) : names_.forget(request->name);
+  request->timer.cancel();
+  std::exchange(request->settled, nullptr)(outcome);
+}
+
+void SqsRequests::abandon(std::uint64_t serial) {
+  const auto found = requests_.find(serial);
+  if (found == requests_.end() || !found->second->is_working) return;
+  calls_->cancel(serial);
+  settle(RequestPtr(found->second), {});
+}
+
+void SqsRequests::give_up() {
+  has_given_up_ = true;
+  calls_->close();
+  const auto requests = requests_;
+  for (const auto& [serial, request] : requests) {
+    if (request->is_working) settle(request, {});
+  }
+}
+
+void SqsRequests::stop() {
+  give_up();
+  stop_.request_stop();
+  for (const auto& [serial, request] : requests_) request->timer.cancel();
+}
+
+void SqsRequests::log(LogLevel level, const std::string& text, const Request& request) const {
+  if (!options_.log) return;
+  options_.log({level,
+                "sqs://" + target_.queue + ": a request " + text,
+                {{"request", request.message.attribute(request_attribute).empty()
+                                 ? request.message.id
+                                 : std::string(request.message.attribute(request_attribute))},
+                 {"deliveries", std::uint64_t{request.message.deliveries}}}});
+}
+
+}  // namespace splitnet::detail
