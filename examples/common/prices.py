@@ -18,7 +18,6 @@ SOURCES = (
     "https://aws.amazon.com/dynamodb/pricing/on-demand/",
     "https://aws.amazon.com/api-gateway/pricing/",
     "https://aws.amazon.com/ec2/pricing/on-demand/ (machines, data transfer)",
-    "https://aws.amazon.com/sqs/pricing/",
 )
 
 FUNCTION_REQUEST = 0.20e-6  #: One invocation.
@@ -31,9 +30,7 @@ TABLE_WRITE = 0.625e-6  #: One item up to 1 KB, on demand.
 TABLE_READ = 0.125e-6  #: Up to 4 KB, strongly consistent; half of that otherwise.
 GATEWAY_REQUEST = 1.00e-6  #: One call of an HTTP API, up to 512 KB.
 EGRESS_BYTE = 0.09e-9  #: Out to the internet; in is free.
-QUEUE_REQUEST = 0.40e-6  #: One request to a standard queue of SQS, for each 64 KB of its body; empty receives too.
 MACHINE_CORE_SECOND = 0.085 / 2 / 3600  #: A virtual processor of c5.large or c6i.large (two, 4 GiB), Linux, on demand.
-MACHINE_LEAST_S = 60.0  #: Of a machine at least so many seconds are billed, then each.
 
 
 def function_dollars(billed_s: float, memory_megabytes: int) -> float:

@@ -227,7 +227,6 @@ from elastic_pool.controller import Controller, ControllerOptions
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.tests.fakes import SaidLoad
 from elastic_pool.worker_process import WorkerCommand
-from local_aws.limits import Limits, support
 with Controller(WorkerCommand([{str(model)!r}], "tcp://127.0.0.1:0"), SaidLoad(50), LatencyTarget(max_workers=2)) as pool:
     pool.wait_ready(2)
     print(*pool.pids(), flush=True)

@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from common.package_files import ROOT
-
-sys.path.append(str(ROOT / "examples/lambda"))  # local_aws: a folder named lambda can be no package.
 
 from elastic_pool.aws_client import aws_client
 from elastic_pool.load import LoadError, QueueCounts, SqsQueue
