@@ -21,6 +21,7 @@ from elastic_pool.simulation import Outcome
 from elastic_pool.worker_process import WorkerCommand, WorkerProcess, end_all
 
 DEADLINE_S = 600.0
+POLL_S = 1
 _PHOTOS = 24
 _END_TIMEOUT_S = 40.0
 _START_TIMEOUT_S = 60.0
@@ -31,8 +32,18 @@ class RunError(Exception):
 
 
 def worker_command(models: Sequence[str | Path], queue: str, environment: Mapping[str, str]) -> WorkerCommand:
-    """One thread, so that as many workers as there are cores don't disturb each other; its stage is cut before it begins."""
-    return WorkerCommand(models, f"sqs://{queue}", ("--threads", "1", "--cut", "input"), environment)
+    """One thread, so that as many workers as there are cores don't disturb each other; its stage is cut before it begins.
+
+    A poll of a worker that has ended may still take a message, which then comes back after the visibility timeout: moto's
+    server doesn't see that nobody hears it any more. So both times are short.
+    """
+    options = ("--threads", "1", "--cut", "input", "--sqs-wait-time", str(POLL_S), "--sqs-visibility-timeout", "5")
+    return WorkerCommand(models, f"sqs://{queue}", options, environment)
+
+
+def forget_polls() -> None:
+    """Waits until no poll of a worker that has ended can take a message."""
+    time.sleep(POLL_S + 0.5)
 
 
 def photo_tensors(classifier: Classifier) -> list[torch.Tensor]:
@@ -66,6 +77,7 @@ def queue_session(
         session = classifier.open_session(f"sqs://{queue}", deadline_s=DEADLINE_S, max_in_flight=100_000, folder=folder)
     finally:
         end_all([worker], _END_TIMEOUT_S)
+    forget_polls()
     with session:
         yield session
 
@@ -113,4 +125,5 @@ def run(
         begun_s = time.monotonic()
         requests = send(session, photos, arrivals_s)
         time.sleep(max(0.0, begun_s + until_s - time.monotonic()))
+    forget_polls()
     return Outcome(pool.history.samples(), requests)

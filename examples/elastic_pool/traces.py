@@ -28,14 +28,14 @@ from elastic_pool.classifiers import UnknownClassifierError, classifier
 from elastic_pool.controller import Controller, ControllerOptions
 from elastic_pool.load import LoadError, SqsQueue
 from elastic_pool.load_shapes import SHAPES, LoadShape
-from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker, machine_workers
+from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.real_run import RunError
 from elastic_pool.simulation import SimulatedPool, around, simulate
 from elastic_pool.summaries import Run, runs_table
+from elastic_pool.this_machine import most_workers
 from local_aws import LocalAws
 
 SEED = 1
-WORKER_MEMORY_BYTES = 400 * 2**20  #: What one takes at most, of these networks.
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,7 @@ class Setting:
 
 def real_setting() -> Setting:
     """Theirs may start 15 workers, ours as many as the machine has room for."""
-    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    own = machine_workers(os.cpu_count() or 1, 1, memory_bytes, WORKER_MEMORY_BYTES)
-    return Setting(target_s=2.0, most_workers=15, own_most_workers=own, stop_after_s=10.0, zero_after_s=20.0)
+    return Setting(target_s=2.0, most_workers=15, own_most_workers=most_workers(), stop_after_s=10.0, zero_after_s=20.0)
 
 
 def simulated_setting(most_workers: int) -> Setting:

@@ -16,9 +16,7 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,8 +33,9 @@ from elastic_pool.controller import Controller, ControllerOptions
 from elastic_pool.load import SqsQueue
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.real_run import RunError
-from elastic_pool.worker_process import PROGRAM, WorkerProcess, end_all
+from elastic_pool.worker_process import WorkerProcess, end_all
 from local_aws import LocalAws
+from local_aws.tail_function import prepared_model
 
 _END_TIMEOUT_S = 40.0
 _THEIR_START_S = 72.0
@@ -59,13 +58,6 @@ class First:
     latency_s: float
 
 
-def prepared_model(model: Path, folder: Path) -> Path:
-    """Written there. Raises subprocess.CalledProcessError."""
-    path = folder / f"{model.stem}.prepared"
-    subprocess.run([PROGRAM, model, "--prepare", path], check=True, capture_output=True)
-    return path
-
-
 def measure_start(
     model: Path, name: str, session: splitnet.Session, photo: torch.Tensor, queue: str, environment: Mapping[str, str]
 ) -> Start:
@@ -77,6 +69,7 @@ def measure_start(
         answered_s = time.monotonic()
     finally:
         end_all([worker], _END_TIMEOUT_S)
+    real_run.forget_polls()
     if worker.ready_s is None:
         raise RunError(f"somebody else has answered; the worker: {worker.reason() or 'did not get ready'}")
     return Start(name, worker.ready_s - worker.started_s, answered_s - worker.started_s)
@@ -93,15 +86,15 @@ def measure_first(
         time.sleep(random.uniform(0.0, 2 * ControllerOptions().interval_s))  # Anywhere between two looks.
         begun_s = time.monotonic()
         session.run(photo)
-        return First(warm, time.monotonic() - begun_s)
+        first = First(warm, time.monotonic() - begun_s)
+    real_run.forget_polls()
+    return first
 
 
-def measure(
-    network: Classifier, rounds: int, folder: Path, environment: Mapping[str, str]
-) -> tuple[list[Start], list[First]]:
+def measure(network: Classifier, rounds: int, environment: Mapping[str, str]) -> tuple[list[Start], list[First]]:
     """What is compared takes turns. Raises RunError, splitnet.Error."""
     exported = network.model_file()
-    models = {"as exported": exported, "prepared": prepared_model(exported, folder)}
+    models = {"as exported": exported, "prepared": prepared_model(exported)}
     photo = real_run.photo_tensors(network)[0]
     starts, firsts = [], []
     with real_run.queue_session(network, "worker-start", environment) as session:
@@ -154,10 +147,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/worker_start.json", help="%(default)s")
     chosen = parser.parse_args(arguments)
     try:
-        with LocalAws() as aws, tempfile.TemporaryDirectory() as folder:
+        with LocalAws() as aws:
             os.environ.update(aws.environment)  # For the session.
-            starts, firsts = measure(classifier(chosen.model), chosen.rounds, Path(folder), aws.environment)
-    except (RunError, UnknownClassifierError, splitnet.Error, OSError, subprocess.CalledProcessError) as error:
+            starts, firsts = measure(classifier(chosen.model), chosen.rounds, aws.environment)
+    except (RunError, UnknownClassifierError, splitnet.Error, OSError, RuntimeError) as error:
         print(f"worker_start: {error}", file=sys.stderr)
         return 1
     print(tables(starts, firsts))
