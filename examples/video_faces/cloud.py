@@ -61,6 +61,10 @@ class Cloud:
         """The endpoints behind a modelled link, as up=20Mbit,down=50Mbit,delay=10ms; empty: as they are."""
         return {name: f"shaped://{link}@{inner}" if link else inner for name, inner in self.endpoints.items()}
 
+    def spares(self, link: str) -> list[str]:
+        """Where to go when a worker is gone, likewise."""
+        return [f"shaped://{link}@{inner}" if link else inner for inner in self.spare_endpoints]
+
     def wire_share(self) -> float:
         """Bytes on the wire for a byte of a tensor."""
         return on_wire(self.endpoints[DETECTOR])

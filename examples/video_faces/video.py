@@ -28,9 +28,13 @@ class VideoError(ValueError):
 class Video:
     """A source of frames, read once, by one thread. Close it, or use it in a `with`."""
 
-    def __init__(self, source: str) -> None:
-        """`source` is the number of a camera, from 0, or the path of a file. Raises VideoError."""
+    def __init__(self, source: str, repeats: bool = False) -> None:
+        """`source` is the number of a camera, from 0, or the path of a file; `repeats`: a file begins again at its end.
+
+        Raises VideoError.
+        """
         self.name = source
+        self._repeats = repeats
         self.is_camera = source.isdecimal()
         if not self.is_camera:
             _check_file(Path(source))
@@ -56,7 +60,9 @@ class Video:
                 count, broken = count + 1, 0
                 yield _as_rgb(frame)
             elif not self.is_camera:
-                break
+                if not self._repeats or not count:
+                    break
+                self._capture.open(self.name)
             elif (broken := broken + 1) > _BROKEN_IN_A_ROW:
                 raise VideoError(f"camera {self.name} gives no more frames, after {count}")
         if not count:

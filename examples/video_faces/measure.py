@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of the example: recordings of the clip, a worker that is killed, where the networks may run, who is recognised."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import splitnet
+from splitnet.names import cut_name, short_codec
+from video_faces import people, placing
+from video_faces.cloud import Cloud
+from video_faces.gallery import Gallery
+from video_faces.live import Latencies
+from video_faces.people import CALLER, ENROLLED_EVERY, Figures
+from video_faces.pipeline import Pipeline, SeenFrame
+from video_faces.placing import Networks, Sessions
+from video_faces.recorder import Recorder
+from video_faces.records import Records
+from video_faces.video import Video
+
+DEADLINE_S = 10.0  #: What workers have not done by then, the device does.
+#: How the picture itself is sent where a worker does everything: bytes, no loss.
+PICTURE_CODEC = "u8:mean=0,0,0;std=1,1,1"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """Of one recording."""
+
+    what: str
+    recorded: int  #: Frames.
+    sent: int  #: Of these, looked at.
+    answered: int  #: Frames that were shown with an answer, each counted once.
+    twice: int  #: Shown more than once.
+    failed: int  #: Shown with an error.
+    late: int  #: Answered after more than LATE_S.
+    seconds: float  #: From the first frame until the last answer.
+    longest_gap_s: float  #: Between two recorded frames: whether the recorder was held up.
+    latency: Latencies  #: From when a frame could be sent until it had names.
+    age: Latencies  #: From when it was recorded.
+    to_be_named: int  #: Frames of the caller that were not enrolled.
+    named: int  #: Of these, with his name and no other.
+    misnamed: int  #: With somebody else's.
+    finished_here: int  #: Passes of networks that this device finished.
+    in_real_time: bool
+
+    @property
+    def lost(self) -> int:
+        return self.sent - self.answered - self.failed
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.answered / self.seconds
+
+    @property
+    def recognised(self) -> float:
+        """Share."""
+        return self.named / max(1, self.to_be_named)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One place where a network may run."""
+
+    network: str
+    where: str  #: As "after 3.1".
+    codec: str
+    sent_bytes: float  #: On the wire, for one pass.
+    predicted_s: float
+    measured_s: float  #: Median.
+    is_pick: bool  #: What the planner chose.
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All of it."""
+
+    transport: str
+    link: str
+    workers: int
+    plans: dict[str, str]  #: The planner's explanation for each network.
+    ways: list[Way]
+    runs: list[RunFigures]
+    no_faces: RunFigures  #: Of the clip without faces.
+    faces_where_none_are: int
+    people: int  #: In the gallery.
+    pictures_enrolled: int
+    other_photos: Figures  #: Of people of the gallery, which were not enrolled.
+    strangers: Figures
+    record_reads: int
+
+    def problems(self) -> list[str]:
+        """What is wrong; times are not judged."""
+        found = []
+        for run in (*self.runs, self.no_faces):
+            if run.lost or run.twice or run.failed or not run.answered:
+                found.append(
+                    f"{run.what}: {run.lost} lost, {run.twice} twice, {run.failed} failed of {run.sent} frames"
+                )
+        for run in self.runs:
+            if run.recognised < 0.9 or run.misnamed:
+                found.append(
+                    f"{run.what}: {run.named} of {run.to_be_named} recognised, {run.misnamed} given another name"
+                )
+        if self.faces_where_none_are:
+            found.append(f"{self.no_faces.what}: {self.faces_where_none_are} faces")
+        if self.strangers.wrong:
+            found.append(
+                f"strangers: {self.strangers.wrong} of {self.strangers.faces} taken for somebody of the gallery"
+            )
+        if self.other_photos.wrong or self.other_photos.accuracy < 0.68:
+            found.append(f"photos: {self.other_photos.right} of {self.other_photos.pictures} right")
+        return found
+
+
+def record_and_name(
+    video: Video,
+    sessions: Sessions,
+    gallery: Gallery,
+    records: Records,
+    what: str,
+    *,
+    frames_per_chunk: int,
+    in_real_time: bool = True,
+    show: Callable[[SeenFrame], None] | None = None,
+) -> RunFigures:
+    """One recording from its beginning to its end. Raises what Recorder and Pipeline raise."""
+    seen: list[SeenFrame] = []
+
+    def keep(one: SeenFrame) -> None:
+        seen.append(one)
+        if show is not None:
+            show(one)
+
+    with Recorder(video, frames_per_chunk=frames_per_chunk, in_real_time=in_real_time) as recorder:
+        begun_s = time.monotonic()
+        Pipeline(sessions, gallery, records, keep).run(recorder.chunks())
+        seconds = time.monotonic() - begun_s
+    return _figures(what, recorder, seen, seconds, in_real_time)
+
+
+def _figures(what: str, recorder: Recorder, seen: list[SeenFrame], seconds: float, in_real_time: bool) -> RunFigures:
+    fresh = [one for one in seen if one.number % ENROLLED_EVERY]
+    names = [[face.match.name for face in one.faces if face.match.name] for one in fresh]
+    numbers = {one.number for one in seen}
+    failed = {one.number for one in seen if one.error}
+    return RunFigures(
+        what=what,
+        recorded=recorder.recorded,
+        sent=recorder.kept,
+        answered=len(numbers - failed),
+        twice=len(seen) - len(numbers),
+        failed=len(failed),
+        late=sum(one.is_late for one in seen),
+        seconds=seconds,
+        longest_gap_s=recorder.longest_gap_s,
+        latency=Latencies.of([one.latency_s for one in seen]),
+        age=Latencies.of([one.age_s for one in seen]),
+        to_be_named=len(fresh),
+        named=sum(found == [CALLER] for found in names),
+        misnamed=sum(any(name != CALLER for name in found) for found in names),
+        finished_here=sum(one.finished_here for one in seen),
+        in_real_time=in_real_time,
+    )
+
+
+def measure(
+    cloud: Cloud,
+    networks: Networks,
+    *,
+    transport: str,
+    link: str,
+    models: Path,
+    frames_per_chunk: int,
+    rounds: int,
+    say: Say,
+) -> Measured:
+    """Everything, in some minutes. Raises splitnet.Error and what the parts raise."""
+    say("enrolling, and naming photos")
+    with placing.on_device(networks) as here:
+        gallery = people.enroll(here, models)
+        cloud.save_gallery(gallery)
+        gallery = cloud.load_gallery()
+        other_photos = people.recognised_photos(here, gallery, models)
+        strangers = people.strangers_named(here, gallery, models)
+    records = cloud.records()
+    for record in people.RECORDS:
+        records.put(record)
+    endpoints = cloud.through(link)
+    say(f"planning for {link or 'this machine'}")
+    calibration = placing.calibrated(networks, models)
+    plans = {
+        name: placing.make_plan(part, endpoints[name], calibration[name]) for name, part in networks.by_name().items()
+    }
+    say("measuring where each network may run")
+    ways = [way for name, part in networks.by_name().items() for way in _ways(cloud, name, part, plans[name], rounds)]
+    clip = str(models / "video_faces/caller.mp4")
+    runs = []
+    with _as_planned(cloud, networks, plans, link) as sessions:
+        say("recording the clip in real time, as planned")
+        with Video(clip) as video:
+            runs.append(
+                record_and_name(video, sessions, gallery, records, "as planned", frames_per_chunk=frames_per_chunk)
+            )
+        say("recording every frame as fast as it goes, as planned")
+        with Video(clip) as video:
+            runs.append(
+                record_and_name(
+                    video, sessions, gallery, records, "every frame", frames_per_chunk=0, in_real_time=False
+                )
+            )
+        say("recording the clip without faces")
+        faces: list[int] = []
+        with Video(str(models / "video_faces/bikes.mp4")) as video:
+            no_faces = record_and_name(
+                video,
+                sessions,
+                gallery,
+                records,
+                "no faces",
+                frames_per_chunk=0,
+                in_real_time=False,
+                show=lambda one: faces.append(len(one.faces)),
+            )
+    say("the same with everything on the workers, one of which is killed")
+    runs.append(_with_a_killed_worker(cloud, networks, gallery, records, link, clip, frames_per_chunk))
+    return Measured(
+        transport=transport,
+        link=link,
+        workers=len(cloud.workers),
+        plans={name: plan.explain(12) for name, plan in plans.items()},
+        ways=ways,
+        runs=runs,
+        no_faces=no_faces,
+        faces_where_none_are=sum(faces),
+        people=len(gallery.people),
+        pictures_enrolled=len(gallery.names),
+        other_photos=other_photos,
+        strangers=strangers,
+        record_reads=records.reads,
+    )
+
+
+@contextmanager
+def _as_planned(
+    cloud: Cloud, networks: Networks, plans: dict[str, splitnet.TwoTierPlan], link: str
+) -> Iterator[Sessions]:
+    opened = [placing.open_planned(part, plans[name], cloud.spares(link)) for name, part in networks.by_name().items()]
+    with Sessions(*opened) as sessions:
+        yield sessions
+
+
+def on_workers(cloud: Cloud, networks: Networks, link: str, deadline_s: float = DEADLINE_S) -> Sessions:
+    """The device only sends pictures and crops; what no worker does in time, it does itself."""
+    endpoints = cloud.through(link)
+    return Sessions(
+        *(
+            splitnet.Session(
+                part,
+                worker=endpoints[name],
+                spare_workers=cloud.spares(link),
+                cut=splitnet.Cut.at_input(),
+                codec=PICTURE_CODEC,
+                deadline_s=deadline_s,
+                threads=1,
+            )
+            for name, part in networks.by_name().items()
+        )
+    )
+
+
+def _with_a_killed_worker(
+    cloud: Cloud, networks: Networks, gallery: Gallery, records: Records, link: str, clip: str, frames_per_chunk: int
+) -> RunFigures:
+    count = 0
+
+    def kill_one(_: SeenFrame) -> None:
+        nonlocal count
+        count += 1
+        if count == 10 and cloud.workers:
+            cloud.workers[0].kill()
+
+    with on_workers(cloud, networks, link) as sessions, Video(clip) as video:
+        return record_and_name(
+            video,
+            sessions,
+            gallery,
+            records,
+            "a worker killed" if cloud.workers else "on the workers",
+            frames_per_chunk=frames_per_chunk,
+            show=kill_one,
+        )
+
+
+def _ways(cloud: Cloud, network: str, part: splitnet.Partitioner, plan: splitnet.TwoTierPlan, rounds: int) -> list[Way]:
+    """The planner's pick, the device, the worker, and the fastest split, side by side: one round after the other."""
+    chosen = _candidates(part, plan)
+    sessions = [_forced(part, plan.worker, candidate) for candidate in chosen]
+    times: list[list[float]] = [[] for _ in chosen]
+    try:
+        for number in range(rounds + 1):
+            for session, found in zip(sessions, times, strict=True):
+                begun_s = time.perf_counter()
+                session.run(*part.example_inputs)
+                if number:  # The first prepares stages.
+                    found.append(time.perf_counter() - begun_s)
+    finally:
+        for session in sessions:
+            session.close()
+    return [
+        Way(
+            network=network,
+            where=cut_name(plan.problem.graph, _head(part, one)),
+            codec=short_codec(one.assignment.codecs[0]) if one.assignment.codecs else "",
+            sent_bytes=(one.cost.hops[0].bytes_up if one.cost.hops else 0) * cloud.wire_share(),
+            predicted_s=one.cost.latency_s,
+            measured_s=statistics.median(found),
+            is_pick=one is chosen[0],
+        )
+        for one, found in zip(chosen, times, strict=True)
+    ]
+
+
+def _candidates(part: splitnet.Partitioner, plan: splitnet.TwoTierPlan) -> list[splitnet.Candidate]:
+    """The pick first, then the fastest of each other kind."""
+    layers = len(part.layers.layers)
+    fitting = [one for one in plan.plan.candidates if not one.violates]
+
+    def kind(one: splitnet.Candidate) -> str:
+        size = len(_head(part, one))
+        return "device" if size == layers else "split" if size else "worker"
+
+    fastest = [plan.chosen]
+    for wanted in ("device", "worker", "split"):
+        of_kind = [one for one in fitting if kind(one) == wanted]
+        if wanted != kind(plan.chosen) and of_kind:
+            fastest.append(min(of_kind, key=lambda one: one.cost.latency_s))
+    return fastest
+
+
+def _head(part: splitnet.Partitioner, candidate: splitnet.Candidate) -> list[int]:
+    heads = candidate.assignment.heads
+    return list(heads[0]) if heads else list(range(len(part.layers.layers)))
+
+
+def _forced(part: splitnet.Partitioner, worker: str, candidate: splitnet.Candidate) -> splitnet.Session:
+    head = _head(part, candidate)
+    if len(head) == len(part.layers.layers):
+        return splitnet.Session(part, threads=1)
+    codec = candidate.assignment.codecs[0]
+    return splitnet.Session(part, worker=worker, cut=head, codec=codec, threads=1, finish_on_device=False)
