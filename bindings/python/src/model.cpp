@@ -111,6 +111,12 @@ void register_model_itself(py::module_& module) {
           },
           py::arg("cuts"), py::arg("inputs"), shown_default("options", StageOptions{}), Released(),
           "Cuts, and runs the stages one after the other in this process: what the uncut model gives.")
+      .def(
+          "assemble",
+          [](const Model& self, const std::vector<Value>& slots) { return self.result_shape().assemble(slots); },
+          py::arg("slots"),
+          "The model's result from the values that its stages gave, by result slot (StageInfo.result_slots): for those "
+          "who run stages themselves. Raises Internal when a slot is missing.")
       .def("time_layers", &Model::time_layers, py::arg("inputs"), py::arg("passes"),
            shown_default("options", StageOptions{}), Released(), doc("Model::time_layers"))
       .def(

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pipeline of actors: one for each stage of a model, or several."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import ray
+
+from splitnet import _core
+from splitnet.arguments import check_model
+from splitnet.errors import Cancelled, DeadlineExceeded, InvalidArgument, Unavailable
+from splitnet.partitioner import CutLike, Partitioner, as_cut
+from splitnet.ray.stage_pool import PoolOptions, StagePool, StageStats
+from splitnet.ray.values import Packed, pack, unpack
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class PipelineStats:
+    """Counters since the pipeline was opened, and what it does now."""
+
+    answered: int
+    failed: int  #: With an error, the deadline or a cancelling among them.
+    in_flight: int
+    stages: list[StageStats]
+
+
+class Pipeline:
+    """A model cut into stages, each in actors of a Ray cluster: for throughput, and for models that no machine holds.
+
+    `cuts` in order give one stage more; none of them: the whole model in one. `replicas` says how many actors each stage
+    has, or one number for all; `scale` changes it. `threads` is how many a pass uses, and how many processors an actor
+    asks Ray for unless `actor_options` (for `ActorClass.options`: resources, placement, …; one mapping, or one for each
+    stage) say otherwise. Answers are bit for bit those of the model in one piece with as many threads.
+
+    Boundaries go from actor to actor through Ray's object store. At most `max_in_flight` requests (by default two for
+    each actor) are under way; further ones wait.
+
+    When an actor dies, another one is started, and its requests are done again by others. A request over which
+    `max_tries` actors died is given up (`Internal`). `deadline_s` counts from the call.
+
+    Ray has to be started (`ray.init`), and the machines of the cluster need splitnet of the same version. The actors end
+    with the pipeline. Thread-safe. Raises InvalidArgument, UnsupportedModel (a refused cut), Unavailable (Ray is not
+    started, the actors were not ready in `start_timeout_s`: there are no processors left, say).
+    """
+
+    def __init__(
+        self,
+        model: _core.Model,
+        cuts: Sequence[CutLike] = (),
+        *,
+        replicas: int | Sequence[int] = 1,
+        threads: int = 1,
+        max_in_flight: int | None = None,
+        deadline_s: float | None = None,
+        max_tries: int = 3,
+        start_timeout_s: float = 60,
+        name: str | None = None,
+        actor_options: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        check_model(model)
+        if not ray.is_initialized():
+            raise Unavailable("Ray is not started, expected ray.init() before")
+        stages = model.stages([as_cut(cut) for cut in cuts], _core.StageOptions(threads=threads))
+        counts = [_count(one) for one in _for_each_stage(replicas, len(stages), "replicas")]
+        options = _for_each_stage(actor_options or {}, len(stages), "actor_options")
+        if min(threads, max_tries, 1 if max_in_flight is None else max_in_flight) < 1:
+            raise InvalidArgument(
+                f"threads is {threads}, max_tries {max_tries}, max_in_flight {max_in_flight}, expected at least 1"
+            )
+        self._model = model
+        self._infos = [stage.info for stage in stages]
+        self._name = name or (model.name if isinstance(model, Partitioner) else "model")
+        self._deadline_s = deadline_s
+        self._max_in_flight = max_in_flight or 2 * sum(counts)
+        self._places = asyncio.Semaphore(self._max_in_flight)
+        self._requests: set[asyncio.Task[Any]] = set()
+        self._answered = self._failed = 0
+        self._is_closed = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="splitnet-ray", daemon=True)
+        self._thread.start()
+        self._pools = [
+            StagePool(index, file, PoolOptions(self._name, threads, max_tries, start_timeout_s, actor))
+            for index, (file, actor) in enumerate(zip(_stored(stages), options, strict=True))
+        ]
+        try:
+            self._in_loop(self._scale_all(counts)).result()
+        except BaseException:
+            self.close()
+            raise
+
+    async def _scale_all(self, counts: Sequence[int]) -> None:
+        await asyncio.gather(*(pool.scale(count) for pool, count in zip(self._pools, counts, strict=True)))
+
+    def __call__(self, *inputs: Any) -> Any:
+        """What the model gives for these inputs."""
+        return self.run(*inputs)
+
+    def run(self, *inputs: Any, deadline_s: float | None = None) -> Any:
+        """As a call, with a deadline of its own."""
+        return self.submit(*inputs, deadline_s=deadline_s).result()
+
+    def submit(self, *inputs: Any, deadline_s: float | None = None) -> concurrent.futures.Future[Any]:
+        """The output to come; `asyncio.wrap_future` makes it one of asyncio's. Every error arrives through it.
+
+        Waits for a place when `max_in_flight` are under way (back-pressure), and then no longer needs the inputs. Where
+        an asyncio loop runs it returns at once: leave the inputs as they are until the output is there.
+        """
+        if self._is_closed:
+            raise Cancelled("the pipeline is closed")
+        packed = pack(inputs)
+        longest_s = self._deadline_s if deadline_s is None else deadline_s
+        taken = threading.Event()
+        future = self._in_loop(self._request(packed, longest_s, time.monotonic(), taken))
+        if not _in_event_loop():
+            taken.wait()
+        return future
+
+    def map(self, inputs: Iterable[Any], *, in_flight: int | None = None) -> Iterator[Any]:
+        """The outputs for many inputs, in their order, pipelined; each input is a tensor or a tuple of inputs.
+
+        At most `in_flight` are under way (by default `max_in_flight`). Raises, at its place, what a request failed with.
+        """
+        most = self._max_in_flight if in_flight is None else in_flight
+        if most < 1:
+            raise InvalidArgument(f"in_flight is {in_flight}, expected at least 1")
+        under_way: deque[concurrent.futures.Future[Any]] = deque()
+        try:
+            for one in inputs:
+                under_way.append(self.submit(*(one if isinstance(one, tuple) else (one,))))
+                if len(under_way) == most:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+    def scale(self, stage: int, replicas: int) -> None:
+        """From now on the stage (from 0) has so many actors; returns when they are ready.
+
+        Those that are too many finish what they have. Raises InvalidArgument, Unavailable (no room in the cluster).
+        """
+        if not 0 <= stage < len(self._pools):
+            raise InvalidArgument(f"stage is {stage}, expected 0 to {len(self._pools) - 1}")
+        self._in_loop(self._pools[stage].scale(_count(replicas))).result()
+
+    @property
+    def stats(self) -> PipelineStats:
+        """Counters since it was opened, and what it does now."""
+        return PipelineStats(self._answered, self._failed, len(self._requests), [pool.stats() for pool in self._pools])
+
+    async def _request(self, packed: Packed, longest_s: float | None, begun_s: float, taken: threading.Event) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        self._requests.add(task)
+        left_s = None if longest_s is None else longest_s - (time.monotonic() - begun_s)
+        try:
+            output = await asyncio.wait_for(self._output(packed, taken), left_s)
+            self._answered += 1
+            return output
+        except BaseException as error:
+            self._failed += 1
+            if isinstance(error, asyncio.TimeoutError):
+                raise DeadlineExceeded(f"no answer in {longest_s} s") from None
+            if isinstance(error, asyncio.CancelledError) and self._is_closed:
+                raise Cancelled("the pipeline was closed") from None
+            raise
+        finally:
+            taken.set()
+            self._requests.discard(task)
+
+    async def _output(self, packed: Packed, taken: threading.Event) -> Any:
+        async with self._places:
+            boundary: Any = ray.put(packed)
+            del packed
+            taken.set()
+            slots: dict[int, Any] = {}
+            for pool, info in zip(self._pools, self._infos, strict=True):
+                boundary, results = await pool.run(boundary)
+                slots.update(zip(info.result_slots, unpack(results, copy=True), strict=True))
+            return self._model.assemble([slots[number] for number in range(len(slots))])
+
+    def _in_loop(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def __repr__(self) -> str:
+        stages = ", ".join(f"{one.ready} of {one.replicas}" for one in self.stats.stages)
+        return f"<Pipeline {self._name}: {self._answered} answered, {self._failed} failed; actors ready: {stages}>"
+
+    def close(self) -> None:
+        """Ends what is in flight with Cancelled, and the actors. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._in_loop(self._end()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        requests = list(self._requests)
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
+        for pool in self._pools if ray.is_initialized() else []:
+            pool.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _stored(stages: Sequence[_core.Stage]) -> Iterator[Any]:
+    """What each stage saves, in the object store."""
+    with tempfile.TemporaryDirectory() as folder:
+        for stage in stages:
+            path = Path(folder) / "stage"
+            stage.save(str(path))
+            yield ray.put(path.read_bytes())
+
+
+def _for_each_stage(value: Any, stages: int, name: str) -> list[Any]:
+    """One value for all, or a sequence with one for each. Raises InvalidArgument."""
+    if isinstance(value, int | Mapping):
+        return [value] * stages
+    if len(value) != stages:
+        raise InvalidArgument(f"{name} has {len(value)} values, expected one for each of {stages} stages")
+    return list(value)
+
+
+def _count(replicas: int) -> int:
+    if replicas < 1:
+        raise InvalidArgument(f"replicas is {replicas}, expected at least 1")
+    return replicas
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replicas of one stage: who gets the next pass, and what happens when one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from splitnet.errors import Error, Internal, Unavailable
+from splitnet.ray.stage_actor import StageActor
+from splitnet.ray.values import Packed
+
+_log = logging.getLogger("splitnet.ray")
+_Actor = ray.remote(StageActor)
+_RESTART_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class StageStats:
+    """Of one stage of a pipeline."""
+
+    replicas: int  #: That there should be.
+    ready: int  #: That take passes now; the others start.
+    under_way: int  #: Passes that wait or run.
+    passes: int  #: That gave an answer.
+    deaths: int  #: Replicas that died, and were replaced.
+    redone: int  #: Passes that were done again, because the replica that had them died.
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """What the actors of a stage are started with, and how long to try."""
+
+    pipeline: str
+    threads: int
+    max_tries: int
+    start_timeout_s: float
+    actor: Mapping[str, Any]  #: For `ActorClass.options`.
+
+
+@dataclass(eq=False)
+class _Replica:
+    """An actor, and the calls that it has, oldest first: it works in this order."""
+
+    actor: Any
+    is_ready: bool = False
+    is_retired: bool = False
+    calls: dict[object, None] = field(default_factory=dict)
+    suspect: object | None = None  #: The call that it worked on when it died.
+
+
+class StagePool:
+    """Belongs to one event loop, on whose thread everything but `stats` has to be called."""
+
+    def __init__(self, index: int, file: Any, options: PoolOptions) -> None:
+        """`file`: in the object store, what Stage.save wrote."""
+        self._index = index
+        self._file = file
+        self._options = options
+        self._replicas: list[_Replica] = []
+        self._someone_is_ready = asyncio.Event()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._passes = self._deaths = self._redone = 0
+
+    def stats(self) -> StageStats:
+        """May be called on any thread."""
+        replicas = list(self._replicas)
+        return StageStats(
+            replicas=len(replicas),
+            ready=sum(one.is_ready for one in replicas),
+            under_way=sum(len(one.calls) for one in replicas),
+            passes=self._passes,
+            deaths=self._deaths,
+            redone=self._redone,
+        )
+
+    async def scale(self, count: int) -> None:
+        """Returns when so many are ready. Those that are too many finish what they have. Raises Unavailable."""
+        while len(self._replicas) > count:
+            self._retire(min(self._replicas, key=lambda one: (one.is_ready, len(one.calls))))
+        added = [self._new_replica() for _ in range(count - len(self._replicas))]
+        starting = asyncio.gather(*(self._start(one) for one in added))
+        try:
+            await asyncio.wait_for(starting, self._options.start_timeout_s)
+        except asyncio.TimeoutError:
+            raise Unavailable(self._not_started(len(added))) from None
+        except RayError as error:
+            raise Unavailable(f"stage {self._index}: an actor could not be started: {error}") from None
+        finally:
+            for replica in added:
+                if not replica.is_ready:
+                    self._retire(replica)
+
+    def _not_started(self, count: int) -> str:
+        free = ray.available_resources()  # type: ignore[no-untyped-call]
+        wanted = {"num_cpus": self._options.threads, **self._options.actor}
+        return (
+            f"stage {self._index}: {count} actors with {wanted} were not ready in {self._options.start_timeout_s} s; "
+            f"the cluster has free: {free}"
+        )
+
+    async def run(self, inputs: Any) -> tuple[Any, Packed]:
+        """One pass: the boundary, which stays in the object store, and the results.
+
+        Done again by another replica when one dies. A pass over which `max_tries` replicas died ends with Internal;
+        one that merely waited there is not blamed.
+        """
+        blamed = 0
+        while True:
+            replica = await self._least_busy()
+            call = object()
+            replica.calls[call] = None
+            boundary, results = replica.actor.run.options(num_returns=2).remote(inputs)
+            try:
+                known = await results
+                self._passes += 1
+                return boundary, known
+            except asyncio.CancelledError:
+                ray.cancel(results)
+                raise
+            except RayTaskError as error:
+                raise _of_stage(error, self._index) from None
+            except RayActorError as error:
+                blamed += self._is_blamed(replica, call, error)
+                if blamed == self._options.max_tries:
+                    raise Internal(f"stage {self._index}: {blamed} replicas died over this request: {error}") from None
+                self._redone += 1
+            except RayError as error:
+                raise Unavailable(f"stage {self._index}: {error}") from None
+            finally:
+                del replica.calls[call]
+                self._end_if_retired(replica)
+
+    async def _least_busy(self) -> _Replica:
+        """Waits while all of them start. Raises Unavailable."""
+        try:
+            await asyncio.wait_for(self._someone_is_ready.wait(), self._options.start_timeout_s)
+        except asyncio.TimeoutError:
+            raise Unavailable(self._not_started(len(self._replicas))) from None
+        return min((one for one in self._replicas if one.is_ready), key=lambda one: len(one.calls))
+
+    def _new_replica(self) -> _Replica:
+        options = self._options
+        actor = _Actor.options(**{"num_cpus": options.threads, **options.actor})
+        replica = _Replica(actor.remote(self._file, options.threads, options.pipeline))
+        self._replicas.append(replica)
+        return replica
+
+    async def _start(self, replica: _Replica) -> None:
+        await replica.actor.ready.remote()
+        replica.is_ready = True
+        self._someone_is_ready.set()
+
+    def _is_blamed(self, replica: _Replica, call: object, error: RayActorError) -> bool:
+        """Whether the replica died over this call. The first to notice has another one started."""
+        if replica.suspect is None:
+            replica.suspect = next(iter(replica.calls))
+            self._deaths += 1
+            _log.warning("stage %d lost a replica, another one is started: %s", self._index, error)
+            self._remove(replica)
+            if not replica.is_retired:
+                task = asyncio.ensure_future(self._replace())
+                self._starting.add(task)
+                task.add_done_callback(self._starting.discard)
+        return replica.suspect is call
+
+    async def _replace(self) -> None:
+        """Tries until one has started; passes that wait for it give up by themselves."""
+        while True:
+            replica = self._new_replica()
+            try:
+                await self._start(replica)
+                return
+            except RayError as error:
+                _log.warning("stage %d: a replica could not be started: %s", self._index, error)
+                self._remove(replica)
+                await asyncio.sleep(_RESTART_PAUSE_S)
+
+    def _remove(self, replica: _Replica) -> None:
+        replica.is_ready = False
+        if replica in self._replicas:
+            self._replicas.remove(replica)
+        if not any(one.is_ready for one in self._replicas):
+            self._someone_is_ready.clear()
+
+    def _retire(self, replica: _Replica) -> None:
+        self._remove(replica)
+        replica.is_retired = True
+        self._end_if_retired(replica)
+
+    def _end_if_retired(self, replica: _Replica) -> None:
+        if replica.is_retired and not replica.calls and replica.suspect is None:
+            ray.kill(replica.actor)
+
+    def close(self) -> None:
+        """Ends the actors with what they do."""
+        for task in self._starting:
+            task.cancel()
+        for replica in list(self._replicas):
+            replica.calls.clear()
+            self._retire(replica)
+
+
+def _of_stage(error: RayTaskError, index: int) -> Error:
+    """What the stage raised in its process, as if it had been raised here."""
+    cause = error.cause
+    return cause if isinstance(cause, Error) else Internal(f"stage {index}: {type(cause).__name__}: {cause}")

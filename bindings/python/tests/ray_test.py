@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: Apache-2.0
+"""splitnet.ray on a Ray that runs here: a pipeline of actors that die, and workers behind Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+import torch
+
+import local_ray
+import splitnet
+import splitnet.ray
+from local_ray import serve
+from splitnet.ray.values import pack, unpack
+
+TOKEN = "a-token-of-the-tests-of-ray"
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until_s, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+def processes_of_ray() -> list[psutil.Process]:
+    """All that this process has started, and those have."""
+    return [one for one in psutil.Process().children(recursive=True) if one.is_running()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running() -> Iterator[None]:
+    """Ray; and none of its processes when it is over."""
+    others = set(processes_of_ray())
+    with local_ray.local_ray(cpus=16):
+        yield
+        started = set(processes_of_ray()) - others
+        assert len(started) > 3
+    assert not psutil.wait_procs(started, timeout=20)[1]
+
+
+class Slow(torch.nn.Module):
+    """Takes the time of so many products."""
+
+    def forward(self, x: torch.Tensor, products: int) -> torch.Tensor:
+        for _ in range(products):
+            x = torch.tanh(x @ x)
+        return x
+
+
+class Shared(torch.nn.Module):
+    """Early results, views of one storage across a cut, and a write into one of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        early = torch.relu(x)
+        y = torch.sigmoid(x).t()
+        part = y[:2]
+        z = torch.cos(y)
+        part.add_(1.0)
+        return {"early": early, "written": y, "last": self.last(z + y)}
+
+
+@pytest.fixture(scope="module")
+def pipeline(part: splitnet.Partitioner) -> Iterator[splitnet.ray.Pipeline]:
+    """Three stages, two actors in the middle."""
+    with splitnet.ray.Pipeline(part, ["first", "second"], replicas=[1, 2, 1]) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[splitnet.ray.Pipeline]:
+    """One stage; a request of n products."""
+    part = splitnet.Partitioner(torch.jit.script(Slow()), [torch.rand(64, 64), 1])
+    with splitnet.ray.Pipeline(part, replicas=2, max_in_flight=6, max_tries=2, name="slow") as opened:
+        yield opened
+
+
+LONG = (torch.rand(64, 64), 8_000_000)
+SHORT = (torch.rand(64, 64), 1)
+
+
+def photos(count: int) -> list[torch.Tensor]:
+    made = torch.Generator().manual_seed(7)
+    return [torch.rand((1, 3, 16, 16), generator=made) for _ in range(count)]
+
+
+def whole(part: splitnet.Partitioner, *inputs: Any) -> Any:
+    """The model in one piece, in this process."""
+    return part.run_stages([], list(inputs), splitnet.StageOptions(threads=1))
+
+
+def actors(*titles: str) -> list[psutil.Process]:
+    """By what Ray calls a process: the actor's class, and the method that runs."""
+    found = []
+    for one in processes_of_ray():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if " ".join(one.cmdline()).strip() in titles:
+                found.append(one)
+    return found
+
+
+def runners() -> list[psutil.Process]:
+    """Actors that are in a pass."""
+    return actors("ray::StageActor.run")
+
+
+def long_runner(others: set[psutil.Process]) -> psutil.Process:
+    """The actor that is in a long pass."""
+    found: set[psutil.Process] = set()
+
+    def is_there() -> bool:
+        before = set(runners()) - others
+        time.sleep(0.2)
+        found.update(before & set(runners()))
+        return bool(found)
+
+    wait_for(is_there, "a long pass")
+    return found.pop()
+
+
+def alone(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_the_package_alone_needs_no_ray() -> None:
+    ended = alone("import sys, splitnet, splitnet.cli; splitnet.Session; assert 'ray' not in sys.modules")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_without_ray_it_says_what_to_install() -> None:
+    ended = alone("import sys; sys.modules['ray'] = None; import splitnet.ray")
+    assert ended.returncode == 1
+    assert "ImportError: splitnet.ray needs Ray" in ended.stderr and "splitnet[ray]" in ended.stderr
+
+
+def test_ray_has_to_be_started() -> None:
+    ended = alone(
+        "import splitnet, splitnet.ray, torch\n"
+        "part = splitnet.Partitioner(torch.jit.script(torch.nn.Linear(2, 2)), [torch.rand(1, 2)])\n"
+        "try: splitnet.ray.Pipeline(part)\nexcept splitnet.Unavailable as error: print(error)"
+    )
+    assert "ray.init()" in ended.stdout, ended.stderr
+
+
+def test_everything_listens_on_loopback() -> None:
+    found = [
+        connection.laddr.ip
+        for process in processes_of_ray()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert found and set(found) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+def test_tensors_keep_their_strides_their_bits_and_who_shares_memory() -> None:
+    base = torch.rand(6, 8)
+    base[0, 0], base[0, 1] = float("nan"), float("inf")
+    large = torch.zeros(100_000)
+    values = [
+        base.t(), base[2:4, ::2], torch.rand(2, 3).to(torch.bfloat16), torch.empty(0, 3), torch.ones(1).expand(5, 4),
+        large[70_001:70_004], {"a": [1, 2.5, None, "x", True, 1j]}, (torch.arange(3), torch.tensor([True])),
+    ]  # fmt: skip
+    packed = pack(values)
+    assert packed.size_bytes < 1000, "what nobody looks at stays here"
+    for copy in (True, False):
+        got = unpack(packed, copy=copy)
+        for ours, theirs in zip(values[:6], got[:6], strict=True):
+            assert isinstance(ours, torch.Tensor)
+            assert theirs.stride() == ours.stride() and theirs.dtype == ours.dtype
+            assert torch.equal(theirs.contiguous().view(torch.uint8), ours.contiguous().view(torch.uint8))
+            assert theirs.untyped_storage().data_ptr() % 64 == 0
+        assert got[6] == values[6] and isinstance(got[7], tuple) and torch.equal(got[7][0], torch.arange(3))
+        assert got[0].untyped_storage().data_ptr() == got[1].untyped_storage().data_ptr()
+    got = unpack(packed, copy=True)
+    got[0].zero_()
+    assert got[1].sum() == 0 and base[2:4].sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        (object(), "object"),
+        (b"x", "bytes"),
+        (torch.eye(2).to_sparse(), "sparse"),
+        (torch.rand(2, device="meta"), "meta"),
+    ],
+)
+def test_what_can_not_travel_is_named(pipeline: splitnet.ray.Pipeline, wrong: object, found: str) -> None:
+    with pytest.raises(splitnet.InvalidArgument, match=found):
+        pipeline(wrong)
+
+
+def test_the_answers_are_those_of_the_model_in_one_piece(
+    part: splitnet.Partitioner, pipeline: splitnet.ray.Pipeline
+) -> None:
+    inputs = photos(24)
+    inputs.append(inputs[0].to(memory_format=torch.channels_last))
+    outputs = list(pipeline.map(inputs, in_flight=6))
+    assert all(torch.equal(one, whole(part, x)) for one, x in zip(outputs, inputs, strict=True))
+    outputs[0].zero_()  # It is ours.
+    stats = pipeline.stats
+    assert (stats.failed, stats.in_flight) == (0, 0)
+    assert [(one.replicas, one.ready, one.passes) for one in stats.stages] == [(1, 1, 25), (2, 2, 25), (1, 1, 25)]
+
+
+def test_many_threads_and_asyncio(part: splitnet.Partitioner, pipeline: splitnet.ray.Pipeline) -> None:
+    inputs = photos(16)
+    expected = [whole(part, x) for x in inputs]
+    with ThreadPoolExecutor(8) as threads:
+        assert all(map(torch.equal, threads.map(pipeline, inputs), expected))
+
+    async def ask() -> list[torch.Tensor]:
+        return list(await asyncio.gather(*(asyncio.wrap_future(pipeline.submit(x)) for x in inputs)))
+
+    assert all(map(torch.equal, asyncio.run(ask()), expected))
+
+
+def test_an_error_of_a_stage_is_one_of_the_library(pipeline: splitnet.ray.Pipeline, photo: torch.Tensor) -> None:
+    with pytest.raises(splitnet.InvalidArgument) as raised:
+        pipeline(photo.int())
+    assert type(raised.value) is splitnet.InvalidArgument
+    with pytest.raises(splitnet.InvalidArgument):
+        pipeline(photo, photo)
+    assert pipeline(photo).shape == (1, 5)
+
+
+def test_results_of_every_stage_and_shared_memory_across_a_cut() -> None:
+    x = torch.rand(4, 4) - 0.5
+    part = splitnet.Partitioner(torch.jit.script(Shared()), [x])
+    middle = [cut.index for cut in part.cuts() if not cut.refusal][2]
+    with splitnet.ray.Pipeline(part, [middle]) as pipeline:
+        got = pipeline(x)
+    expected = whole(part, x)
+    assert list(got) == ["early", "written", "last"]
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+
+
+def test_what_an_actor_that_died_had_is_done_again(part: splitnet.Partitioner, pipeline: splitnet.ray.Pipeline) -> None:
+    before = pipeline.stats.stages
+    inputs = photos(60)
+    futures = []
+    for number, x in enumerate(inputs):
+        futures.append(pipeline.submit(x))
+        if number in (10, 31):  # Of two stages.
+            wait_for(lambda: len(actors("ray::StageActor", "ray::StageActor.run")) == 4, "four actors")
+            actors("ray::StageActor", "ray::StageActor.run")[number % 4].kill()
+    outputs = [future.result(60) for future in futures]
+    assert all(torch.equal(one, whole(part, x)) for one, x in zip(outputs, inputs, strict=True))
+    after = pipeline.stats.stages
+    assert sum(one.deaths for one in after) == sum(one.deaths for one in before) + 2
+    wait_for(lambda: [one.ready for one in pipeline.stats.stages] == [1, 2, 1], "new actors")
+
+
+def test_a_request_over_which_actors_die_is_given_up_and_the_others_are_not(slow: splitnet.ray.Pipeline) -> None:
+    poison = slow.submit(*LONG)
+    killed: set[psutil.Process] = set()
+    others = []
+    for _ in range(2):
+        actor = long_runner(killed)
+        others += [slow.submit(*SHORT) for _ in range(2)]  # Behind the poison, where no other actor is ready.
+        actor.kill()
+        killed.add(actor)
+    for other in others:
+        other.result(60)
+    with pytest.raises(splitnet.Internal, match="2 replicas died over this request"):
+        poison.result(30)
+    stats = slow.stats
+    assert stats.failed == 1 and stats.stages[0].deaths == 2 and stats.stages[0].redone >= 1
+    wait_for(lambda: slow.stats.stages[0].ready == 2, "new actors")
+
+
+def test_a_deadline_and_a_bound_on_what_is_under_way(slow: splitnet.ray.Pipeline) -> None:
+    with pytest.raises(splitnet.DeadlineExceeded, match=r"no answer in 0\.05 s"):
+        slow.run(torch.rand(64, 64), 100_000, deadline_s=0.05)
+    most = 0
+    asking = [threading.Thread(target=slow.run, args=(torch.rand(64, 64), 2000)) for _ in range(16)]
+    for one in asking:
+        one.start()
+    while any(one.is_alive() for one in asking):
+        most = max(most, slow.stats.stages[0].under_way)
+        time.sleep(0.002)
+    assert 2 <= most <= 6
+
+
+def test_scaling(slow: splitnet.ray.Pipeline) -> None:
+    slow.scale(0, 3)
+    assert slow.stats.stages[0].ready == 3
+    slow.scale(0, 1)
+    assert slow.stats.stages[0].replicas == 1
+    assert slow(*SHORT).shape == (64, 64)
+    with pytest.raises(splitnet.InvalidArgument, match="replicas is 0"):
+        slow.scale(0, 0)
+    with pytest.raises(splitnet.InvalidArgument, match="stage is 1, expected 0 to 0"):
+        slow.scale(1, 1)
+
+
+def test_closing_ends_what_is_in_flight_and_the_actors(slow: splitnet.ray.Pipeline) -> None:
+    future = slow.submit(*LONG)
+    long_runner(set())
+    slow.close()
+    with pytest.raises(splitnet.Cancelled):
+        future.result(10)
+    wait_for(lambda: not runners(), "the end of the actors")
+    with pytest.raises(splitnet.Cancelled):
+        slow(*SHORT)
+
+
+def test_a_cluster_without_room_says_so(part: splitnet.Partitioner) -> None:
+    with pytest.raises(
+        splitnet.Unavailable, match=r"stage 0: 1 actors .* were not ready in 0\.5 s; the cluster has free"
+    ):
+        splitnet.ray.Pipeline(part, threads=1000, start_timeout_s=0.5)
+
+
+def test_what_is_refused(part: splitnet.Partitioner) -> None:
+    with pytest.raises(splitnet.InvalidArgument, match="replicas has 3 values, expected one for each of 2 stages"):
+        splitnet.ray.Pipeline(part, ["first"], replicas=[1, 1, 1])
+    with pytest.raises(splitnet.InvalidArgument, match="expected a Partitioner"):
+        splitnet.ray.Pipeline("classifier.pt")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def served(model_file: Path, photo: torch.Tensor) -> Iterator[tuple[str, Any]]:
+    """The address for sessions, and a handle."""
+    application = splitnet.ray.deployment(
+        model_file,
+        example_inputs=[photo],
+        token=TOKEN,
+        ray_actor_options={"num_cpus": 1},
+        autoscaling_config={
+            "min_replicas": 1,
+            "max_replicas": 2,
+            "target_ongoing_requests": 1,
+            "upscale_delay_s": 0.2,
+            "look_back_period_s": 0.5,
+        },
+    )
+    port = free_port()
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    handle = serve.run(application, name="small", route_prefix="/small")
+    yield f"http://127.0.0.1:{port}/small", handle
+    serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("cut", [[], "first", "second"])
+def test_sessions_have_serve_run_their_tails(
+    served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor, cut: splitnet.CutLike
+) -> None:
+    with splitnet.Session(part, worker=served[0], cut=cut, threads=1, token=TOKEN, finish_on_device=False) as session:
+        answers = [session.run(photo) for _ in range(3)]
+    assert all(torch.equal(one.output, whole(part, photo)) for one in answers)
+    assert {one.answered_by for one in answers} == {served[0]}
+
+
+def test_serve_lets_nobody_in_without_the_token(
+    served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor
+) -> None:
+    with pytest.raises(splitnet.Unauthenticated):
+        with splitnet.Session(
+            part, worker=served[0], cut="first", token="another-token-of-the-tests", finish_on_device=False
+        ) as session:
+            session(photo)
+
+
+def test_a_handle_runs_the_whole_model(
+    served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor
+) -> None:
+    _, handle = served
+    assert torch.equal(handle.run.remote(photo).result(timeout_s=20), whole(part, photo))
+    with pytest.raises(splitnet.InvalidArgument, match="model is 'other', expected one of"):
+        handle.run.remote(photo, model="other").result(timeout_s=20)
+
+
+def test_serve_starts_a_replica_when_there_is_much_to_do(
+    served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor
+) -> None:
+    def replicas() -> int:
+        (found,) = serve.status().applications["small"].deployments.values()
+        return sum(found.replica_states.values())
+
+    address, _ = served
+    over = threading.Event()
+    wrong: list[object] = []
+
+    def ask() -> None:
+        with splitnet.Session(part, worker=address, cut="first", threads=1, token=TOKEN, finish_on_device=False) as one:
+            while not over.is_set():
+                if not torch.equal(one(photo), whole(part, photo)):
+                    wrong.append(one)
+
+    asking = [threading.Thread(target=ask) for _ in range(6)]
+    for one in asking:
+        one.start()
+    try:
+        wait_for(lambda: replicas() == 2, "a second replica")
+    finally:
+        over.set()
+        for one in asking:
+            one.join()
+    assert not wrong
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(splitnet.InvalidArgument, match="model absent: there is no file"):
+        splitnet.ray.deployment(tmp_path / "absent.pt")
+    with pytest.raises(splitnet.InvalidArgument, match="example_inputs are for"):
+        splitnet.ray.deployment({}, example_inputs={"other": []})
