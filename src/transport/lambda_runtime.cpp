@@ -35,9 +35,9 @@ std::string parse_address(const std::string& endpoint) {
 
 class LambdaRuntimeListener : public Listener {
  public:
-  LambdaRuntimeListener(const std::string& address, std::shared_ptr<ObjectStore> store, Handler handler,
-                        const ListenOptions& options, std::function<void()> on_end)
-      : address_(address), loop_(address, std::move(store), std::move(handler), options, std::move(on_end)) {}
+  LambdaRuntimeListener(const std::string& address, const AwsOptions& aws, std::shared_ptr<ObjectStore> store,
+                        Handler handler, const ListenOptions& options, std::function<void()> on_end)
+      : address_(address), loop_(address, aws, std::move(store), std::move(handler), options, std::move(on_end)) {}
 
   [[nodiscard]] std::string address() const override { return kScheme + address_; }
   void close() override { loop_.close(); }
@@ -61,8 +61,8 @@ class LambdaRuntimeTransport : public Transport {
     if (!options.token.empty()) check_token(options.token);
     auto store = detail::open_store(options_.store, options_.aws);
     return detail::within_room("listener on '" + endpoint + "'", [&] {
-      return std::make_unique<LambdaRuntimeListener>(address, std::move(store), std::move(handler), options,
-                                                     options_.on_end);
+      return std::make_unique<LambdaRuntimeListener>(address, options_.aws, std::move(store), std::move(handler),
+                                                     options, options_.on_end);
     });
   }
 

@@ -81,8 +81,9 @@ void post_init_error(const std::string& address, const Error& error) {
                                           std::to_string(reply.status));
 }
 
-LambdaRuntimeLoop::LambdaRuntimeLoop(const std::string& address, std::shared_ptr<ObjectStore> store, Handler handler,
-                                     const ListenOptions& options, std::function<void()> on_end)
+LambdaRuntimeLoop::LambdaRuntimeLoop(const std::string& address, const AwsOptions& aws,
+                                     std::shared_ptr<ObjectStore> store, Handler handler, const ListenOptions& options,
+                                     std::function<void()> on_end)
     : url_(runtime_url(address)),
       store_(std::move(store)),
       handler_(std::move(handler)),
@@ -94,12 +95,14 @@ LambdaRuntimeLoop::LambdaRuntimeLoop(const std::string& address, std::shared_ptr
         reply_ = std::move(reply);
         answered_.notify_all();
       })),
+      queues_(aws, store_, handler_, options_),
       client_(client_options()),
       thread_([this] { work(); }) {}
 
 void LambdaRuntimeLoop::close() {
   stop_.request_stop();
   calls_->close();
+  queues_.close();
   {
     const std::lock_guard lock(mutex_);  // Who had looked just before waits by now, and hears it.
   }
@@ -165,7 +168,11 @@ void LambdaRuntimeLoop::handle(Invocation invocation) {
 std::string LambdaRuntimeLoop::answer_to(Invocation& invocation) {
   std::optional<ProxyEvent> proxied;
   // Messages of splitnet need not be looked through.
-  if (!invocation.event.starts_with(R"({"splitnet)")) proxied = read_proxy_event(JsonObject(invocation.event), *pool_);
+  if (!invocation.event.starts_with(R"({"splitnet)")) {
+    const JsonObject event(invocation.event);
+    if (SqsEvents::is_one(event)) return queues_.answer_to(event, invocation.ends_at - kMargin);
+    proxied = read_proxy_event(event, *pool_);
+  }
   Message reply;
   try {
     reply = serve(read(invocation, proxied), invocation, proxied ? proxied->peer : "lambda");

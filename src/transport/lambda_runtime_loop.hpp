@@ -18,6 +18,7 @@
 #include "served_calls.hpp"
 #include "splitnet/object_store.hpp"
 #include "splitnet/transport.hpp"
+#include "sqs_event.hpp"
 
 namespace splitnet::detail {
 
@@ -27,9 +28,9 @@ void post_init_error(const std::string& address, const Error& error);
 class LambdaRuntimeLoop {
  public:
   /// `address`: host:port of the runtime API. `store`: none, what is too large is not answered. `on_end`:
-  /// LambdaRuntimeOptions::on_end.
-  LambdaRuntimeLoop(const std::string& address, std::shared_ptr<ObjectStore> store, Handler handler,
-                    const ListenOptions& options, std::function<void()> on_end);
+  /// LambdaRuntimeOptions::on_end. `aws`: for queues whose event source this is.
+  LambdaRuntimeLoop(const std::string& address, const AwsOptions& aws, std::shared_ptr<ObjectStore> store,
+                    Handler handler, const ListenOptions& options, std::function<void()> on_end);
   ~LambdaRuntimeLoop() { close(); }
   LambdaRuntimeLoop(const LambdaRuntimeLoop&) = delete;
   LambdaRuntimeLoop& operator=(const LambdaRuntimeLoop&) = delete;
@@ -76,6 +77,7 @@ class LambdaRuntimeLoop {
   std::uint64_t serial_ = 0;      // Of the request that is served; under the lock.
   std::optional<Message> reply_;  // Under the lock.
   std::shared_ptr<ServedCalls> calls_;
+  SqsEvents queues_;
 
   HttpClient client_;
   std::thread thread_;

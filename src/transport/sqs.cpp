@@ -151,7 +151,7 @@ class SqsTransport : public Transport {
                                    const ListenOptions& options) override {
     SqsOptions own = options_;
     const std::string queue = parse_queue(endpoint);
-    if (own.dead_letter_queue.empty()) own.dead_letter_queue = queue + "-dead";
+    if (own.dead_letter_queue.empty()) own.dead_letter_queue = detail::dead_letter_queue_of(queue);
     require(detail::is_queue_name(own.dead_letter_queue) && own.dead_letter_queue != queue,
             "dead_letter_queue is '" + own.dead_letter_queue + "', expected the name of another standard queue");
     auto store = detail::open_store(own.store, own.aws);

@@ -134,9 +134,11 @@ void SqsListener::delete_message(const std::string& id) {
   const std::string& receipt = found->second.receipt;
   deletions_->add({.members = receipt_member(receipt),
                    .bytes = receipt.size(),
-                   .done = [self = shared_from_this(), id](const std::optional<SqsFailure>& failure) {
+                   .done = [self = shared_from_this(), id, receipt](const std::optional<SqsFailure>& failure) {
                      const auto held = self->held_.find(id);
                      if (held == self->held_.end()) return;
+                     // It came again meanwhile: only with the last handle is it sure to be deleted.
+                     if (!failure && held->second.receipt != receipt) return self->delete_message(id);
                      const bool is_over = !failure || failure->is_no_queue || self->is_closing_ ||
                                           failure->error.code() == ErrorCode::invalid_argument ||
                                           held->second.pause_to_delete > kLongestPauseToDelete;

@@ -41,6 +41,11 @@ inline std::string reply_prefix(const std::string& queue) {
   return queue + "-replies-";
 }
 
+/// Where no other name is given.
+inline std::string dead_letter_queue_of(const std::string& queue) {
+  return queue + "-dead";
+}
+
 /// None: it would not be the name of a queue.
 inline std::optional<std::string> reply_queue_of(const std::string& queue, std::string_view suffix) {
   const std::string name = reply_prefix(queue) + std::string(suffix);
