@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -75,6 +76,9 @@ class ClassifyService:
     async def resume(self) -> None:
         """Goes on with what was promised before this program was started."""
         for request in await self._stored(self._store.promised):
+            if await self.result(request.id):  # It was ended between the two.
+                await self._stored(partial(self._store.keep_promise, request.id))
+                continue
             self._promised.add(request.id)
             self._start(request)
 

@@ -16,13 +16,13 @@ from aiohttp.test_utils import TestServer
 import splitnet
 from classify.addresses import AddressRule, Endpoint
 from classify.fetcher import FetchLimits, open_fetcher
-from classify.outcomes import OutcomeStore
+from classify.outcomes import Outcome, OutcomeStore, Request
 from classify.server import make_app
 from classify.service import ClassifyService, ServiceLimits
 from classify.sessions import Opener, Sessions
-from classify.tests.conftest import BUCKET
 from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain
 from common.package_files import package_file
+from elastic_pool.aws_client import aws_client
 from elastic_pool.classifiers import MODELS, Classifier, classifier
 from elastic_pool.photos import varied_photos
 from local_aws import LocalAws
@@ -59,14 +59,18 @@ class Fixture:
 
     open_session: Opener
     environment: dict[str, str]
+    bucket: str
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+
+    @property
+    def store(self) -> OutcomeStore:
+        return OutcomeStore(self.bucket, self.environment)
 
     @asynccontextmanager
     async def client(self, pictures: HostileServer) -> AsyncIterator[Client]:
         rule = AddressRule(exceptions=frozenset({Endpoint("127.0.0.1", pictures.port)}))
         async with open_fetcher(rule, FetchLimits(body_bytes=1_000_000)) as fetcher:
-            store = OutcomeStore(BUCKET, self.environment)
-            service = ClassifyService(store, fetcher, Sessions(self.open_session), self.limits)
+            service = ClassifyService(self.store, fetcher, Sessions(self.open_session), self.limits)
             server = TestServer(make_app(service))  # Which cancels for who is gone.
             await server.start_server()
             try:
@@ -84,11 +88,16 @@ class Fixture:
 
 
 @pytest.fixture
-def fixture(worker: splitnet.Worker, aws: LocalAws) -> Fixture:
+def fixture(worker: splitnet.Worker, aws: LocalAws, request: pytest.FixtureRequest) -> Fixture:
+    """With a bucket for the test alone."""
+
     def open_session(model: Classifier) -> splitnet.Session:
         return model.open_session(worker.address, deadline_s=30)
 
-    return Fixture(open_session, aws.environment)
+    bucket = request.node.name.replace("_", "-")
+    place = {"LocationConstraint": aws.environment["AWS_REGION"]}
+    aws_client("s3", aws.environment).create_bucket(Bucket=bucket, CreateBucketConfiguration=place)
+    return Fixture(open_session, aws.environment, bucket)
 
 
 def late(answer: Answer, is_ready: asyncio.Event) -> Answer:
@@ -251,7 +260,22 @@ def test_a_promise_outlives_the_program(fixture: Fixture) -> None:
                 identifier = headers["X-Request-Id"]
                 status, answer, _ = await until_there(client, identifier)
                 assert status == 200 and answer["label"] == "Egyptian cat" and answer["id"] == identifier
-            assert OutcomeStore(BUCKET, fixture.environment).promised() == []
+                async with asyncio.timeout(30):
+                    while fixture.store.promised():
+                        await asyncio.sleep(0.02)
+
+    asyncio.run(run())
+
+
+def test_what_was_answered_is_not_done_again(fixture: Fixture) -> None:
+    async def run() -> None:
+        async with hostile_server({}) as pictures:
+            request = Request("A" * 22, f"{pictures.url}/gone", "mobilenet_v2")
+            fixture.store.promise(request)
+            fixture.store.put(Outcome(request, "cat", 0.5))
+            async with fixture.client(pictures) as client:
+                assert (await client.get(f"/results/{request.id}"))[1]["label"] == "cat"
+                assert fixture.store.promised() == [] and client.service.waiting == 0
 
     asyncio.run(run())
 
@@ -327,8 +351,7 @@ def test_labels_come_while_s3_is_away(fixture: Fixture) -> None:
         async with hostile_server({"/cat": picture(CAT)}) as pictures:
             rule = AddressRule(exceptions=frozenset({Endpoint("127.0.0.1", pictures.port)}))
             async with open_fetcher(rule) as fetcher:
-                store = OutcomeStore(BUCKET, fixture.environment)
-                service = ClassifyService(store, fetcher, Sessions(fixture.open_session))
+                service = ClassifyService(fixture.store, fetcher, Sessions(fixture.open_session))
                 outcome = await service.classify(f"{pictures.url}/cat", "mobilenet_v2")
                 assert outcome.label == "Egyptian cat"
                 await service.close()
