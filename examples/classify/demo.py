@@ -17,12 +17,13 @@ from urllib.parse import quote
 
 import splitnet
 from classify.measure import Experiments
-from classify.pools import QUEUE, Pools, most_workers, pools_app, running_pools
+from classify.pools import QUEUE, Pools, pools_app, running_pools
 from classify.report import document, table
 from common.server_process import running_server
 from common.serving import exit_status, serve
 from elastic_pool.load import LoadError
 from elastic_pool.policies import LatencyTarget
+from elastic_pool.this_machine import most_workers
 from local_aws import LocalAws
 from local_aws.processes import free_ports
 

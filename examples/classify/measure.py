@@ -23,6 +23,7 @@ from classify.pools import Pools
 from elastic_pool.classifiers import Classifier, Label, classifier
 from elastic_pool.history import Sample
 from elastic_pool.photos import varied_photos
+from elastic_pool.real_run import forget_polls
 
 MODEL = "mobilenet_v2"
 MODELS = (MODEL, "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -103,6 +104,7 @@ class Experiments:
             if time.monotonic() > until_s:
                 raise TimeoutError(f"workers of {', '.join(busy)} still run after {_ZERO_TIMEOUT_S:g} s without work")
             time.sleep(0.05)
+        forget_polls()
         return self._run(name, questions, kills)
 
     def _warm(self, name: str, questions: Sequence[Question]) -> Run:

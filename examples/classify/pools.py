@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-import psutil  # type: ignore[import-untyped]
 from aiohttp import web
 
 from elastic_pool.classifiers import CLASSIFIERS
-from elastic_pool.controller import Controller, queue_pool
-from elastic_pool.policies import LatencyTarget, machine_workers
+from elastic_pool.controller import Controller
+from elastic_pool.load import SqsQueue
+from elastic_pool.policies import LatencyTarget
 from elastic_pool.pool_page import add_pool_page
+from elastic_pool.real_run import worker_command
 from local_aws.tail_function import prepared_model
 
 QUEUE = "classify-{model}"
-_WORKER_BYTES = 400 * 2**20  #: Of memory, for a worker with one of these models.
 
 Pools = Mapping[str, Controller]
 
@@ -32,14 +31,9 @@ def running_pools(environment: Mapping[str, str], policy: LatencyTarget) -> Iter
 
 def _pool(name: str, environment: Mapping[str, str], policy: LatencyTarget) -> Controller:
     prepared = prepared_model(CLASSIFIERS[name].model_file())
-    arguments = ("--threads", "1", "--cut", "input")
-    return queue_pool([f"{name}={prepared}"], QUEUE.format(model=name), policy, environment, arguments)
-
-
-def most_workers() -> int:
-    """That this machine has room for, of one model."""
-    cores = len(os.sched_getaffinity(0))
-    return machine_workers(cores, 1, psutil.virtual_memory().available, _WORKER_BYTES)
+    queue = QUEUE.format(model=name)
+    command = worker_command([f"{name}={prepared}"], queue, environment)
+    return Controller(command, SqsQueue(queue, environment), policy)
 
 
 def pools_app(pools: Pools) -> web.Application:

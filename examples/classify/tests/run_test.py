@@ -43,7 +43,7 @@ def test_for_a_person() -> None:
         with urllib.request.urlopen(curl[1], timeout=100) as answer:
             found = json.load(answer)
             assert answer.headers["X-Request-Id"] == found["id"]
-        assert found["label"] == "bulbul"
+        assert found["label"] == "bull mastiff"
         pages = re.search(r"listening on (http\S+)", said)
         assert pages
         with urllib.request.urlopen(f"{pages[1]}/mobilenet_v2/", timeout=30) as page:
