@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from common.package_files import ROOT
 from common.server_process import running_server
@@ -15,6 +15,7 @@ from elastic_pool.classifiers import Classifier
 from elastic_pool.controller import Controller
 from elastic_pool.load import SqsQueue
 from elastic_pool.policies import Policy
+from elastic_pool.real_run import worker_command
 from elastic_pool.worker_process import WorkerCommand
 from local_aws import LocalAws
 from local_aws.moto_server import MotoServer
@@ -22,9 +23,6 @@ from local_aws.tail_function import prepared_model
 
 BUCKET = "pictures"
 QUEUE = "classify"
-#: A worker that dies is noticed after that time, and a question for requests that nobody hears any more is over. The
-#: defaults, 30 and 20 s, ask a real SQS less often.
-_QUICK = ("--sqs-visibility-timeout", "5", "--sqs-wait-time", "2")
 _WORKER = ROOT / "examples/elastic_pool/limited_worker"
 
 
@@ -91,12 +89,8 @@ def running_cloud(classifier: Classifier, policy: Policy, port: int = 0, pool_pa
 
 
 def _command(classifier: Classifier, environment: Mapping[str, str]) -> WorkerCommand:
-    model = f"{classifier.name}={_prepared(classifier)}"
-    return WorkerCommand([model], f"sqs://{QUEUE}", ("--threads", "1", "--cut", "input", *_QUICK), environment, _WORKER)
-
-
-def _prepared(classifier: Classifier) -> Path:
-    return prepared_model(classifier.model_file())
+    model = f"{classifier.name}={prepared_model(classifier.model_file())}"
+    return dataclasses.replace(worker_command([model], QUEUE, environment), program=_WORKER)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ class _Upload:
         data = await self._content(part)
         if not part.filename and not data:
             return  # A form in which nobody has chosen a file.
-        name = shown_name(part.filename, index)
+        name = shown_name(part.filename.replace("%22", '"'), index)  # As browsers send it.
         if data is None:
             self._pictures.append(Picture(name, _too_large(self._limits.picture_bytes)))
             return
