@@ -86,29 +86,31 @@ SqsClient::BatchResult batch_result(const HttpReply& reply, std::size_t count, c
 
 }  // namespace
 
-SqsFailure SqsClient::failure_of(const char* action, const HttpReply& reply) const {
+SqsFailure SqsClient::failure_of(const std::string& what, const HttpReply& reply) const {
   const std::string name = service_error_name(reply);
   const bool is_no_queue = name.ends_with("QueueDoesNotExist") || name.ends_with("NonExistentQueue");
-  return {service_error(reply, std::string(action) + " of " + service_->where()), is_no_queue};
+  return {service_error(reply, what + ", " + service_->where()), is_no_queue};
 }
 
-SqsFailure SqsClient::not_sent(const char* action, const Error& error) const {
+SqsFailure SqsClient::not_sent(const std::string& what, const Error& error) const {
   if (error.code() != ErrorCode::deadline_exceeded) return {error};
-  return {Error(ErrorCode::unavailable, std::string(action) + " of " + service_->where() + ": no answer in time")};
+  return {Error(ErrorCode::unavailable, what + ", " + service_->where() + ": no answer in time")};
 }
 
 template <class T, class Read>
-void SqsClient::call(const char* action, std::string body, const SqsLimits& limits, Read read, Done<T> done) {
-  auto tell = on_context(context_, [self = shared_from_this(), action, read = std::move(read),
+void SqsClient::call(const char* action, const std::string& queue, std::string body, const SqsLimits& limits, Read read,
+                     Done<T> done) {
+  const std::string what = std::string(action) + " of '" + queue.substr(queue.rfind('/') + 1) + "'";
+  auto tell = on_context(context_, [self = shared_from_this(), what, read = std::move(read),
                                     done = std::move(done)](HttpClient::Result result) {
     auto* const reply = std::get_if<HttpReply>(&result);
-    if (reply == nullptr) return done(self->not_sent(action, std::get<Error>(result)));
-    if (reply->status / 100 != 2) return done(self->failure_of(action, *reply));
+    if (reply == nullptr) return done(self->not_sent(what, std::get<Error>(result)));
+    if (reply->status / 100 != 2) return done(self->failure_of(what, *reply));
     SqsResult<T> told = SqsFailure{Error(ErrorCode::unavailable, "no answer")};
     try {
       told = read(*reply);
     } catch (const std::exception&) {
-      told = SqsFailure{thrown_error(std::string("the answer to ") + action)};
+      told = SqsFailure{thrown_error("the answer to " + what)};
     }
     done(std::move(told));
   });
@@ -118,12 +120,12 @@ void SqsClient::call(const char* action, std::string body, const SqsLimits& limi
                            .body = body_of(std::move(body))};
     service_->send(std::move(request), std::chrono::steady_clock::now() + limits.time, limits.stop, tell);
   } catch (const std::exception&) {  // Nothing was sent.
-    tell(HttpClient::Result(thrown_error(action)));
+    tell(HttpClient::Result(thrown_error(what)));
   }
 }
 
 void SqsClient::find(const std::string& queue, const SqsLimits& limits, Done<std::string> done) {
-  call<std::string>("GetQueueUrl", R"({"QueueName":)" + json_text(queue) + "}", limits, url_of, std::move(done));
+  call<std::string>("GetQueueUrl", queue, R"({"QueueName":)" + json_text(queue) + "}", limits, url_of, std::move(done));
 }
 
 void SqsClient::create(const std::string& queue, const std::vector<SqsAttribute>& attributes, const SqsLimits& limits,
@@ -134,16 +136,17 @@ void SqsClient::create(const std::string& queue, const std::vector<SqsAttribute>
     body += separator + json_text(name) + ":" + json_text(value);
     separator = ",";
   }
-  call<std::string>("CreateQueue", body + "}}", limits, url_of, std::move(done));
+  call<std::string>("CreateQueue", queue, body + "}}", limits, url_of, std::move(done));
 }
 
 void SqsClient::remove(const std::string& url, const SqsLimits& limits, Done<Nothing> done) {
   call<Nothing>(
-      "DeleteQueue", "{" + url_member(url) + "}", limits, [](const HttpReply&) { return Nothing{}; }, std::move(done));
+      "DeleteQueue", url, "{" + url_member(url) + "}", limits, [](const HttpReply&) { return Nothing{}; },
+      std::move(done));
 }
 
 void SqsClient::max_message_bytes(const std::string& url, const SqsLimits& limits, Done<std::size_t> done) {
-  call<std::size_t>("GetQueueAttributes", "{" + url_member(url) + R"(,"AttributeNames":["MaximumMessageSize"]})",
+  call<std::size_t>("GetQueueAttributes", url, "{" + url_member(url) + R"(,"AttributeNames":["MaximumMessageSize"]})",
                     limits, size_of, std::move(done));
 }
 
@@ -155,15 +158,15 @@ void SqsClient::receive(const std::string& url, const Poll& poll, const std::sto
       std::to_string(poll.wait.count()) +
       R"(,"AttributeNames":["All"],"MessageSystemAttributeNames":["All"],"MessageAttributeNames":["All"])";
   if (poll.visibility_timeout) body += R"(,"VisibilityTimeout":)" + std::to_string(poll.visibility_timeout->count());
-  call<std::vector<SqsMessage>>("ReceiveMessage", body + "}", {poll.wait + kAnswerTime, stop}, messages_of,
+  call<std::vector<SqsMessage>>("ReceiveMessage", url, body + "}", {poll.wait + kAnswerTime, stop}, messages_of,
                                 std::move(done));
 }
 
 void SqsClient::batch(const char* action, const std::string& url, const std::vector<std::string>& entries,
                       const SqsLimits& limits, Done<BatchResult> done) {
-  const std::string what = std::string(action) + " of " + service_->where();
+  const std::string what = std::string(action) + ", " + service_->where();
   call<BatchResult>(
-      action, batch_body(url, entries), limits,
+      action, url, batch_body(url, entries), limits,
       [count = entries.size(), what](const HttpReply& reply) { return batch_result(reply, count, what); },
       std::move(done));
 }

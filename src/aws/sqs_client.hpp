@@ -75,10 +75,12 @@ class SqsClient : public std::enable_shared_from_this<SqsClient> {
   static T wait_for(Start&& start);
 
  private:
+  /// `queue`: its name or URL, for errors.
   template <class T, class Read>
-  void call(const char* action, std::string body, const SqsLimits& limits, Read read, Done<T> done);
-  [[nodiscard]] SqsFailure failure_of(const char* action, const HttpReply& reply) const;
-  [[nodiscard]] SqsFailure not_sent(const char* action, const Error& error) const;
+  void call(const char* action, const std::string& queue, std::string body, const SqsLimits& limits, Read read,
+            Done<T> done);
+  [[nodiscard]] SqsFailure failure_of(const std::string& what, const HttpReply& reply) const;
+  [[nodiscard]] SqsFailure not_sent(const std::string& what, const Error& error) const;
 
   const std::shared_ptr<asio::io_context> context_;
   const std::shared_ptr<AwsService> service_;

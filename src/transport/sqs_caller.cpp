@@ -23,6 +23,8 @@ constexpr auto kRemovalTime = std::chrono::seconds(5);
 /// Of a connection: batches of requests on their way.
 constexpr std::size_t kMostAtOnce = 4;
 constexpr std::size_t kDeletionBytes = std::size_t{1} << 18;
+/// Clocks and credentials are set right; who has no right to ask will not get one.
+constexpr std::size_t kMostRefusals = 6;
 /// An answer that nobody takes for so long is of no use.
 constexpr const char* kRetention_s = "3600";
 
@@ -314,6 +316,7 @@ void SqsCaller::poll() {
 void SqsCaller::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) return on_failure(*failure);
   back_off_.reset();
+  refusals_ = 0;
   auto& replies = std::get<std::vector<SqsMessage>>(result);
   for (SqsMessage& reply : replies) on_reply(reply);
   for (const SqsMessage& reply : replies) {
@@ -328,8 +331,9 @@ void SqsCaller::on_failure(const SqsFailure& failure) {
     reply_queue_ = ReplyQueue::none;
     return lose_all(Error(ErrorCode::unavailable, "the queue for its answer is gone"));
   }
-  const bool may_pass = code == ErrorCode::unavailable || code == ErrorCode::overloaded;
-  if (!may_pass || !options_.reconnect.enabled) lose_all(failure.error);
+  const bool is_refused = code != ErrorCode::unavailable && code != ErrorCode::overloaded;
+  refusals_ = is_refused ? refusals_ + 1 : 0;
+  if (refusals_ >= kMostRefusals || !options_.reconnect.enabled) lose_all(failure.error);
   is_polling_ = true;
   poll_timer_.expires_after(back_off_.next());
   poll_timer_.async_wait([self = shared_from_this()](const auto&) {

@@ -119,7 +119,8 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
   std::vector<CallPtr> waiting_;  // For the reply queue.
   std::unordered_map<std::string, CallPtr> by_name_;
   std::unordered_map<std::uint64_t, CallPtr> by_id_;
-  bool is_polling_ = false;  // Or pauses.
+  bool is_polling_ = false;   // Or pauses.
+  std::size_t refusals_ = 0;  // Of polls, in a row.
   BackOff back_off_;
   asio::steady_timer poll_timer_;
 
