@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--check", action="store_true", help="record the clips, measure, print the tables, and end")
     parser.add_argument("--source", help="number of a camera, or a video file; none: the clip, again and again")
-    parser.add_argument("--transport", choices=cloud.TRANSPORTS, default="sqs", help="how the workers are reached")
+    parser.add_argument("--transport", choices=cloud.TRANSPORTS, default="tcp", help="how the workers are reached")
     parser.add_argument("--workers", type=_count, default=2, metavar="N", help="processes; not with lambda")
     parser.add_argument(
         "--link",

@@ -27,6 +27,10 @@ DEADLINE_S = 10.0  #: What workers have not done by then, the device does.
 #: How the picture itself is sent where a worker does everything: bytes, no loss.
 PICTURE_CODEC = "u8:mean=0,0,0;std=1,1,1"
 
+MIN_RECOGNISED = 0.9  #: Of the clip's frames.
+MIN_PHOTOS_RIGHT = 0.68  #: The best of what the system that this follows reports.
+MIN_STRANGERS_UNKNOWN = 0.9
+
 Say = Callable[[str], None]
 
 
@@ -105,17 +109,17 @@ class Measured:
                     f"{run.what}: {run.lost} lost, {run.twice} twice, {run.failed} failed of {run.sent} frames"
                 )
         for run in self.runs:
-            if run.recognised < 0.9 or run.misnamed:
+            if run.recognised < MIN_RECOGNISED or run.misnamed:
                 found.append(
                     f"{run.what}: {run.named} of {run.to_be_named} recognised, {run.misnamed} given another name"
                 )
         if self.faces_where_none_are:
             found.append(f"{self.no_faces.what}: {self.faces_where_none_are} faces")
-        if self.strangers.wrong:
+        if self.strangers.accuracy < MIN_STRANGERS_UNKNOWN:
             found.append(
                 f"strangers: {self.strangers.wrong} of {self.strangers.faces} taken for somebody of the gallery"
             )
-        if self.other_photos.wrong or self.other_photos.accuracy < 0.68:
+        if self.other_photos.wrong or self.other_photos.accuracy < MIN_PHOTOS_RIGHT:
             found.append(f"photos: {self.other_photos.right} of {self.other_photos.pictures} right")
         return found
 

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole example with one command: what it takes, its tables, and that it ends as it is told."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from common.package_files import ROOT
+from common.tests.ctrl_c import hears_ctrl_c
+from video_faces.demo import main
+
+RUN = ROOT / "examples/video_faces/run"
+TRANSPORT = "tcp"
+
+
+def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([RUN, *arguments], capture_output=True, text=True, timeout=500)
+
+
+def test_help() -> None:
+    told = ended("--help")
+    assert told.returncode == 0, told.stderr
+    for option in ("--check", "--json", "--source", "--transport", "--link", "--frames-per-chunk"):
+        assert option in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--beauty"], "unrecognized arguments: --beauty"),
+        (["--rounds", "0"], "found '0', expected a whole number of at least 1"),
+        (["--link", "up=fast"], "argument --link: "),
+        (["--transport", "pigeon"], "invalid choice: 'pigeon'"),
+    ],
+)
+def test_wrong_usage_is_named_before_anything_is_started(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert words in said and "starting" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "found an empty file"), (b"a poem", "which can't be opened, expected a video")]
+)
+def test_what_is_no_video_is_named_before_anything_is_started(
+    models: Path, tmp_path: Path, content: bytes, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert main(["--source", str(path)]) == 1
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+    said = capsys.readouterr().err
+    assert said.startswith("video_faces: ") and words in said and "starting" not in said
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_everything(models: Path, number: int, status: int) -> None:
+    """While the clip goes round, with workers at work."""
+    command: list[str | Path] = [RUN, "--on-workers", "--link", "", "--transport", TRANSPORT]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        lines = iter(process.stdout)
+        assert next(lines) == "both networks: worker only\n"
+        assert next(lines).startswith("the page is at http://127.0.0.1:")
+        for _ in range(3):
+            text = next(lines)
+            assert text.startswith("frame ") and "The caller (" in text and "Telecommunications, senior" in text
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) >= 4, "two workers, the service of LocalAws, moto"
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(60) == status
+        said = process.stderr.read()
+        assert "Traceback" not in said, said
+    assert psutil.wait_procs(started, timeout=30)[1] == []
+
+
+@pytest.fixture(scope="module")
+def checked(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What `--check` prints and writes."""
+    file = tmp_path_factory.mktemp("check") / "found.json"
+    told = ended("--check", "--rounds", "2", "--json", file)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return told.stdout, json.loads(file.read_text())
+
+
+def test_the_tables_have_theirs_beside_ours(checked: tuple[str, dict[str, Any]]) -> None:
+    text, found = checked
+    for words in ("60 to 68 %", "mostly under 2 s", "verdict: ", "(planned)", "people in the gallery"):
+        assert words in text, words
+    assert found["theirs"]["lost"] == "0"
+
+
+def test_no_frame_is_lost_and_the_caller_is_recognised(checked: tuple[str, dict[str, Any]]) -> None:
+    _, found = checked
+    assert [run["what"] for run in found["runs"]] == ["as planned", "every frame", "a worker killed"]
+    for run in found["runs"]:
+        assert run["recorded"] == 120 and run["answered"] == run["sent"] and run["failed"] == run["twice"] == 0
+        assert run["named"] >= 0.9 * run["to_be_named"] > 0 and run["misnamed"] == 0
+    assert [run["sent"] for run in found["runs"]] == [40, 120, 40]
+    assert found["faces_where_none_are"] == 0 and found["no_faces"]["answered"] == 250
+    assert (found["people"], found["pictures_enrolled"], found["record_reads"]) == (4, 9, 1)
+
+
+def test_each_network_was_measured_where_it_may_run(checked: tuple[str, dict[str, Any]]) -> None:
+    _, found = checked
+    for network in ("face_detector", "face_descriptor"):
+        ways = [way for way in found["ways"] if way["network"] == network]
+        assert len(ways) == 3 and [way["is_pick"] for way in ways] == [True, False, False]
+        assert {"device only", "worker only"} <= {way["where"] for way in ways}
+        assert all(way["measured_s"] > 0 and way["predicted_s"] > 0 for way in ways)
+        assert all((way["sent_bytes"] == 0) == (way["where"] == "device only") for way in ways)
