@@ -22,6 +22,7 @@ from elastic_pool.classifiers import Classifier
 from elastic_pool.cloud import BUCKET, QUEUE, Cloud
 from elastic_pool.job_store import Result
 from elastic_pool.photos import Photo, varied_photos
+from elastic_pool.real_run import forget_polls
 from elastic_pool.web_client import WebClient
 from local_aws.processes import peak_resident_bytes
 
@@ -166,6 +167,7 @@ class Experiments:
             if time.monotonic() > until_s:
                 raise TimeoutError(f"workers still run {_GONE_TIMEOUT_S:g} s after the last work")
             time.sleep(0.05)
+        forget_polls()
 
     @contextmanager
     def _poisoned(self, wanted: bool) -> Iterator[list[str]]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import json
 import re
@@ -78,7 +79,8 @@ class WebTier:
     async def resume(self) -> None:
         """Goes on with the jobs that are not done."""
         for identifier in await self.stored(self._store.open_jobs):
-            await self.job(identifier)
+            with contextlib.suppress(NoSuchJob):  # Somebody has removed its list.
+                await self.job(identifier)
 
     async def accept(self, request: web.Request) -> str:
         """The number of a new job. Raises Refused."""
@@ -94,13 +96,12 @@ class WebTier:
         """From memory, or as it is in the bucket; then one that is not done is gone on with. Raises NoSuchJob."""
         if identifier not in self._jobs:
             self._keep(identifier, asyncio.ensure_future(self._load(identifier)))
+        loading = self._jobs[identifier]
         try:
-            return await asyncio.shield(self._jobs[identifier])
-        except BaseException:
-            loading = self._jobs.get(identifier)
-            if loading and loading.done():
+            return await asyncio.shield(loading)
+        finally:
+            if loading.done() and loading.exception() and self._jobs.get(identifier) is loading:
                 del self._jobs[identifier]
-            raise
 
     async def _load(self, identifier: str) -> Job:
         job = Job(await self.stored(self._store.accepted, identifier))
