@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import splitnet
-from splitnet.names import cut_name, short_codec
+from picks.slow_device import SlowDevice
 from video_faces import people, placing
 from video_faces.cloud import Cloud
 from video_faces.gallery import Gallery
@@ -21,7 +20,9 @@ from video_faces.pipeline import Pipeline, SeenFrame
 from video_faces.placing import Networks, Sessions
 from video_faces.recorder import Recorder
 from video_faces.records import Records
+from video_faces.small_device import SPEED_IN_WORDS, full_speed_profiles, plan_of_small_device, small_device
 from video_faces.video import Video
+from video_faces.ways import Way, measured_ways
 
 DEADLINE_S = 10.0  #: What workers have not done by then, the device does.
 #: How the picture itself is sent where a worker does everything: bytes, no loss.
@@ -70,19 +71,6 @@ class RunFigures:
 
 
 @dataclass(frozen=True)
-class Way:
-    """One place where a network may run."""
-
-    network: str
-    where: str  #: As "after 3.1".
-    codec: str
-    sent_bytes: float  #: On the wire, for one pass.
-    predicted_s: float
-    measured_s: float  #: Median.
-    is_pick: bool  #: What the planner chose.
-
-
-@dataclass(frozen=True)
 class Measured:
     """All of it."""
 
@@ -99,6 +87,7 @@ class Measured:
     other_photos: Figures  #: Of people of the gallery, which were not enrolled.
     strangers: Figures
     record_reads: int
+    no_small_device: str  #: Why no slower device could be tried; empty: it was.
 
     def problems(self) -> list[str]:
         """What is wrong; times are not judged."""
@@ -187,6 +176,7 @@ def measure(
     say: Say,
 ) -> Measured:
     """Everything, in some minutes. Raises splitnet.Error and what the parts raise."""
+    slow = small_device(networks)
     say("enrolling, and naming photos")
     with placing.on_device(networks) as here:
         gallery = people.enroll(here, models)
@@ -204,7 +194,7 @@ def measure(
         name: placing.make_plan(part, endpoints[name], calibration[name]) for name, part in networks.by_name().items()
     }
     say("measuring where each network may run")
-    ways = [way for name, part in networks.by_name().items() for way in _ways(cloud, name, part, plans[name], rounds)]
+    ways = _ways(cloud, networks, plans, "this machine", rounds)
     clip = str(models / "video_faces/caller.mp4")
     runs = []
     with _as_planned(cloud, networks, plans, link) as sessions:
@@ -233,6 +223,22 @@ def measure(
                 in_real_time=False,
                 show=lambda one: faces.append(len(one.faces)),
             )
+    if isinstance(slow, SlowDevice):
+        say("the same on a device that is slower")
+        profiles = full_speed_profiles(networks)
+        with slow:
+            plans_there = {
+                name: plan_of_small_device(part, endpoints[name], calibration[name], profiles[name])
+                for name, part in networks.by_name().items()
+            }
+            ways += _ways(cloud, networks, plans_there, SPEED_IN_WORDS, rounds)
+            with _as_planned(cloud, networks, plans_there, link) as sessions, Video(clip) as video:
+                runs.append(
+                    record_and_name(
+                        video, sessions, gallery, records, "small device", frames_per_chunk=frames_per_chunk
+                    )
+                )
+        plans |= {f"{name}, {SPEED_IN_WORDS}": plan for name, plan in plans_there.items()}
     say("the same with everything on the workers, one of which is killed")
     runs.append(_with_a_killed_worker(cloud, networks, gallery, records, link, clip, frames_per_chunk))
     return Measured(
@@ -249,7 +255,18 @@ def measure(
         other_photos=other_photos,
         strangers=strangers,
         record_reads=records.reads,
+        no_small_device="" if isinstance(slow, SlowDevice) else slow,
     )
+
+
+def _ways(
+    cloud: Cloud, networks: Networks, plans: dict[str, splitnet.TwoTierPlan], device: str, rounds: int
+) -> list[Way]:
+    return [
+        way
+        for name, part in networks.by_name().items()
+        for way in measured_ways(device, name, part, plans[name], cloud.wire_share(), rounds)
+    ]
 
 
 @contextmanager
@@ -301,62 +318,3 @@ def _with_a_killed_worker(
             frames_per_chunk=frames_per_chunk,
             show=kill_one,
         )
-
-
-def _ways(cloud: Cloud, network: str, part: splitnet.Partitioner, plan: splitnet.TwoTierPlan, rounds: int) -> list[Way]:
-    """The planner's pick, the device, the worker, and the fastest split, side by side: one round after the other."""
-    chosen = _candidates(part, plan)
-    sessions = [_forced(part, plan.worker, candidate) for candidate in chosen]
-    times: list[list[float]] = [[] for _ in chosen]
-    try:
-        for number in range(rounds + 1):
-            for session, found in zip(sessions, times, strict=True):
-                begun_s = time.perf_counter()
-                session.run(*part.example_inputs)
-                if number:  # The first prepares stages.
-                    found.append(time.perf_counter() - begun_s)
-    finally:
-        for session in sessions:
-            session.close()
-    return [
-        Way(
-            network=network,
-            where=cut_name(plan.problem.graph, _head(part, one)),
-            codec=short_codec(one.assignment.codecs[0]) if one.assignment.codecs else "",
-            sent_bytes=(one.cost.hops[0].bytes_up if one.cost.hops else 0) * cloud.wire_share(),
-            predicted_s=one.cost.latency_s,
-            measured_s=statistics.median(found),
-            is_pick=one is chosen[0],
-        )
-        for one, found in zip(chosen, times, strict=True)
-    ]
-
-
-def _candidates(part: splitnet.Partitioner, plan: splitnet.TwoTierPlan) -> list[splitnet.Candidate]:
-    """The pick first, then the fastest of each other kind."""
-    layers = len(part.layers.layers)
-    fitting = [one for one in plan.plan.candidates if not one.violates]
-
-    def kind(one: splitnet.Candidate) -> str:
-        size = len(_head(part, one))
-        return "device" if size == layers else "split" if size else "worker"
-
-    fastest = [plan.chosen]
-    for wanted in ("device", "worker", "split"):
-        of_kind = [one for one in fitting if kind(one) == wanted]
-        if wanted != kind(plan.chosen) and of_kind:
-            fastest.append(min(of_kind, key=lambda one: one.cost.latency_s))
-    return fastest
-
-
-def _head(part: splitnet.Partitioner, candidate: splitnet.Candidate) -> list[int]:
-    heads = candidate.assignment.heads
-    return list(heads[0]) if heads else list(range(len(part.layers.layers)))
-
-
-def _forced(part: splitnet.Partitioner, worker: str, candidate: splitnet.Candidate) -> splitnet.Session:
-    head = _head(part, candidate)
-    if len(head) == len(part.layers.layers):
-        return splitnet.Session(part, threads=1)
-    codec = candidate.assignment.codecs[0]
-    return splitnet.Session(part, worker=worker, cut=head, codec=codec, threads=1, finish_on_device=False)

@@ -100,15 +100,25 @@ def on_device(networks: Networks, threads: int = 1) -> Sessions:
 
 
 def make_plan(
-    part: splitnet.Partitioner, worker: str, calibration: splitnet.Calibration, threads: int = 1
+    part: splitnet.Partitioner,
+    worker: str,
+    calibration: splitnet.Calibration,
+    threads: int = 1,
+    device: splitnet.DeviceProfile | None = None,
 ) -> splitnet.TwoTierPlan:
-    """The fastest place, cut and codec under MAX_ACCURACY_LOSS. Raises splitnet.Error."""
+    """The fastest place, cut and codec under MAX_ACCURACY_LOSS. `device`: what is known of it, else it is measured.
+
+    Raises splitnet.Error.
+    """
+    planning = splitnet.TwoTierOptions(link_options=splitnet.LinkProbeOptions(max_bytes=1 << 20))
+    if device is not None:
+        planning = planning.replace(device=splitnet.Tier(name="device", profile=device))
     return splitnet.plan(
         part,
         worker,
         max_accuracy_loss=MAX_ACCURACY_LOSS,
         calibration=calibration,
-        planning=splitnet.TwoTierOptions(link_options=splitnet.LinkProbeOptions(max_bytes=1 << 20)),
+        planning=planning,
         threads=threads,
         token=worker_token(),
     )

@@ -18,13 +18,16 @@ THEIRS = {
 
 def tables(measured: Measured) -> str:
     """All of them."""
-    return "\n\n".join([*measured.plans.values(), _ways(measured), _runs(measured), _recognition(measured)])
+    plans = [f"{name}\n{plan}" for name, plan in measured.plans.items()]
+    without = [f"No slower device was tried: {measured.no_small_device}"] if measured.no_small_device else []
+    return "\n\n".join([*plans, _ways(measured), *without, _runs(measured), _recognition(measured)])
 
 
 def _ways(measured: Measured) -> str:
     rows = [
         [
             f"{way.network}: {way.where}{' (planned)' if way.is_pick else ''}",
+            way.device,
             way.codec,
             f"{way.sent_bytes:,.0f}",
             f"{way.predicted_s * 1000:.1f}",
@@ -33,7 +36,7 @@ def _ways(measured: Measured) -> str:
         for way in measured.ways
     ]
     title = f"Where the networks may run: {measured.transport}, {measured.link or 'no modelled link'}; one pass, ms"
-    return text_table(title, ["network: cut", "codec", "bytes sent", "predicted", "measured"], rows)
+    return text_table(title, ["network: cut", "device", "codec", "bytes sent", "predicted", "measured"], rows)
 
 
 def _runs(measured: Measured) -> str:
