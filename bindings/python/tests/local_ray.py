@@ -23,6 +23,8 @@ os.environ.update(
     RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S="0.2",
     RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S="0.2",
     RAY_USAGE_STATS_ENABLED="0",
+    # By default 15: actors would wait for whatever else this machine does.
+    RAY_worker_niceness="0",
 )
 
 with warnings.catch_warnings():
