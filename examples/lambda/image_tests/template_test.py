@@ -96,9 +96,60 @@ def test_functions_that_read_objects_hear_that_one_is_gone() -> None:
 
 
 def test_callers_may_call_and_no_more() -> None:
-    ((_, policy),) = resources("template.yaml", "AWS::IAM::ManagedPolicy")
-    actions = {action for found, _ in allowed(policy["PolicyDocument"]) for action in found}
-    assert actions == {"lambda:InvokeFunction", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+    policies = dict(resources("template.yaml", "AWS::IAM::ManagedPolicy"))
+    may = {
+        title: {action for actions, _ in allowed(policy["PolicyDocument"]) for action in actions}
+        for title, policy in policies.items()
+    }
+    bodies = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+    assert may.pop("CallerPolicy") == bodies | {"lambda:InvokeFunction"}
+    assert may.pop("QueueCallerPolicy") >= bodies | {"sqs:SendMessage", "sqs:ReceiveMessage"}
+    assert not may
+    for actions, places in allowed(policies["QueueCallerPolicy"]["PolicyDocument"]):
+        if {"sqs:CreateQueue", "sqs:DeleteQueue", "sqs:ReceiveMessage", "sqs:DeleteMessage"} & set(actions):
+            assert all("-replies-*" in place for place in places), "callers must not take the requests of others"
+
+
+QUEUE_PARTS = {
+    "Requests", "DeadRequests", "QueuesOnlyEncrypted", "QueueRights", "QueueSource", "QueueCallerPolicy"
+}  # fmt: skip
+
+
+def test_the_queue_is_an_option_as_a_whole() -> None:
+    template = load("template.yaml")
+    optional = {title for title, one in template["Resources"].items() if one.get("Condition") == "HasQueue"}
+    assert optional == QUEUE_PARTS
+    others = {title: one for title, one in template["Resources"].items() if title not in QUEUE_PARTS}
+    assert not [part for part in QUEUE_PARTS if f"'{part}'" in str(others)]
+    for title, output in template["Outputs"].items():
+        assert (output.get("Condition") == "HasQueue") == any(part in str(output["Value"]) for part in QUEUE_PARTS), (
+            title
+        )
+    assert template["Parameters"]["WithQueue"]["Default"] == "no"
+
+
+def test_the_queue_goes_to_the_function_and_only_what_failed_comes_again() -> None:
+    ((_, source),) = resources("template.yaml", "AWS::Lambda::EventSourceMapping")
+    assert source["FunctionName"] == {"Ref": "Function"}
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    given = load("template.yaml")["Parameters"]
+    assert given["VisibilitySeconds"]["Default"] >= 6 * given["TimeoutSeconds"]["Default"]
+    assert given["QueueConcurrency"]["Default"] < given["MaxConcurrency"]["Default"]
+
+
+def test_queues_are_encrypted_and_the_worker_writes_the_dead_letters() -> None:
+    queues = dict(resources("template.yaml", "AWS::SQS::Queue"))
+    assert len(queues) == 2
+    for title, queue in queues.items():
+        assert queue["SqsManagedSseEnabled"] is True and "RedrivePolicy" not in queue, title
+    ((_, policy),) = resources("template.yaml", "AWS::SQS::QueuePolicy")
+    assert {one["Ref"] for one in policy["Queues"]} == queues.keys()
+    assert "aws:SecureTransport" in str(policy["PolicyDocument"])
+    assert queues["Requests"]["QueueName"] == {"Ref": "AWS::StackName"}
+    assert queues["DeadRequests"]["QueueName"] == {"Fn::Sub": "${AWS::StackName}-dead"}, "as the worker calls it"
+    ((_, rights),) = resources("template.yaml", "AWS::IAM::RolePolicy")
+    found = [one for one in allowed(rights["PolicyDocument"]) if "sqs:SendMessage" in one[0]]
+    assert len(found) == 1 and "-replies-*" in str(found[0][1]) and "DeadRequests" in str(found[0][1])
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
