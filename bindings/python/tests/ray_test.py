@@ -364,7 +364,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("cut", [[], "first", "second"])
+@pytest.mark.parametrize("cut", [splitnet.Cut.at_input(), "first", "second"])
 def test_sessions_have_serve_run_their_tails(
     served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor, cut: splitnet.CutLike
 ) -> None:

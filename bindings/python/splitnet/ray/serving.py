@@ -36,7 +36,7 @@ def deployment(
     """An application for `ray.serve.run`: in each replica a Worker with these models.
 
     Sessions reach it at Serve's address and the route of the application, `http://127.0.0.1:8000/ROUTE`, and may ask for
-    any cut: tails, or with `cut=[]` the whole model. Programs in the cluster call a handle,
+    any cut: tails, or with `cut=splitnet.Cut.at_input()` the whole model. Programs in the cluster call a handle,
     `handle.run.remote(x)`, which runs the whole model (`model="NAME"` says which, where there are several).
 
     `models` is a TorchScript file, served under its stem, or files by name: each machine of the cluster needs them at
