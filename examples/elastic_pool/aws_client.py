@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,10 @@ _VARIABLES = {
 
 def aws_client(service: str, environment: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> Any:
     """Without retries. What `environment` doesn't say (as LocalAws.environment: region, endpoint, credentials) boto3 finds
-    where it always does. Its clients may be used by several threads."""
-    said = environment or {}
+    where it always does, the region also in AWS_REGION, as splitnet. Its clients may be used by several threads."""
+    said = dict(environment or {})
+    if "AWS_REGION" in os.environ:
+        said.setdefault("AWS_REGION", os.environ["AWS_REGION"])
     found = {name: said[variable] for name, variable in _VARIABLES.items() if variable in said}
     for variable in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
         if variable in said:
