@@ -28,7 +28,9 @@ struct LambdaRuntimeOptions {
 /// Takes one invocation after the other, as the "Runtime API" of the Lambda developer guide has it: those of
 /// `lambda:` connections, and those of function URLs and API Gateway (proxy events of either version), which answer
 /// `http:` and `https:` connections; a body is base64 there, so a REST API has to be told that
-/// application/octet-stream is binary. Anything else is answered with an error of the function.
+/// application/octet-stream is binary. Requests of `sqs:` connections too, where the function is the target of an event
+/// source mapping with ReportBatchItemFailures: one after the other, each answered to its queue, as sqs.hpp has it with
+/// the defaults of SqsOptions. Anything else is answered with an error of the function.
 ///
 /// The deadline is the earlier of the request's and the invocation's; a handler that is not done shortly before the
 /// invocation ends is asked to stop, and the call ends with deadline_exceeded, which leaves the function as it is:

@@ -56,11 +56,12 @@ struct SqsOptions {
 /// dropped. A worker that gets a request again which it has answered before only deletes it.
 ///
 /// **What a worker could not do** is tried again: an answer `overloaded` or `unavailable` goes to nobody, the request
-/// goes back and comes again after a pause that doubles. Every other error is the answer. A request that was taken
-/// `max_deliveries` times without an answer (its workers crashed over it, say) goes to the dead-letter queue with its
-/// `reason`, and its caller gets that reason as `internal`. What is not a request of splitnet goes there at once. Give
-/// the queue no redrive policy of its own with fewer deliveries than that: it would take requests away without a
-/// reason.
+/// goes back and comes again after a pause that doubles (1 s to 5 min, or Error::retry_after_s where that is longer).
+/// Every other error is the answer. A request that was taken `max_deliveries` times without an answer (its workers
+/// crashed over it, say) goes to the dead-letter queue with its `reason`, and its caller gets that reason as
+/// `internal`. What is not a request of splitnet goes there at once, and where its attributes say who waits, he gets
+/// `corrupt`. Give the queue no redrive policy of its own with fewer deliveries than that: it would take requests away
+/// without a reason.
 ///
 /// **Deadlines** travel, and the time in the queue counts, by the queue's own clock; a request whose time is over is
 /// deleted unseen. Cancelling ends the call here; the worker is not told.
@@ -69,6 +70,9 @@ struct SqsOptions {
 /// waited for by long polling, by a connection only while it has calls. Where a queue can't be reached, it is asked
 /// again after a pause (ConnectOptions::reconnect); calls end with `unavailable` when what they wait for is lost: the
 /// reply queue is gone. `Listener::close` gives back what it has taken and not begun.
+///
+/// ListenOptions::log gets a `warning` for what goes to the dead-letter queue, and once when the queue can't be asked;
+/// `debug` for what is given back or deleted unseen, with `request` and `deliveries`.
 ///
 /// Who may send to the queue may use the worker: that is a matter of the queue's policy, tokens are not looked at. A
 /// worker sends answers only to queues named "QUEUE-replies-…".
