@@ -422,6 +422,23 @@ def test_serve_starts_a_replica_when_there_is_much_to_do(
     assert not wrong
 
 
+def test_no_request_is_lost_when_a_replica_dies(
+    served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor
+) -> None:
+    """Serve asks another one, or the session asks again."""
+    expected = whole(part, photo)
+    with (
+        splitnet.Session(
+            part, worker=served[0], cut="first", threads=1, token=TOKEN, finish_on_device=False, deadline_s=30
+        ) as session,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        answers = [threads.submit(session, photo) for _ in range(200)]
+        answers[20].result(30)
+        actors("ray::ServeReplica:small:splitnet-worker")[0].kill()
+        assert all(torch.equal(one.result(60), expected) for one in answers)
+
+
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(splitnet.InvalidArgument, match="model absent: there is no file"):
         splitnet.ray.deployment(tmp_path / "absent.pt")
