@@ -191,6 +191,11 @@ void SqsStandIn::fail(Fault fault, int times, const std::string& action) {
   faults_.push_back({fault, times, action});
 }
 
+void SqsStandIn::heal() {
+  const std::lock_guard lock(mutex_);
+  faults_.clear();
+}
+
 // ---- requests and answers ----------------------------------------------------------------------
 
 std::optional<SqsStandIn::Response> SqsStandIn::serve(const Request& request, const Peer& peer) {
@@ -226,8 +231,10 @@ void SqsStandIn::check_signature(const Request& request) const {
   }
   std::tm parts{};
   const std::string date(request["x-amz-date"]);
-  if (::strptime(date.c_str(), "%Y%m%dT%H%M%SZ", &parts) == nullptr ||
-      std::abs(timegm(&parts) - now_ms() / 1000) > 300) {
+  const bool is_date = ::strptime(date.c_str(), "%Y%m%dT%H%M%SZ", &parts) != nullptr;
+  // Whoever asks can't know of the time that a test has pass.
+  const auto ahead_s = timegm(&parts) - now_ms() / 1000;
+  if (!is_date || ahead_s > 300 || ahead_s < -300 - std::chrono::ceil<seconds>(passed_).count()) {
     throw Refusal{"InvalidSignatureException", "Signature expired: " + date + " is not within 5 min. of this clock",
                   "InvalidSignatureException", 403};
   }

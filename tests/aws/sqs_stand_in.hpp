@@ -87,6 +87,7 @@ class SqsStandIn {
   };
   /// The next `times` requests of this action ("": of any).
   void fail(Fault fault, int times = 1, const std::string& action = "");
+  void heal();
   /// What is sent while it is set comes once more while somebody has it, and once more after it was deleted.
   std::atomic<bool> delivers_again = false;
   /// The last first.
