@@ -145,14 +145,16 @@ class Experiments:
 
     @contextmanager
     def _killing(self, most: int) -> Iterator[list[int]]:
-        """Meanwhile kills workers at random; gives the list of those that it has killed."""
+        """Meanwhile kills workers at random, the first one when it takes requests; gives the list of those it has killed."""
         killed: list[int] = []
         is_over = threading.Event()
 
         def kill() -> None:
-            while len(killed) < most and not is_over.wait(_KILL_EVERY_S):
+            next_s = 0.0
+            while len(killed) < most and not is_over.wait(0.05):
                 pids = [pid for pool in self._pools.values() for pid in pool.pids()]
-                if pids:
+                if pids and time.monotonic() >= next_s:
+                    next_s = time.monotonic() + _KILL_EVERY_S
                     pid = random.choice(pids)
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
