@@ -26,6 +26,9 @@ GALLERY_KEY = "gallery.json"
 TABLE = "people"
 QUEUE = "faces"
 TRANSPORTS = ("sqs", "tcp", "lambda")
+STORE = f"s3://{BUCKET}/bodies"  #: For what doesn't fit into a message of the queue, or an invocation.
+#: So soon another worker gets what one that has died had taken.
+VISIBILITY_TIMEOUT_S = 3
 
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 40.0
@@ -79,11 +82,11 @@ def started(networks: Networks, transport: str, workers: int = 2, models: Path =
     functions = []
     if transport == "lambda":
         functions = [
-            tail_function(name.replace("_", "-"), models / f"{name}.pt", inputs=[spec.partition("=")[2]])
+            tail_function(name.replace("_", "-"), models / f"{name}.pt", inputs=[spec.partition("=")[2]], store=STORE)
             for name, spec in zip((DETECTOR, DESCRIPTOR), placing.worker_inputs(networks), strict=True)
         ]
-    with LocalAws(functions, buckets=[BUCKET], tables=[(TABLE, KEY)], queues=[QUEUE, f"{QUEUE}-dead"]) as aws:
-        os.environ.update(aws.environment)
+    with LocalAws(functions, buckets=[BUCKET], tables=[(TABLE, KEY)], queues=[QUEUE]) as aws:
+        os.environ.update({**aws.environment, "SPLITNET_STORE": STORE})
         cloud = Cloud(aws, {name: f"lambda://{name.replace('_', '-')}" for name in (DETECTOR, DESCRIPTOR)})
         if transport != "lambda":
             _start_workers(cloud, networks, transport, workers, models)
@@ -97,11 +100,13 @@ def _start_workers(cloud: Cloud, networks: Networks, transport: str, count: int,
     arguments = ["--threads", "1"]
     for spec in placing.worker_inputs(networks):
         arguments += ["--input", spec]
+    if transport == "sqs":
+        arguments += ["--sqs-visibility-timeout", str(VISIBILITY_TIMEOUT_S)]
     command = WorkerCommand(
         models=placing.model_files(models),
         listen=f"sqs://{QUEUE}" if transport == "sqs" else "tcp://127.0.0.1:0",
         arguments=arguments,
-        environment=cloud.aws.environment,
+        environment={**cloud.aws.environment, "SPLITNET_STORE": STORE},
     )
     cloud.workers.extend(WorkerProcess(command, number) for number in range(1, count + 1))
     try:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--check", action="store_true", help="record the clips, measure, print the tables, and end")
     parser.add_argument("--source", help="number of a camera, or a video file; none: the clip, again and again")
-    parser.add_argument("--transport", choices=cloud.TRANSPORTS, default="tcp", help="how the workers are reached")
+    parser.add_argument("--transport", choices=cloud.TRANSPORTS, default="sqs", help="how the workers are reached")
     parser.add_argument("--workers", type=_count, default=2, metavar="N", help="processes; not with lambda")
     parser.add_argument(
         "--link",
@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--adaptive", action="store_true", help="plan anew before each pass, as link and workers are")
     parser.add_argument("--max-in-flight", type=_count, default=MAX_IN_FLIGHT, metavar="N", help="frames under way")
     parser.add_argument("--port", type=int, default=0, help="of the page; 0 chooses a free one")
-    parser.add_argument("--rounds", type=_count, default=15, metavar="N", help="of --check: passes of each way to run")
+    parser.add_argument(
+        "--rounds", type=_count, default=5, metavar="N", help="of --check: of passes of each way to run"
+    )
     parser.add_argument("--models", type=Path, default=placing.MODELS, help="folder of export_model.py")
     parser.add_argument("--json", type=Path, metavar="FILE", help="of --check: write all that was found there, too")
     chosen = parser.parse_args(arguments)

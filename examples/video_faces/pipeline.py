@@ -8,6 +8,7 @@ them. `max_in_flight` frames are between the first and the last; further ones wa
 from __future__ import annotations
 
 import functools
+import itertools
 import queue
 import threading
 import time
@@ -96,28 +97,47 @@ class Pipeline:
         self._detected: queue.SimpleQueue[_UnderWay | None] = queue.SimpleQueue()
         self._described: queue.SimpleQueue[_UnderWay | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._failure: Exception | None = None
+        self._stopped = threading.Event()
+        self._failure: Exception | None = None  #: Of `show`.
+        self._source_failure: Exception | None = None
 
     def run(self, chunks: Iterable[list[RecordedFrame]]) -> None:
         """Returns when every frame of every chunk has been shown, an error too: none is left out. Raises what `chunks`
-        raises, after those before it, and what `show` raises."""
-        threads = [threading.Thread(target=one, daemon=True) for one in (self._describe, self._name)]
-        for thread in threads:
+        raises, after those before it, and what `show` raises. What a signal raises here ends it: frames under way are
+        still shown, and no more are taken."""
+        # Signals are heard by the main thread, which only waits: an exception of theirs can't come between two steps.
+        feeder = threading.Thread(target=self._feed, args=(chunks,), daemon=True)
+        others = [threading.Thread(target=one, daemon=True) for one in (self._describe, self._name)]
+        for thread in (feeder, *others):
             thread.start()
         try:
-            for chunk in chunks:
-                for frame in chunk:
-                    self._places.acquire()
+            feeder.join()
+        finally:
+            self._stopped.set()
+            for thread in (feeder, *others):
+                thread.join()
+        failure = self._failure or self._source_failure
+        if failure is not None:
+            raise failure
+
+    def _feed(self, chunks: Iterable[list[RecordedFrame]]) -> None:
+        try:
+            for frame in itertools.chain.from_iterable(chunks):
+                if self._stopped.is_set() or self._failure is not None:
+                    break
+                self._places.acquire()
+                try:
                     self._detect(frame)
+                except BaseException:
+                    self._places.release()
+                    raise
+        except Exception as error:
+            self._source_failure = error
         finally:
             for _ in range(self._max_in_flight):  # All have come back.
                 self._places.acquire()
             self._detected.put(None)
             self._described.put(None)
-            for thread in threads:
-                thread.join()
-        if self._failure is not None:
-            raise self._failure
 
     def _detect(self, frame: RecordedFrame) -> None:
         one = _UnderWay(frame, frame.pixels())

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -178,3 +180,32 @@ def test_what_the_list_raises_ends_the_run(here: Sessions, gallery: Gallery, rec
         pytest.raises(RuntimeError, match="the terminal is gone"),
     ):
         Pipeline(here, gallery, records, show).run(recorder.chunks())
+
+
+def test_a_signal_ends_the_run_and_what_was_under_way_is_shown(
+    here: Sessions, gallery: Gallery, records: Records, clip: str
+) -> None:
+    """As Ctrl-C does, in the middle of a clip that goes round for ever."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    seen: list[SeenFrame] = []
+
+    def show(one: SeenFrame) -> None:
+        seen.append(one)
+        if len(seen) == 20:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        with (
+            Video(clip, repeats=True) as video,
+            Recorder(video, in_real_time=False) as recorder,
+            pytest.raises(SystemExit) as ended,
+        ):
+            Pipeline(here, gallery, records, show).run(recorder.chunks())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert ended.value.code == 128 + signal.SIGUSR1
+    assert 20 <= len(seen) < 120 and len({one.number for one in seen}) == len(seen)

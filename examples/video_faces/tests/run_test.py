@@ -17,7 +17,6 @@ from common.tests.ctrl_c import hears_ctrl_c
 from video_faces.demo import main
 
 RUN = ROOT / "examples/video_faces/run"
-TRANSPORT = "tcp"
 
 
 def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -71,7 +70,7 @@ def test_what_is_no_video_is_named_before_anything_is_started(
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_everything(models: Path, number: int, status: int) -> None:
     """While the clip goes round, with workers at work."""
-    command: list[str | Path] = [RUN, "--on-workers", "--link", "", "--transport", TRANSPORT]
+    command: list[str | Path] = [RUN, "--on-workers", "--link", ""]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
     ) as process:
