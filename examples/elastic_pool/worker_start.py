@@ -121,7 +121,7 @@ def tables(starts: Sequence[Start], firsts: Sequence[First]) -> str:
     ]
     rows.append(["S2: a machine", "", f"{_THEIR_START_S * 1000:.0f}"])
     first = text_table(
-        "From the start of a worker's process, ms: median (least - greatest)",
+        "Start of a worker, ms: median (least - greatest)",
         ["model", "asks for requests", "first answer"],
         rows,
     )

@@ -16,14 +16,14 @@ from elastic_pool.summaries import Figures, Run, runs_table
 
 
 def test_it_writes_what_it_has_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert traces.main(["--simulated", "--duration", "600", "--rate", "1", "--out", str(tmp_path)]) == 0
+    assert traces.main(["--simulated", "--duration", "300", "--rate", "1", "--loads", "step,burst", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     document = json.loads((tmp_path / "simulated_traces.json").read_text())
     assert document["simulated"] is True
     runs = document["runs"]
-    assert [run["shape"] for run in runs] == ["step"] * 3 + ["ramp"] * 3 + ["burst"] * 3
+    assert [run["shape"] for run in runs] == ["step"] * 3 + ["burst"] * 3
     for run in runs:
-        assert len(run["outcome"]["requests"]) == run["asked"] > 20
+        assert len(run["outcome"]["requests"]) == run["asked"] > 10
         assert re.search(rf"{run['shape']} +{re.escape(run['policy'])} +{run['asked']} of {run['asked']} ", printed)
     for ending in ("svg", "html"):
         picture = (tmp_path / f"simulated_traces.{ending}").read_text()
