@@ -34,7 +34,7 @@ ELSEWHERE = {
     # In every registry; whom they ask, and as whom, stands in the environment.
     "AwsCredentials", "AwsOptions", "LambdaOptions", "LambdaRuntimeOptions", "ObjectStore", "add_aws_transports",
     "default_aws_credentials", "fixed_aws_credentials", "make_lambda_runtime_transport", "make_lambda_transport",
-    "report_lambda_init_error",
+    "make_sqs_transport", "report_lambda_init_error", "SqsOptions",
     # Methods of the class that they are about, or another word of Python's.
     "calibration_from_json", "device_profile_from_json", "link_profile_from_json", "sweep_from_json",
     "load_calibration", "load_device_profile", "read_link_trace", "save", "to_json", "to_text", "to_string",
