@@ -577,6 +577,8 @@ TEST_F(WorkerProgram, SaysWhatIsWrong) {
       {{model(), "--forward-token-file", "token"}, 2},
       {{model(), "--forward-to", "tcp://127.0.0.1:1", "--forward-ca", "ca.pem"}, 2},
       {{model(), "--batch", "0"}, 2},
+      {{model(), "--sqs-in-flight", "2"}, 2},
+      {{model(), "--listen", "sqs://jobs", "--sqs-visibility-timeout", "1"}, 2},
   };
   for (const auto& [arguments, status] : cases) {
     Program worker(arguments);
