@@ -16,6 +16,7 @@ from starlette.responses import Response
 from splitnet import _core
 from splitnet.errors import InvalidArgument
 from splitnet.partitioner import Partitioner
+from splitnet.ray.memory import keep_memory_of_passes
 from splitnet.worker import Worker
 
 #: What of a head concerns the two ends, and not one connection (RFC 9110, section 7.6.1).
@@ -74,6 +75,7 @@ class WorkerReplica:
     def __init__(
         self, files: Mapping[str, str], example_inputs: Mapping[str, Sequence[Any]], threads: int, token: str
     ) -> None:
+        keep_memory_of_passes()
         self._parts = {name: Partitioner(file, example_inputs.get(name, ())) for name, file in files.items()}
         stage_options = _core.StageOptions(threads=threads)
         self._whole = {name: part.stages([], stage_options)[0] for name, part in self._parts.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from ray.util.metrics import Histogram
 
 from splitnet import _core
+from splitnet.ray.memory import keep_memory_of_passes
 from splitnet.ray.values import Packed, pack, unpack
 
 
@@ -23,6 +24,7 @@ class StageActor:
     def __init__(self, file: bytes, threads: int, pipeline: str) -> None:
         # Inputs lie in the object store, where nobody may write. No stage does: it copies what it changes.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        keep_memory_of_passes()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "stage"
             path.write_bytes(file)
