@@ -18,10 +18,10 @@ from common.serving import serve
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.cloud import running_cloud
 from elastic_pool.load import LoadError
-from elastic_pool.measure import Experiments, Run, Trouble
+from elastic_pool.measure import Experiments
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.pool_page import add_pool_page
-from elastic_pool.report import THEIRS, document, table
+from elastic_pool.report import document, table
 from elastic_pool.this_machine import most_workers
 from elastic_pool.web_client import NotTaken
 from local_aws.processes import free_ports
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--pictures",
         type=_counts,
-        default=",".join(map(str, THEIRS)),
+        default="20,30,40,60,300",
         metavar="N,…",
         help="with --check: runs of so many",
     )
@@ -65,8 +65,8 @@ def check(options: argparse.Namespace) -> int:
     _say("starting S3, the queue, the pool and the web tier")
     with running_cloud(model, policy) as cloud:
         experiments = Experiments(cloud, model, max(options.pictures), _say)
-        runs = [experiments.run(pictures) for pictures in options.pictures]
-        runs += _troubled(experiments, max(options.pictures))
+        runs = [experiments.calm(pictures) for pictures in options.pictures]
+        runs.append(experiments.troubled(max(options.pictures), _KILLS))
     print(table(runs))
     if options.json:
         options.json.write_text(json.dumps(document(runs), indent=2) + "\n", encoding="utf-8")
@@ -74,13 +74,6 @@ def check(options: argparse.Namespace) -> int:
         for words in run.wrong:
             print(f"wrong: {run.name}: {words}", file=sys.stderr)
     return 1 if any(run.wrong for run in runs) else 0
-
-
-def _troubled(experiments: Experiments, pictures: int) -> list[Run]:
-    return [
-        experiments.run(pictures, f"{pictures}, workers killed, poison", Trouble(kills=_KILLS, poison=True)),
-        experiments.run(pictures, f"{pictures}, queue restarted", Trouble(kills=_KILLS, restart_after=0.4)),
-    ]
 
 
 def show(options: argparse.Namespace) -> int:

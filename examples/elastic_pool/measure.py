@@ -7,6 +7,7 @@ Each picture is another real photo; every label is held against the one that the
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import signal
@@ -26,7 +27,7 @@ from elastic_pool.real_run import forget_polls
 from elastic_pool.web_client import WebClient
 from local_aws.processes import peak_resident_bytes
 
-POISON_ROWS = 256  #: Pictures in one tensor: little to send, since they are all the same, and far too much to run.
+_POISON_ROWS = 256  #: Pictures in one tensor: little to send, since they are all the same, and far too much to run.
 _RUN_TIMEOUT_S = 900.0
 _GONE_TIMEOUT_S = 180.0
 
@@ -44,18 +45,82 @@ class Run:
     workers: int  #: Started for it.
     killed: int
     worker_peak_bytes: int  #: The most that one of them had in memory.
-    dead_letters: int
-    reason: str  #: Why the poison was put there.
+    dead_letters: list[str]  #: Why each request is in the dead-letter queue.
     wrong: list[str] = field(repr=False)  #: What was not as it should be, in words; empty: all is right.
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """What happens in a run."""
+class _Poison:
+    """A request that no worker has memory for, from a session of its own."""
 
-    kills: int = 0  #: Of workers at random, when a number of labels are there that is random too.
-    poison: bool = False
-    restart_after: float = 0.0  #: Share of the pictures; then the queue server is restarted. 0: it is not.
+    def __init__(self, classifier: Classifier, photo: bytes) -> None:
+        self.reasons: list[str] = []  #: What its sender was told.
+        self._classifier = classifier
+        self._pixels = classifier.pixels(photo)
+        self._is_open = threading.Event()
+        self._go = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="poison")
+
+    def __enter__(self) -> _Poison:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Returns when it has an answer."""
+        self._go.set()
+        self._thread.join()
+
+    def wait_open(self) -> None:
+        self._is_open.wait(_RUN_TIMEOUT_S)
+
+    def send(self) -> None:
+        """Once, however often the way there is asked for."""
+        self._go.set()
+
+    def _run(self) -> None:
+        once = splitnet.SessionOptions(finish_on_device=False, max_retries=0, codec=self._classifier.codec)
+        model = splitnet.Partitioner(self._classifier.model_file())
+        rows = self._pixels.expand(_POISON_ROWS, *self._pixels.shape[1:])
+        until_s = time.monotonic() + _RUN_TIMEOUT_S
+        try:
+            with splitnet.Session(model, worker=f"sqs://{QUEUE}", cut=splitnet.Cut.at_input(), options=once) as session:
+                self._is_open.set()
+                self._go.wait()
+                while time.monotonic() < until_s:
+                    with contextlib.suppress(splitnet.Unavailable):  # There was no way.
+                        session(rows)
+                        return
+                    time.sleep(0.2)
+        except splitnet.Error as error:
+            self.reasons.append(str(error))
+
+
+class _Troubles:
+    """Of one run: workers are killed when numbers of labels are there that are random, any worker that there is then; the
+    queue server is restarted when a third of the labels are, and then the poison is sent."""
+
+    def __init__(self, cloud: Cloud, kills: int, pictures: int, poison: _Poison) -> None:
+        self.killed: set[int] = set()
+        self._cloud = cloud
+        self._kill_at = sorted(random.sample(range(1, pictures), kills))
+        self._restart_at = pictures // 3
+        self._poison = poison
+
+    def come(self, labels: int) -> None:
+        """When so many labels are there."""
+        if len(self.killed) < len(self._kill_at) and labels >= self._kill_at[len(self.killed)]:
+            self._kill_one()
+        if labels == self._restart_at:
+            self._poison.wait_open()
+            self._cloud.queues.restart()
+            self._poison.send()
+
+    def _kill_one(self) -> None:
+        """The controller may not have noticed yet that some are dead."""
+        if alive := [pid for pid in self._cloud.pool.pids() if pid not in self.killed]:
+            pid = random.choice(alive)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.killed.add(pid)
 
 
 class Experiments:
@@ -73,68 +138,52 @@ class Experiments:
         versioned = {"Status": "Enabled"}  # So that an object that is written twice shows.
         self._s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=versioned)
 
-    def run(self, pictures: int, name: str = "", trouble: Trouble | None = None) -> Run:
+    def calm(self, pictures: int) -> Run:
         """From no worker on. Raises TimeoutError: workers did not go, or pictures were not answered."""
-        trouble = trouble or Trouble()
+        return self._run(str(pictures), pictures)
+
+    def troubled(self, pictures: int, kills: int) -> Run:
+        """The same, while workers are killed at random, the queue server is lost and comes back empty, and somebody sends a
+        request that no worker has memory for. Raises likewise."""
+        with _Poison(self._classifier, self._photos[0].file) as poison:
+            run = self._run(f"{pictures}, trouble", pictures, _Troubles(self._cloud, kills, pictures, poison))
+        letters = self._dead_letters()
+        wrong = [*run.wrong]
+        if run.killed < kills // 2:
+            wrong.append(f"{run.killed} workers were killed, expected {kills}")
+        if len(letters) != 1 or not any(told.endswith(why) for told in poison.reasons for why in letters.values()):
+            wrong.append(f"the poison: its sender was told {poison.reasons}, in the dead-letter queue is {letters}")
+        return dataclasses.replace(run, wrong=wrong, dead_letters=list(letters.values()))
+
+    def _run(self, name: str, pictures: int, troubles: _Troubles | None = None) -> Run:
         self._wait_until_nobody_works()
-        self._say(name or f"{pictures} pictures at once")
+        self._say(f"pictures at once: {name}")
         started = self._cloud.pool.now().started
         photos = self._photos[:pictures]
-        with (
-            _peaks(self._cloud.pool.pids) as peaks,
-            self._poisoned(trouble.poison) as reasons,
-        ):
+        results: list[Result] = []
+        times_s: list[float] = []
+        with _peaks(self._cloud.pool.pids) as peaks:
             begun_s = time.monotonic()
             job = self._client.upload((one.name, one.file) for one in photos)
             upload_s = time.monotonic() - begun_s
-            results, times_s, killed = self._follow(job, pictures, trouble, begun_s)
-        wrong = self._wrong(job, photos, results)
-        if killed < trouble.kills:
-            wrong.append(f"{killed} workers were killed, expected {trouble.kills}")
-        if trouble.poison and not (reasons and self._dead_letters()):
-            wrong.append(f"the poison: found {reasons}, expected it in the dead-letter queue with a reason")
+            for result in self._client.follow(job, _RUN_TIMEOUT_S):
+                results.append(result)
+                times_s.append(time.monotonic() - begun_s)
+                if troubles:
+                    troubles.come(len(results))
         return Run(
-            name=name or str(pictures),
+            name=name,
             pictures=pictures,
             answered=sum(self._is_right(one) for one in results),
             upload_s=upload_s,
             first_s=times_s[0],
             total_s=times_s[-1],
             workers=self._cloud.pool.now().started - started,
-            killed=killed,
+            killed=len(troubles.killed) if troubles else 0,
             worker_peak_bytes=max(peaks.values(), default=0),
-            dead_letters=len(self._dead_letters()),
-            reason=reasons[0] if reasons else "",
-            wrong=wrong,
+            dead_letters=[],
+            wrong=self._wrong(job, photos, results),
         )
-
-    def _follow(
-        self, job: str, pictures: int, trouble: Trouble, begun_s: float
-    ) -> tuple[list[Result], list[float], int]:
-        """Results, when each was there, and how many workers were killed."""
-        results: list[Result] = []
-        times_s: list[float] = []
-        killed = 0
-        kill_at = sorted(random.sample(range(1, pictures), trouble.kills))
-        restart_at = round(pictures * trouble.restart_after)
-        for result in self._client.follow(job, _RUN_TIMEOUT_S):
-            results.append(result)
-            times_s.append(time.monotonic() - begun_s)
-            if killed < len(kill_at) and len(results) >= kill_at[killed]:
-                killed += self._kill_one()
-            if len(results) == restart_at:
-                self._say(f"the queue server is restarted after {restart_at} labels")
-                self._cloud.queues.restart()
-        return results, times_s, killed
-
-    def _kill_one(self) -> bool:
-        """Whether there was one."""
-        if not (pids := self._cloud.pool.pids()):
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(random.choice(pids), signal.SIGKILL)
-            return True
-        return False
 
     def _labels_here(self) -> list[str]:
         model = splitnet.Partitioner(self._classifier.model_file())
@@ -169,33 +218,15 @@ class Experiments:
             time.sleep(0.05)
         forget_polls()
 
-    @contextmanager
-    def _poisoned(self, wanted: bool) -> Iterator[list[str]]:
-        """Meanwhile somebody sends a request that no worker has memory for; gives why it was not answered."""
-        reasons: list[str] = []
-        thread = threading.Thread(target=self._send_poison, args=(reasons,), name="poison")
-        if wanted:
-            thread.start()
-        try:
-            yield reasons
-        finally:
-            if wanted:
-                thread.join()
-
-    def _send_poison(self, reasons: list[str]) -> None:
-        pixels = self._classifier.pixels(self._photos[0].file)
-        with self._classifier.open_session(f"sqs://{QUEUE}", deadline_s=_RUN_TIMEOUT_S) as session:
-            try:
-                session(pixels.expand(POISON_ROWS, *pixels.shape[1:]))
-            except splitnet.Internal as error:
-                reasons.append(str(error))
-
-    def _dead_letters(self) -> list[str]:
-        """Message ids; they stay there."""
+    def _dead_letters(self) -> dict[str, str]:
+        """Reasons by message; they stay there."""
         sqs = aws_client("sqs", self._cloud.environment)
         queue = sqs.get_queue_url(QueueName=f"{QUEUE}-dead")["QueueUrl"]
-        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
-        return [one["MessageId"] for one in found.get("Messages", [])]
+        found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+        return {
+            one["MessageId"]: one.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "")
+            for one in found.get("Messages", [])
+        }
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from common.tables import text_table
 from elastic_pool.measure import Run
 
 #: Pictures at once: what their report says. Seconds from the upload on; a worker was a machine, which took 72 s to boot.
-THEIRS = {20: "230", 30: "216", 40: "for ever (stuck at 26)", 60: "out of memory", 300: ""}
+THEIRS = {"20": "230", "30": "216", "40": "for ever (stuck at 26)", "60": "out of memory"}
 THEIR_START_S = 72.0
 
 _COLUMNS = (
@@ -31,7 +31,7 @@ def table(runs: Sequence[Run]) -> str:
     rows = [
         [
             run.name,
-            THEIRS.get(run.pictures, "") if run.name == str(run.pictures) else "",
+            THEIRS.get(run.name, ""),
             f"{run.total_s:.1f}",
             f"{run.upload_s:.1f}",
             f"{run.first_s:.1f}",
@@ -42,9 +42,13 @@ def table(runs: Sequence[Run]) -> str:
         ]
         for run in runs
     ]
-    title = "From the upload to the last label; no worker runs at first. MiB: the most that one worker had in memory"
-    reasons = [f"in the dead-letter queue: {run.reason}" for run in runs if run.reason]
-    return "\n".join([text_table(title, _COLUMNS, rows), *reasons])
+    title = "From the upload to the last label; no worker runs at first"
+    notes = [
+        "MiB: the most that one worker had in memory. Trouble: workers are killed at random, the queue server is lost with",
+        "all it had and comes back empty, and somebody sends a request that no worker has memory for.",
+    ]
+    reasons = [f"in the dead-letter queue: {reason}" for run in runs for reason in run.dead_letters]
+    return "\n".join([text_table(title, _COLUMNS, rows), *notes, *reasons])
 
 
 def document(runs: Sequence[Run]) -> dict[str, Any]:

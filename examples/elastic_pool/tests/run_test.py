@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole example with one command: what it takes, its table with workers killed and the queue lost, and its end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from common.package_files import ROOT
+from common.tests.ctrl_c import hears_ctrl_c
+from elastic_pool.demo import main
+
+RUN = ROOT / "examples/elastic_pool/run"
+
+
+def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([RUN, *arguments], capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--beauty"], "unrecognized arguments: --beauty"),
+        (["--pictures", "20,0"], "found '0', expected a whole number of at least 1"),
+        (["--max-workers", "many"], "found 'many', expected a whole number of at least 1"),
+        (["--model", "resnet"], "invalid choice: 'resnet'"),
+    ],
+)
+def test_wrong_usage_is_named_before_anything_is_started(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert words in said and "starting" not in said
+
+
+def test_ctrl_c_ends_everything() -> None:
+    with subprocess.Popen(
+        [RUN, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("upload pictures at http://127.0.0.1:")
+        assert process.stdout.readline().startswith("listening on http://127.0.0.1:")
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) >= 3, "S3, SQS, the web tier"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        said = process.stderr.read()
+        assert "Traceback" not in said, said
+    assert psutil.wait_procs(started, timeout=30)[1] == []
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """What `--check` prints and writes."""
+    file = tmp_path_factory.mktemp("check") / "found.json"
+    told = ended("--check", "--pictures", "30", "--json", file)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return told.stdout, json.loads(file.read_text())
+
+
+def test_every_label_is_right_whatever_dies(checked: tuple[str, dict[str, Any]]) -> None:
+    calm, troubled = checked[1]["runs"]
+    for run in (calm, troubled):
+        assert (run["answered"], run["wrong"]) == (30, [])
+        assert 0 < run["upload_s"] < run["first_s"] <= run["total_s"]
+    assert (calm["killed"], calm["dead_letters"]) == (0, [])
+    assert troubled["killed"] >= 2 and troubled["workers"] > troubled["killed"]
+    assert len(troubled["dead_letters"]) == 1 and "ran out of memory" in troubled["dead_letters"][0]
+
+
+def test_the_table_has_theirs_beside_ours(checked: tuple[str, dict[str, Any]]) -> None:
+    rows = [line for line in checked[0].splitlines() if line.lstrip().startswith("30")]
+    assert len(rows) == 2 and rows[0].split()[:2] == ["30", "216"]
+    assert all("30 of 30" in row for row in rows)
+    assert "in the dead-letter queue: " in checked[0]
