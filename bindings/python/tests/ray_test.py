@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -105,14 +106,15 @@ def whole(part: splitnet.Partitioner, *inputs: Any) -> Any:
     return part.run_stages([], list(inputs), splitnet.StageOptions(threads=1))
 
 
+def title_of(process: psutil.Process) -> str:
+    """What Ray calls it: the actor's class, and the method that runs."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline()).strip()
+    return ""
+
+
 def actors(*titles: str) -> list[psutil.Process]:
-    """By what Ray calls a process: the actor's class, and the method that runs."""
-    found = []
-    for one in processes_of_ray():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if " ".join(one.cmdline()).strip() in titles:
-                found.append(one)
-    return found
+    return [one for one in processes_of_ray() if title_of(one) in titles]
 
 
 def runners() -> list[psutil.Process]:
@@ -134,8 +136,9 @@ def long_runner(others: set[psutil.Process]) -> psutil.Process:
     return found.pop()
 
 
-def alone(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False)
+def alone(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 
 def test_the_package_alone_needs_no_ray() -> None:
@@ -156,6 +159,21 @@ def test_ray_has_to_be_started() -> None:
         "try: splitnet.ray.Pipeline(part)\nexcept splitnet.Unavailable as error: print(error)"
     )
     assert "ray.init()" in ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize(("environment", "keeps"), [({}, True), ({"MALLOC_MMAP_THRESHOLD_": "65536"}, False)])
+def test_actors_keep_memory_unless_somebody_else_has_decided(environment: dict[str, str], keeps: bool) -> None:
+    ended = alone(
+        "import resource, numpy\n"
+        "from splitnet.ray.memory import keep_memory_of_passes\n"
+        "keep_memory_of_passes()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def work(): [numpy.ones(2_000_000) for _ in range(4)]\n"
+        "work(); before = faults(); work(); print(faults() - before)",
+        **environment,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (int(ended.stdout) < 1000) == keeps, "64 MB are 15,625 pages"
 
 
 def test_everything_listens_on_loopback() -> None:
@@ -435,7 +453,7 @@ def test_no_request_is_lost_when_a_replica_dies(
     ):
         answers = [threads.submit(session, photo) for _ in range(200)]
         answers[20].result(30)
-        actors("ray::ServeReplica:small:splitnet-worker")[0].kill()
+        next(one for one in processes_of_ray() if title_of(one).startswith("ray::ServeReplica")).kill()
         assert all(torch.equal(one.result(60), expected) for one in answers)
 
 
