@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Measures, prints, writes."""
-    policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=2, zero_after_s=2)
+    policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=3, zero_after_s=3)
     with started(policy, port=0, photos=max(options.few, options.many)) as found:
         experiments = Experiments(found.service, found.photos, found.pools, options.few, options.many, _say)
         runs = experiments.run_all()

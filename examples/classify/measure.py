@@ -29,7 +29,8 @@ MODEL = "mobilenet_v2"
 MODELS = (MODEL, "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _KILL_EVERY_S = 2.0
 _MOST_KILLS = 5  #: Of workers in one run.
-_ZERO_TIMEOUT_S = 120.0
+_PATIENCE_S = 120.0
+_WARMING = 8  #: Requests before a run that is to find workers.
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Experiments:
         self._expected: dict[str, list[Label]] = {}
 
     def run_all(self) -> list[Run]:
-        """Raises TimeoutError: workers did not go."""
+        """Raises TimeoutError: workers did not go, or a pool has failed."""
         self._say("what the models say here, to compare with")
         few, many = self._few, self._many
         self._expected = {
@@ -99,16 +100,12 @@ class Experiments:
         return [Question(f"{self._photos}/{name}", models[at % len(models)]) for at, name in enumerate(names)]
 
     def _cold(self, name: str, questions: Sequence[Question], kills: int = 0) -> Run:
-        until_s = time.monotonic() + _ZERO_TIMEOUT_S
-        while busy := [model for model, pool in self._pools.items() if _workers(pool.now())]:
-            if time.monotonic() > until_s:
-                raise TimeoutError(f"workers of {', '.join(busy)} still run after {_ZERO_TIMEOUT_S:g} s without work")
-            time.sleep(0.05)
+        _until(lambda: not any(_workers(pool.now()) for pool in self._pools.values()), "workers without work still run")
         forget_polls()
         return self._run(name, questions, kills)
 
     def _warm(self, name: str, questions: Sequence[Question]) -> Run:
-        ask_all(self._server, questions[:1])
+        ask_all(self._server, questions[:_WARMING])
         return self._run(name, questions)
 
     def _run(self, name: str, questions: Sequence[Question], kills: int = 0) -> Run:
@@ -124,6 +121,12 @@ class Experiments:
         return Run(name, replies, right, wrong, wall_s, self._started() - started, len(killed))
 
     def _started(self) -> int:
+        """Workers so far, as the next look of each pool has it."""
+        seen = {name: pool.now().time_s for name, pool in self._pools.items()}
+        _until(
+            lambda: all(pool.now().time_s > seen[name] for name, pool in self._pools.items()),
+            "a pool does not look at its queue any more",
+        )
         return sum(pool.now().started for pool in self._pools.values())
 
     def _judged(self, questions: Sequence[Question], replies: Sequence[Reply]) -> tuple[int, list[str]]:
@@ -177,3 +180,11 @@ def local_labels(model: Classifier, count: int) -> list[Label]:
 
 def _workers(sample: Sample) -> int:
     return sample.running + sample.starting + sample.draining
+
+
+def _until(is_so: Callable[[], bool], otherwise: str) -> None:
+    until_s = time.monotonic() + _PATIENCE_S
+    while not is_so():
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"{otherwise} after {_PATIENCE_S:g} s")
+        time.sleep(0.02)
