@@ -39,7 +39,7 @@ _Value = TypeVar("_Value")
 class Settings:
     """How pictures are sent to workers."""
 
-    at_once: int = 64  #: Pictures under way; the others wait in the bucket.
+    at_once: int = 200  #: Pictures in the queue or with a worker, a megabyte each; the others wait in the bucket.
     answer_s: float = 120.0  #: For a try, the time in the queue included.
     give_up_s: float = 1800.0  #: From the first try of a picture; then "no answer" is its result.
     max_decoded_pixels: int = 24_000_000  #: A picture takes up to 8 bytes for each while it is decoded.

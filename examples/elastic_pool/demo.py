@@ -26,7 +26,7 @@ from elastic_pool.this_machine import most_workers
 from elastic_pool.web_client import NotTaken
 from local_aws.processes import free_ports
 
-_KILLS = 4
+_LEAST_KILLS, _PICTURES_PER_KILL = 4, 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +66,9 @@ def check(options: argparse.Namespace) -> int:
     with running_cloud(model, policy) as cloud:
         experiments = Experiments(cloud, model, max(options.pictures), _say)
         runs = [experiments.calm(pictures) for pictures in options.pictures]
-        runs.append(experiments.troubled(max(options.pictures), _KILLS))
+        most = max(options.pictures)
+        kills = min(most - 1, max(_LEAST_KILLS, most // _PICTURES_PER_KILL))
+        runs.append(experiments.troubled(most, kills))
     print(table(runs))
     if options.json:
         options.json.write_text(json.dumps(document(runs), indent=2) + "\n", encoding="utf-8")

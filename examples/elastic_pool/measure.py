@@ -102,7 +102,7 @@ class _Troubles:
         self.killed: set[int] = set()
         self._cloud = cloud
         self._kill_at = sorted(random.sample(range(1, pictures), kills))
-        self._restart_at = pictures // 3
+        self._restart_at = max(1, pictures // 3)
         self._poison = poison
 
     def come(self, labels: int) -> None:
