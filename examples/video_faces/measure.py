@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ DEADLINE_S = 10.0  #: What workers have not done by then, the device does.
 #: How the picture itself is sent where a worker does everything: bytes, no loss.
 PICTURE_CODEC = "u8:mean=0,0,0;std=1,1,1"
 
+_NO_FACES = "no faces"
 MIN_RECOGNISED = 0.9  #: Of the clip's frames.
 MIN_PHOTOS_RIGHT = 0.68  #: The best of what the system that this follows reports.
 MIN_STRANGERS_UNKNOWN = 0.9
@@ -179,77 +180,28 @@ def measure(
     slow = small_device(networks)
     say("enrolling, and naming photos")
     with placing.on_device(networks) as here:
-        gallery = people.enroll(here, models)
-        cloud.save_gallery(gallery)
+        cloud.save_gallery(people.enroll(here, models))
         gallery = cloud.load_gallery()
         other_photos = people.recognised_photos(here, gallery, models)
         strangers = people.strangers_named(here, gallery, models)
     records = cloud.records()
     for record in people.RECORDS:
         records.put(record)
-    endpoints = cloud.through(link)
-    say(f"planning for {link or 'this machine'}")
-    calibration = placing.calibrated(networks, models)
-    plans = {
-        name: placing.make_plan(part, endpoints[name], calibration[name]) for name, part in networks.by_name().items()
-    }
-    say("measuring where each network may run")
-    ways = _ways(cloud, networks, plans, "this machine", rounds)
-    clip = str(models / "video_faces/caller.mp4")
-    runs = []
-    with _as_planned(cloud, networks, plans, link) as sessions:
-        say("recording the clip in real time, as planned")
-        with Video(clip) as video:
-            runs.append(
-                record_and_name(video, sessions, gallery, records, "as planned", frames_per_chunk=frames_per_chunk)
-            )
-        say("recording every frame as fast as it goes, as planned")
-        with Video(clip) as video:
-            runs.append(
-                record_and_name(
-                    video, sessions, gallery, records, "every frame", frames_per_chunk=0, in_real_time=False
-                )
-            )
-        say("recording the clip without faces")
-        faces: list[int] = []
-        with Video(str(models / "video_faces/bikes.mp4")) as video:
-            no_faces = record_and_name(
-                video,
-                sessions,
-                gallery,
-                records,
-                "no faces",
-                frames_per_chunk=0,
-                in_real_time=False,
-                show=lambda one: faces.append(len(one.faces)),
-            )
+    measuring = _Measuring(cloud, networks, gallery, records, link, models, frames_per_chunk, rounds, say)
+    measuring.as_planned()
     if isinstance(slow, SlowDevice):
-        say("the same on a device that is slower")
-        profiles = full_speed_profiles(networks)
-        with slow:
-            plans_there = {
-                name: plan_of_small_device(part, endpoints[name], calibration[name], profiles[name])
-                for name, part in networks.by_name().items()
-            }
-            ways += _ways(cloud, networks, plans_there, SPEED_IN_WORDS, rounds)
-            with _as_planned(cloud, networks, plans_there, link) as sessions, Video(clip) as video:
-                runs.append(
-                    record_and_name(
-                        video, sessions, gallery, records, "small device", frames_per_chunk=frames_per_chunk
-                    )
-                )
-        plans |= {f"{name}, {SPEED_IN_WORDS}": plan for name, plan in plans_there.items()}
-    say("the same with everything on the workers, one of which is killed")
-    runs.append(_with_a_killed_worker(cloud, networks, gallery, records, link, clip, frames_per_chunk))
+        measuring.on_small_device(slow)
+    measuring.with_a_killed_worker()
+    *runs, no_faces = sorted(measuring.runs, key=lambda run: run.what == _NO_FACES)
     return Measured(
         transport=transport,
         link=link,
         workers=len(cloud.workers),
-        plans={name: plan.explain(12) for name, plan in plans.items()},
-        ways=ways,
+        plans=measuring.plans,
+        ways=measuring.ways,
         runs=runs,
         no_faces=no_faces,
-        faces_where_none_are=sum(faces),
+        faces_where_none_are=measuring.faces_where_none_are,
         people=len(gallery.people),
         pictures_enrolled=len(gallery.names),
         other_photos=other_photos,
@@ -259,23 +211,114 @@ def measure(
     )
 
 
-def _ways(
-    cloud: Cloud, networks: Networks, plans: dict[str, splitnet.TwoTierPlan], device: str, rounds: int
-) -> list[Way]:
-    return [
-        way
-        for name, part in networks.by_name().items()
-        for way in measured_ways(device, name, part, plans[name], cloud.wire_share(), rounds)
-    ]
+class _Measuring:
+    """What is measured, one thing after the other, and what was found so far."""
 
+    def __init__(
+        self,
+        cloud: Cloud,
+        networks: Networks,
+        gallery: Gallery,
+        records: Records,
+        link: str,
+        models: Path,
+        frames_per_chunk: int,
+        rounds: int,
+        say: Say,
+    ) -> None:
+        self.plans: dict[str, str] = {}  #: Explained.
+        self.ways: list[Way] = []
+        self.runs: list[RunFigures] = []
+        self.faces_where_none_are = 0
+        self._cloud = cloud
+        self._networks = networks
+        self._gallery = gallery
+        self._records = records
+        self._link = link
+        self._videos = models / "video_faces"
+        self._frames_per_chunk = frames_per_chunk
+        self._rounds = rounds
+        self._say = say
+        self._endpoints = cloud.through(link)
+        self._calibration = placing.calibrated(networks, models)
 
-@contextmanager
-def _as_planned(
-    cloud: Cloud, networks: Networks, plans: dict[str, splitnet.TwoTierPlan], link: str
-) -> Iterator[Sessions]:
-    opened = [placing.open_planned(part, plans[name], cloud.spares(link)) for name, part in networks.by_name().items()]
-    with Sessions(*opened) as sessions:
-        yield sessions
+    def as_planned(self) -> None:
+        """The clip in real time and as fast as it goes, and the clip without faces."""
+        self._say(f"planning for {self._link or 'this machine'}")
+        plans = {
+            name: placing.make_plan(part, self._endpoints[name], self._calibration[name])
+            for name, part in self._networks.by_name().items()
+        }
+        self._measure_ways(plans, "this machine")
+        with self._open(plans) as sessions:
+            self._say("recording the clip in real time, as planned")
+            self._record(sessions, "as planned")
+            self._say("recording every frame as fast as it goes, as planned")
+            self._record(sessions, "every frame", every_frame=True)
+            self._say("recording the clip without faces")
+            self._record(sessions, _NO_FACES, every_frame=True, clip="bikes.mp4", show=self._count_faces)
+
+    def on_small_device(self, slow: SlowDevice) -> None:
+        """The clip in real time on a device that is slower."""
+        self._say("the same on a device that is slower")
+        profiles = full_speed_profiles(self._networks)
+        with slow:
+            plans = {
+                name: plan_of_small_device(part, self._endpoints[name], self._calibration[name], profiles[name])
+                for name, part in self._networks.by_name().items()
+            }
+            self._measure_ways(plans, SPEED_IN_WORDS)
+            with self._open(plans) as sessions:
+                self._record(sessions, "small device")
+
+    def with_a_killed_worker(self) -> None:
+        """Everything on the workers, of which one is killed after ten frames; functions can't be."""
+        self._say("the same with everything on the workers, one of which is killed")
+        shown = itertools.count(1)
+
+        def kill_one(_: SeenFrame) -> None:
+            if next(shown) == 10 and self._cloud.workers:
+                self._cloud.workers[0].kill()
+
+        with on_workers(self._cloud, self._networks, self._link) as sessions:
+            self._record(sessions, "a worker killed" if self._cloud.workers else "on the workers", show=kill_one)
+
+    def _measure_ways(self, plans: dict[str, splitnet.TwoTierPlan], device: str) -> None:
+        self._say(f"measuring where each network may run: {device}")
+        for name, part in self._networks.by_name().items():
+            self.plans[f"{name}, {device}"] = plans[name].explain(12)
+            share = self._cloud.wire_share()
+            self.ways += measured_ways(device, name, part, plans[name], share, self._rounds)
+
+    def _open(self, plans: dict[str, splitnet.TwoTierPlan]) -> Sessions:
+        spares = self._cloud.spares(self._link)
+        parts = self._networks.by_name()
+        return Sessions(*(placing.open_planned(part, plans[name], spares) for name, part in parts.items()))
+
+    def _record(
+        self,
+        sessions: Sessions,
+        what: str,
+        *,
+        every_frame: bool = False,
+        clip: str = "caller.mp4",
+        show: Callable[[SeenFrame], None] | None = None,
+    ) -> None:
+        with Video(str(self._videos / clip)) as video:
+            found = record_and_name(
+                video,
+                sessions,
+                self._gallery,
+                self._records,
+                what,
+                frames_per_chunk=0 if every_frame else self._frames_per_chunk,
+                in_real_time=not every_frame,
+                show=show,
+            )
+        self.runs.append(found)
+
+    def _count_faces(self, seen: SeenFrame) -> None:
+        self.faces_where_none_are += len(seen.faces)
 
 
 def on_workers(cloud: Cloud, networks: Networks, link: str, deadline_s: float = DEADLINE_S) -> Sessions:
@@ -295,26 +338,3 @@ def on_workers(cloud: Cloud, networks: Networks, link: str, deadline_s: float = 
             for name, part in networks.by_name().items()
         )
     )
-
-
-def _with_a_killed_worker(
-    cloud: Cloud, networks: Networks, gallery: Gallery, records: Records, link: str, clip: str, frames_per_chunk: int
-) -> RunFigures:
-    count = 0
-
-    def kill_one(_: SeenFrame) -> None:
-        nonlocal count
-        count += 1
-        if count == 10 and cloud.workers:
-            cloud.workers[0].kill()
-
-    with on_workers(cloud, networks, link) as sessions, Video(clip) as video:
-        return record_and_name(
-            video,
-            sessions,
-            gallery,
-            records,
-            "a worker killed" if cloud.workers else "on the workers",
-            frames_per_chunk=frames_per_chunk,
-            show=kill_one,
-        )
