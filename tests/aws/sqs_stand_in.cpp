@@ -135,6 +135,12 @@ std::optional<SqsStandIn::Message> SqsStandIn::take(const std::string& queue, se
   return taken.front()->message;
 }
 
+void SqsStandIn::remove(const std::string& queue, const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  queues_.at(queue).messages.remove_if([&](const Stored& stored) { return stored.message.id == id; });
+  changed_.notify_all();
+}
+
 std::vector<Json> SqsStandIn::requests(const std::string& action) const {
   const std::lock_guard lock(mutex_);
   std::vector<Json> chosen;
@@ -439,7 +445,7 @@ Json SqsStandIn::send_message(Queue& queue, const Json& entry) {
   Stored stored;
   stored.message = {"00000000-0000-4000-8000-" + std::to_string(100'000'000'000 + ++count_), body, attributes, 0,
                     false};
-  stored.sent_ms = now_ms();
+  stored.message.sent_ms = now_ms();
   stored.visible_at = now() + seconds(entry.value("DelaySeconds", 0));
   stored.stays_visible = stored.survives_deletion = delivers_again;
   queue.messages.push_back(stored);
@@ -456,7 +462,7 @@ std::vector<SqsStandIn::Stored*> SqsStandIn::take_visible(Queue& queue, std::siz
   visible.resize(std::min(visible.size(), count));
   for (Stored* const taken : visible) {
     ++taken->message.deliveries;
-    if (taken->first_received_ms == 0) taken->first_received_ms = now_ms();
+    if (taken->message.first_received_ms == 0) taken->message.first_received_ms = now_ms();
     if (!std::exchange(taken->stays_visible, false)) taken->visible_at = now() + visibility;
     taken->handle = "AQEB" + std::to_string(++count_) + "/receipt+handle==";
     queue.handles.insert(taken->handle);
@@ -494,9 +500,9 @@ Json SqsStandIn::receive_message(const Json& document, const Peer& peer, std::un
                     {"MD5OfBody", md5_hex(one->message.body)},
                     {"Body", one->message.body}};
     const Json all = {{"SenderId", "AIDAIT2UOQQY3AUEKVGXU"},
-                      {"SentTimestamp", std::to_string(one->sent_ms)},
+                      {"SentTimestamp", std::to_string(one->message.sent_ms)},
                       {"ApproximateReceiveCount", std::to_string(one->message.deliveries)},
-                      {"ApproximateFirstReceiveTimestamp", std::to_string(one->first_received_ms)}};
+                      {"ApproximateFirstReceiveTimestamp", std::to_string(one->message.first_received_ms)}};
     Json names = document.value("MessageSystemAttributeNames", Json::array());
     for (const Json& name : document.value("AttributeNames", Json::array())) names.push_back(name);  // The old name.
     for (const auto& [name, value] : all.items()) {

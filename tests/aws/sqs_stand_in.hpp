@@ -37,6 +37,8 @@ class SqsStandIn {
     Json attributes = Json::object();  ///< As SendMessage has them.
     int deliveries = 0;
     bool is_hidden = false;  ///< Somebody has it.
+    std::int64_t sent_ms = 0;
+    std::int64_t first_received_ms = 0;
   };
 
   SqsStandIn() { start(); }
@@ -59,6 +61,7 @@ class SqsStandIn {
   void send(const std::string& queue, const std::string& body, const Json& attributes = Json::object());
   /// As a worker takes one that never comes back. Nothing: none can be seen.
   std::optional<Message> take(const std::string& queue, std::chrono::seconds visibility = std::chrono::seconds(30));
+  void remove(const std::string& queue, const std::string& id);
   /// What was asked for, the actions and their documents, errors included; "": every action.
   [[nodiscard]] std::vector<Json> requests(const std::string& action) const;
   /// Waits until it holds, asked again after each request; false: not for long.
@@ -103,8 +106,6 @@ class SqsStandIn {
   struct Stored {
     Message message;
     std::string handle;  ///< Of the last delivery.
-    std::int64_t sent_ms = 0;
-    std::int64_t first_received_ms = 0;
     Clock::time_point visible_at;
     bool stays_visible = false;      ///< When it is received for the first time.
     bool survives_deletion = false;  ///< The first one.
