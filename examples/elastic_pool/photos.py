@@ -20,7 +20,6 @@ IMAGENET = {
     )
 }
 OTHERS = [f"skimage/data/{name}" for name in ("chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")]
-FACE = "skimage/data/astronaut.png"
 
 _FORMATS = ("JPEG", "JPEG", "JPEG", "PNG", "WEBP")
 _LARGEST_SHIFT = 0.12  #: Of the shorter side; what the photo shows stays in it.
