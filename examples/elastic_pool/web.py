@@ -8,7 +8,7 @@
 | `GET /` | the page |
 | `POST /jobs`, multipart/form-data, files in the field `pictures` | 303 to `/jobs/JOB`, once all of them are in the bucket |
 | `GET /jobs/JOB` | the page with its results, which fills by itself |
-| `GET /jobs/JOB/results?after=N&run=RUN` | JSON: what came after the first N results; waits a while for more |
+| `GET /jobs/JOB/results?after=N&run=RUN` | JSON: what came after the first N results; with the `run` of the answer before it waits a while for more |
 | `GET /jobs/JOB/pictures/INDEX` | the picture, small |
 | `GET /jobs/JOB/labels.csv` | the file `picture,label`; 409 as long as the job is not done |
 
@@ -181,14 +181,10 @@ async def _results(request: web.Request) -> web.Response:
     after = request.query.get("after", "0")
     if not re.fullmatch(r"\d{1,6}", after):
         raise _error(web.HTTPBadRequest, f"after: found {after[:20]!r}, expected a number of results")
-    known = int(after) if request.query.get("run") == tier.run else 0
-    waiting = asyncio.ensure_future(job.more_than(known, _PATIENCE_S))
-    ending = asyncio.ensure_future(request.app[_ENDING].wait())
-    try:
-        await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-        ending.cancel()
+    is_news = request.query.get("run") != tier.run  # Who asks for the first time hears at once how it stands.
+    known = 0 if is_news else int(after)
+    if not is_news:
+        await _more_than(job, known, request.app[_ENDING])
     return web.json_response(
         {
             "run": tier.run,
@@ -199,6 +195,16 @@ async def _results(request: web.Request) -> web.Response:
         },
         headers={"Cache-Control": "no-store"},
     )
+
+
+async def _more_than(job: Job, known: int, ending: asyncio.Event) -> None:
+    """Waits for more results, a while, and not while the program ends."""
+    waits = [asyncio.ensure_future(one) for one in (job.more_than(known, _PATIENCE_S), ending.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
 
 
 async def _picture(request: web.Request) -> web.Response:

@@ -84,7 +84,6 @@ def test_too_many_pictures_are_refused_in_words(page: Any) -> None:
 
 
 def test_a_page_that_is_open_outlives_the_web_tier(browser: Any, start_web: StartWeb) -> None:
-    """And shows labels as they come, when workers do."""
     port, worker_port = free_ports(2)
     endpoint = f"tcp://127.0.0.1:{worker_port}"
     opened = browser.new_page()
@@ -99,7 +98,10 @@ def test_a_page_that_is_open_outlives_the_web_tier(browser: Any, start_web: Star
         web.process.kill()
         web.process.wait()
     expect(opened.locator("#status")).to_contain_text("0 answered; no news now")
-    with start_web("--port", str(port), "--worker", endpoint):
-        with splitnet.Worker(splitnet.Partitioner(classifier(MODEL).model_file()), endpoint, threads=1):
-            expect(opened.locator("#status")).to_have_text("2 of 2 answered")
+    part = splitnet.Partitioner(classifier(MODEL).model_file())
+    with (
+        splitnet.Worker(part, endpoint, threads=1),
+        start_web("--port", str(port), "--worker", endpoint),
+    ):
+        expect(opened.locator("#status")).to_have_text("2 of 2 answered")
     opened.close()
