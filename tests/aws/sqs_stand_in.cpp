@@ -167,7 +167,7 @@ void SqsStandIn::start() {
   }
   server_ = std::make_unique<ScriptedServer>(
       [this](const Request& request, const Peer& peer) { return serve(request, peer); }, port_);
-  port_ = server_->port();
+  if (port_ == 0) port_ = server_->port();  // Else whoever is served already may be reading it.
 }
 
 void SqsStandIn::stop() {
