@@ -9,6 +9,11 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+
+#: What clients raise when a service refuses, can't be reached, or breaks off in the middle of an answer.
+AWS_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError, ResponseParserError)
 
 _VARIABLES = {
     "region_name": "AWS_REGION",

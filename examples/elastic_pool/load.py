@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from elastic_pool.aws_client import aws_client
+from elastic_pool.aws_client import AWS_ERRORS, aws_client
 
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_NO_ANSWER: tuple[type[Exception], ...] = (
+    *AWS_ERRORS,
+    KeyError,
+    ValueError,
+)  #: Also what lacks what it should have: of a proxy, of another server.
 _TIMEOUT_S = 5
 
 
@@ -53,9 +58,9 @@ class SqsQueue:
         try:
             for name in (self.dead_letter_queue, self.queue):
                 self._url = self._client.create_queue(QueueName=name)["QueueUrl"]
-        except (BotoCoreError, ClientError) as error:
+        except _NO_ANSWER as error:
             self._url = ""
-            raise LoadError(f"queue {self.queue}: {error}") from error
+            raise self._trouble(error) from error
 
     def counts(self) -> QueueCounts:
         """Looks for the dead-letter queue too, which nothing else would miss before it is needed."""
@@ -64,15 +69,21 @@ class SqsQueue:
         try:
             self._client.get_queue_url(QueueName=self.dead_letter_queue)
             return self._counts()
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in _GONE:
-                raise LoadError(f"queue {self.queue}: {error}") from error
+        except _NO_ANSWER as error:
+            if not _is_gone(error):
+                raise self._trouble(error) from error
             self.prepare()
             return QueueCounts(0, 0)
-        except BotoCoreError as error:
-            raise LoadError(f"queue {self.queue}: {error}") from error
+
+    def _trouble(self, error: Exception) -> LoadError:
+        words = f"found no {error} in its answer" if isinstance(error, KeyError) else str(error)
+        return LoadError(f"queue {self.queue}: {words}")
 
     def _counts(self) -> QueueCounts:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         found = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names))["Attributes"]
         return QueueCounts(*(int(found[name]) for name in names))
+
+
+def _is_gone(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _GONE

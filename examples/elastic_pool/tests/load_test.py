@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +67,31 @@ def test_queues_that_are_gone_are_made_again(environment: dict[str, str], client
     client.delete_queue(QueueUrl=client.get_queue_url(QueueName=lost)["QueueUrl"])
     assert queue.counts() == QueueCounts(0, 0)
     assert {"lost", "lost-dead"} <= names(client)
+
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+def test_answers_that_are_none(status: int) -> None:
+    """Of a proxy, or of a server that is not yet there."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"<html>no queue here</html>")
+
+        def log_message(self, format: str, *values: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        queue = SqsQueue("work", {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
+        try:
+            with pytest.raises(LoadError, match="queue work: "):
+                queue.counts()
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_server_that_comes_back_without_its_memory() -> None:
