@@ -341,8 +341,9 @@ void Session::Impl::recover(const InferencePtr& inference, const Error& error) {
     is_over = error.code() == ErrorCode::cancelled || (error.code() == ErrorCode::deadline_exceeded && is_too_late);
     if (!is_over && inference->is_finished_here) return;  // The device gives the answer.
     workers = &workers_of(*inference);
-    may_retry = !detail::is_final(error.code()) &&
-                (inference->retries < options_.max_retries || (inference->deadline && !options_.finish_on_device));
+    const bool may_pass = error.code() == ErrorCode::unavailable || error.code() == ErrorCode::overloaded;
+    const bool waits_for_worker = inference->deadline && !options_.finish_on_device && may_pass;
+    may_retry = !detail::is_final(error.code()) && (inference->retries < options_.max_retries || waits_for_worker);
   }
   if (is_over) return finish(inference, error);
   const bool other_may =

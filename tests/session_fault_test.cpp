@@ -379,6 +379,22 @@ TEST_F(SessionFaultTest, TheLastOfManyHopsIsRetriedToo) {
   EXPECT_EQ(answer.requests, 4U);
 }
 
+/// A request that is the end of whoever takes it must not come again until its deadline.
+TEST_F(SessionFaultTest, AFaultOfTheWorkerIsNotWaitedOut) {
+  std::atomic<int> runs = 0;
+  const Hooks broken{.on_run = [&](const StageInfo&) {
+    ++runs;
+    throw Error(ErrorCode::internal, "never");
+  }};
+  auto remote = options(serve(std::make_shared<testing::HookedModel>(model_, broken)));
+  remote.finish_on_device = false;
+  remote.max_retries = 1;
+  remote.deadline = 5min;
+  EXPECT_TRUE(
+      throws(ErrorCode::internal, "never", [&] { (void)Session::open(model_, remote)->run(testing::inputs_of(1)); }));
+  EXPECT_EQ(runs, 2);
+}
+
 TEST_F(SessionFaultTest, SparesAreForAWorker) {
   SessionOptions nobody;
   nobody.spare_workers = {"tcp://127.0.0.1:1"};

@@ -17,12 +17,10 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-
-from elastic_pool.aws_client import aws_client
+from elastic_pool.aws_client import AWS_ERRORS, aws_client
 
 #: What the store raises when S3 can't be reached or refuses.
-STORE_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
+STORE_ERRORS = AWS_ERRORS
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 

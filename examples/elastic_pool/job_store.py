@@ -23,12 +23,13 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
+from elastic_pool.aws_client import AWS_ERRORS
 from elastic_pool.labels import labels_file
 
 #: What the store raises when S3 can't be reached or refuses.
-STORE_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
+STORE_ERRORS = AWS_ERRORS
 
 #: Requests to S3 at once.
 CONNECTIONS = 8

@@ -71,7 +71,7 @@ struct SessionOptions {
   /// the plan gives, codec included. Costs the memory of the whole model.
   bool finish_on_device = true;
   /// Of one inference, beyond its first request, and for all together a tenth of the requests. Where the device can't
-  /// finish, requests with a deadline wait for a worker until then.
+  /// finish, requests with a deadline wait until then for a worker that is there and has room.
   std::size_t max_retries = 2;
   /// How many Session::decisions remembers.
   std::size_t kept_decisions = 1024;

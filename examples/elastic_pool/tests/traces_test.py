@@ -16,7 +16,12 @@ from elastic_pool.summaries import Figures, Run, runs_table
 
 
 def test_it_writes_what_it_has_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert traces.main(["--simulated", "--duration", "300", "--rate", "1", "--loads", "step,burst", "--out", str(tmp_path)]) == 0
+    assert (
+        traces.main(
+            ["--simulated", "--duration", "300", "--rate", "1", "--loads", "step,burst", "--out", str(tmp_path)]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     document = json.loads((tmp_path / "simulated_traces.json").read_text())
     assert document["simulated"] is True
