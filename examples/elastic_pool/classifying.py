@@ -56,6 +56,7 @@ class Job:
     def __init__(self, accepted: JobList) -> None:
         self.accepted = accepted
         self.results: list[Result] = []  #: As they came.
+        self.refused = 0  #: Results that came when the picture had one already: that one stays.
         self._changed = asyncio.Event()
 
     @property
@@ -138,9 +139,14 @@ class Classifying:
                 label = await self._label(await self._pixels(job.id, index))
             except (PictureError, NoSuchInput, splitnet.Error) as found:
                 error = str(found)
+            except Exception as found:  # A mistake of ours: this picture's alone, the others go on.
+                _say(f"job {job.id}, picture {index}: {found!r}")
+                error = "the web tier failed at it; its log says why"
         answered_s = round(time.time() - job.accepted.accepted_s, 3)
         mine = Result(index, picture.name, label.name, round(label.probability, 4), error, answered_s)
-        job.add(await self._stored(lambda: self._store.put_result(job.id, mine)))
+        kept = await self._stored(lambda: self._store.put_result(job.id, mine))
+        job.refused += kept is not mine
+        job.add(kept)
 
     async def _pixels(self, job: str, index: int) -> torch.Tensor:
         """Few at a time: files may be large, and what is in them larger."""

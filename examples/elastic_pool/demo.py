@@ -26,7 +26,7 @@ from elastic_pool.this_machine import most_workers
 from elastic_pool.web_client import NotTaken
 from local_aws.processes import free_ports
 
-_LEAST_KILLS, _PICTURES_PER_KILL = 4, 30
+_LEAST_KILLS, _PICTURES_PER_KILL = 2, 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -134,7 +134,7 @@ class JobStore:
         return [key.removeprefix("open/") for key in self._keys("open/")]
 
     def put_result(self, job: str, result: Result) -> Result:
-        """The one that is kept: this one, or the one that was there before."""
+        """The one that is kept: `result` itself, or what was there before."""
         key = _result_key(job, result.index)
         try:
             self._put(key, _json(asdict(result)), "application/json", IfNoneMatch="*")

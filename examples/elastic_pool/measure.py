@@ -44,6 +44,8 @@ class Run:
     total_s: float  #: To the last one.
     workers: int  #: Started for it.
     killed: int
+    restarts: int  #: Of the queue server.
+    refused: int  #: Second results of a picture, which were not kept.
     worker_peak_bytes: int  #: The most that one of them had in memory.
     dead_letters: list[str]  #: Why each request is in the dead-letter queue.
     wrong: list[str] = field(repr=False)  #: What was not as it should be, in words; empty: all is right.
@@ -92,16 +94,20 @@ class _Poison:
                     time.sleep(0.2)
         except splitnet.Error as error:
             self.reasons.append(str(error))
+        finally:
+            self._is_open.set()  # Also when it could not be opened: nobody waits for that.
 
 
 class _Troubles:
-    """Of one run: workers are killed when numbers of labels are there that are random, any worker that there is then; the
-    queue server is restarted when a third of the labels are, and then the poison is sent."""
+    """Of one run: workers are killed when numbers of labels are there that are random, any worker that there is then, or
+    the next one; all in the first half, so that the last of them is missed. The queue server is restarted when a third of
+    the labels are there, and then the poison is sent."""
 
     def __init__(self, cloud: Cloud, kills: int, pictures: int, poison: _Poison) -> None:
         self.killed: set[int] = set()
+        self.restarts = 0
         self._cloud = cloud
-        self._kill_at = sorted(random.sample(range(1, pictures), kills))
+        self._kill_at = sorted(random.sample(range(1, max(kills + 1, pictures // 2)), kills))
         self._restart_at = max(1, pictures // 3)
         self._poison = poison
 
@@ -112,6 +118,7 @@ class _Troubles:
         if labels == self._restart_at:
             self._poison.wait_open()
             self._cloud.queues.restart()
+            self.restarts += 1
             self._poison.send()
 
     def _kill_one(self) -> None:
@@ -149,9 +156,9 @@ class Experiments:
             run = self._run(f"{pictures}, trouble", pictures, _Troubles(self._cloud, kills, pictures, poison))
         letters = self._dead_letters()
         wrong = [*run.wrong]
-        if run.killed < kills // 2:
-            wrong.append(f"{run.killed} workers were killed, expected {kills}")
-        if len(letters) != 1 or not any(told.endswith(why) for told in poison.reasons for why in letters.values()):
+        if run.killed != kills or run.restarts != 1:
+            wrong.append(f"{run.killed} kills and {run.restarts} restarts of the queue, expected {kills} and 1")
+        if not any(why and told.endswith(why) for told in poison.reasons for why in letters.values()):
             wrong.append(f"the poison: its sender was told {poison.reasons}, in the dead-letter queue is {letters}")
         return dataclasses.replace(run, wrong=wrong, dead_letters=list(letters.values()))
 
@@ -180,6 +187,8 @@ class Experiments:
             total_s=times_s[-1],
             workers=self._cloud.pool.now().started - started,
             killed=len(troubles.killed) if troubles else 0,
+            restarts=troubles.restarts if troubles else 0,
+            refused=self._client.refused(job),
             worker_peak_bytes=max(peaks.values(), default=0),
             dead_letters=[],
             wrong=self._wrong(job, photos, results),

@@ -84,7 +84,8 @@ class WaitingPerWorker:
 
     desired D = ceil(waiting / QoS), feasible F = min(max_workers, D), S = F − running. S > 0 starts S workers, S < 0 sends
     |S| terminate messages; with nothing waiting D = 0 and all workers stop. Theirs looks every 5 s, and a terminate
-    message is valid about as long: no message outlives the look that sent it.
+    message is valid about as long: no message outlives the look that sent it. Who looks more often sends only those that
+    are missing, or each look would send |S| more.
 
     Workers that start count as running, as machines that boot do there.
     """
@@ -101,7 +102,7 @@ class WaitingPerWorker:
         desired = math.ceil(load.waiting / self.waiting_per_worker)
         feasible = min(self.max_workers, desired)
         missing = feasible - load.running - load.starting
-        return Decision(start=max(0, missing), terminate=max(0, -missing)), past
+        return Decision(start=max(0, missing), terminate=max(0, -missing - load.terminating)), past
 
 
 @dataclass(frozen=True)

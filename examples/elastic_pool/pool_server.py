@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -23,6 +22,7 @@ from elastic_pool.controller import Controller, ControllerOptions, queue_pool
 from elastic_pool.load import LoadError
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.pool_page import add_pool_page
+from elastic_pool.this_machine import most_workers
 
 #: By name: what makes a policy of the options.
 POLICIES: dict[str, Callable[[argparse.Namespace], Policy]] = {
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="+", metavar="[NAME=]MODEL", help="as splitnet-worker takes them")
     parser.add_argument("--queue", required=True, help="of SQS")
     parser.add_argument("--policy", choices=list(POLICIES), default="latency-target", help="ours, S2's, S4's")
-    parser.add_argument("--max-workers", type=int, default=os.cpu_count() or 1, metavar="N", help="at once")
+    parser.add_argument("--max-workers", type=int, default=most_workers(), metavar="N", help="at once")
     parser.add_argument("--interval-s", type=float, default=1.0, metavar="S", help="between two looks at the queue")
     parser.add_argument("--target-s", type=float, default=2.0, metavar="S", help="ours: from queue to answer")
     parser.add_argument("--min-workers", type=int, default=0, metavar="N", help="ours: kept ready, a warm pool")

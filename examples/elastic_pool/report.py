@@ -23,6 +23,8 @@ _COLUMNS = (
     "right",
     "workers",
     "killed",
+    "restarts",
+    "refused",
     "MiB",
 )
 
@@ -38,6 +40,8 @@ def table(runs: Sequence[Run]) -> str:
             f"{run.answered} of {run.pictures}",
             str(run.workers),
             str(run.killed),
+            str(run.restarts),
+            str(run.refused),
             f"{run.worker_peak_bytes / 2**20:.0f}",
         ]
         for run in runs
@@ -45,7 +49,8 @@ def table(runs: Sequence[Run]) -> str:
     title = "From the upload to the last label; no worker runs at first"
     notes = [
         "MiB: the most that one worker had in memory. Trouble: workers are killed at random, the queue server is lost with",
-        "all it had and comes back empty, and somebody sends a request that no worker has memory for.",
+        "all it had and comes back empty, and somebody sends a request that no worker has memory for. Refused: second",
+        "results of a picture, which were not kept.",
     ]
     reasons = [f"in the dead-letter queue: {reason}" for run in runs for reason in run.dead_letters]
     return "\n".join([text_table(title, _COLUMNS, rows), *notes, *reasons])

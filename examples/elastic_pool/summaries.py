@@ -55,6 +55,15 @@ class Figures:
         )
 
 
+def headline(runs: Sequence[Run], target_s: float) -> str:
+    """LOAD_POLICY_p95_s=… of each run, where POLICY is its name's first word."""
+    words = []
+    for run in runs:
+        policy = run.policy.split()[0].rstrip(":").lower()
+        words.append(f"{run.shape}_{policy}_p95_s={Figures.of(run, target_s).p95_s:.2f}")
+    return " ".join(words)
+
+
 def runs_table(title: str, runs: Sequence[Run], target_s: float) -> str:
     """A row for each run."""
     columns = [

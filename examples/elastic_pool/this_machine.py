@@ -13,5 +13,6 @@ _WORKER_BYTES = 400 * 2**20  #: Of memory, for a worker with one of the classifi
 
 
 def most_workers() -> int:
-    """Of one thread each, that can run at once."""
-    return machine_workers(len(os.sched_getaffinity(0)), 1, psutil.virtual_memory().available, _WORKER_BYTES)
+    """Of one thread each, that can run at once; 1 also where memory is short, for nothing would be done otherwise."""
+    memory_bytes = max(_WORKER_BYTES, psutil.virtual_memory().available)
+    return machine_workers(len(os.sched_getaffinity(0)), 1, memory_bytes, _WORKER_BYTES)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traces of the three policies under step, ramp and burst load: real ones on this machine, or simulated ones of many machines.
 
-    python -m elastic_pool.traces [--duration 60] [--rate 20] [--loads step,ramp,burst] [--model mobilenet_v2]
-    python -m elastic_pool.traces --simulated [--most 15] [--rate 1]
+    scripts/bench elastic_traces [--duration 60] [--rate 20] [--loads step,ramp,burst] [--model mobilenet_v2] [--most N]
+    scripts/bench elastic_traces --simulated [--most 15] [--rate 1]
 
 Real: a queue of moto's server, splitnet-workers, photos sent by a session over sqs:// at times drawn at random, the same
-for each policy. Simulated: workers that take as long to start and to work as S2's machines did (72 s; a picture about 10 s).
-Writes traces.json (or simulated_traces.json), .svg and .html to the folder --out, and prints the table.
+for each policy. With --most no policy may have more workers than that; without, theirs may have 15 of real ones, as they had,
+and ours as many as the machine has room for. Simulated: workers that take as long to start and to work as S2's machines did (72 s; a picture about 10 s).
+Writes elastic_traces.json (or simulated_traces.json), .svg and .html to the folder --out, and prints the table and a line of
+headlines: the 95th percentile of the latency of each load under each policy.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,11 +33,12 @@ from elastic_pool.load_shapes import SHAPES, LoadShape
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.real_run import RunError
 from elastic_pool.simulation import SimulatedPool, around, simulate
-from elastic_pool.summaries import Run, runs_table
+from elastic_pool.summaries import Run, headline, runs_table
 from elastic_pool.this_machine import most_workers
 from local_aws import LocalAws
 
 SEED = 1
+THEIR_MOST_WORKERS = 15
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,11 @@ class Setting:
     stop_after_s: float
     zero_after_s: float
     waiting_per_worker: int = 5
+    their_interval_s: float = 5.0  #: S2's and S4's look so often, as S4's did.
+    watched_s: float = 10.0  #: Real pools, after all should have stopped.
 
     def contenders(self) -> list[Contender]:
-        """S2's and S4's look every 5 s, as S4's did."""
+        """S2's, S4's and ours."""
         ours = LatencyTarget(
             target_s=self.target_s,
             max_workers=self.own_most_workers,
@@ -66,20 +71,25 @@ class Setting:
             zero_after_s=self.zero_after_s,
         )
         return [
-            Contender(WaitingMinusRunning(self.most_workers, "S2: waiting - running"), 5.0),
-            Contender(WaitingPerWorker(self.waiting_per_worker, self.most_workers, "S4: ceil(waiting / QoS)"), 5.0),
+            Contender(WaitingMinusRunning(self.most_workers, "S2: waiting - running"), self.their_interval_s),
+            Contender(
+                WaitingPerWorker(self.waiting_per_worker, self.most_workers, "S4: ceil(waiting / QoS)"),
+                self.their_interval_s,
+            ),
             Contender(ours, 1.0),
         ]
 
 
-def real_setting() -> Setting:
-    """Theirs may start 15 workers, ours as many as the machine has room for."""
-    return Setting(target_s=2.0, most_workers=15, own_most_workers=most_workers(), stop_after_s=10.0, zero_after_s=20.0)
+def real_setting(most: int | None) -> Setting:
+    """None: theirs may start 15 workers, ours as many as the machine has room for."""
+    theirs, ours = most or THEIR_MOST_WORKERS, most or most_workers()
+    return Setting(target_s=2.0, most_workers=theirs, own_most_workers=ours, stop_after_s=10.0, zero_after_s=20.0)
 
 
-def simulated_setting(most_workers: int) -> Setting:
+def simulated_setting(most: int | None) -> Setting:
     """For machines that take 72 s to boot: a minute is a target that those that run can reach."""
-    return Setting(60.0, most_workers, most_workers, stop_after_s=180.0, zero_after_s=300.0)
+    most = most or THEIR_MOST_WORKERS
+    return Setting(60.0, most, most, stop_after_s=180.0, zero_after_s=300.0)
 
 
 SIMULATED_SERVICE_S, SIMULATED_START_S = 10.0, 72.0
@@ -87,8 +97,8 @@ SIMULATED_SERVICE_S, SIMULATED_START_S = 10.0, 72.0
 
 def real_runs(
     loads: Sequence[LoadShape], model: str, setting: Setting, environment: Mapping[str, str]
-) -> Iterator[Run]:
-    """Raises RunError, LoadError, splitnet.Error."""
+) -> Generator[Run]:
+    """Raises RunError, LoadError, splitnet.Error. The environment has to be that of this process too."""
     network = classifier(model)
     photos = real_run.photo_tensors(network)
     with real_run.queue_session(network, "traces", environment) as session:
@@ -102,7 +112,7 @@ def real_runs(
                     contender.policy,
                     ControllerOptions(interval_s=contender.interval_s),
                 )
-                until_s = load.duration_s + setting.zero_after_s + 10.0
+                until_s = load.duration_s + setting.zero_after_s + setting.watched_s
                 outcome = real_run.run(pool, session, photos, arrivals_s, until_s)
                 yield Run(load.name, contender.policy.name, len(arrivals_s), outcome)
 
@@ -156,25 +166,27 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--simulated", action="store_true", help="many machines' worth of workers, simulated")
     parser.add_argument("--duration", type=float, metavar="S", help="of a load (60; simulated 3600)")
     parser.add_argument("--rate", type=float, metavar="N", help="most requests a second (20; simulated 1)")
-    parser.add_argument("--most", type=int, default=15, metavar="N", help="simulated workers at once (%(default)s)")
+    parser.add_argument("--most", type=int, metavar="N", help="workers at once, whatever the policy")
     parser.add_argument("--loads", default=",".join(SHAPES), help="%(default)s")
     parser.add_argument("--model", default="mobilenet_v2", help="one of elastic_pool.classifiers (%(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench", help="%(default)s")
     chosen = parser.parse_args(arguments)
     chosen.duration = chosen.duration or (3600.0 if chosen.simulated else 60.0)
     chosen.rate = chosen.rate or (1.0 if chosen.simulated else 20.0)
+    if chosen.most is not None and chosen.most < 1:
+        parser.error(f"--most: found {chosen.most}, expected at least 1")
     if unknown := set(chosen.loads.split(",")) - set(SHAPES):
         parser.error(f"--loads: found {', '.join(sorted(unknown))}, expected of {', '.join(SHAPES)}")
     loads = [SHAPES[name](chosen.duration, chosen.rate) for name in chosen.loads.split(",")]
     try:
         if chosen.simulated:
             setting, stem = simulated_setting(chosen.most), "simulated_traces"
-            title = f"Simulated: up to {chosen.most} machines that take 72 s to start"
+            title = f"Simulated: up to {setting.most_workers} machines that take 72 s to start"
             runs = list(simulated_runs(loads, setting))
         else:
             setting, stem, title = (
-                real_setting(),
-                "traces",
+                real_setting(chosen.most),
+                "elastic_traces",
                 f"{chosen.model}: workers of a queue on {os.cpu_count()} cores",
             )
             with LocalAws() as aws:
@@ -185,6 +197,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     print(runs_table(title, runs, setting.target_s))
     say(f"written: {', '.join(map(str, write(runs, chosen, setting, stem, title)))}")
+    print(f"{stem}: {headline(runs, setting.target_s)}")
     return 0
 
 

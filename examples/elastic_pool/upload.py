@@ -62,7 +62,11 @@ class Uploads:
         self._under_way = 0
 
     async def take(self, request: web.Request) -> JobList:
-        """A job whose pictures and list are in the bucket. Raises Refused: nothing of the upload is kept."""
+        """A job whose pictures and list are in the bucket.
+
+        Raises Refused: nobody is told of a job. Of the upload only that stays which S3 doesn't let be removed: pictures, or,
+        where it failed while the list was being written, a list whose pictures are gone.
+        """
         if self._under_way >= self.limits.uploads:
             raise Refused(503, f"{self._under_way} uploads are under way, as many as may be: try again")
         self._under_way += 1
@@ -168,7 +172,7 @@ class _Upload:
         return job
 
     async def _undo(self) -> None:
-        """As far as S3 lets it: what stays belongs to no list."""
+        """Removes the pictures, as far as S3 lets it."""
         if self._putting:
             await asyncio.wait(self._putting)
         kept = [index for index, one in enumerate(self._pictures) if not one.refused]

@@ -191,6 +191,7 @@ async def _results(request: web.Request) -> web.Response:
             "pool": tier.pool,
             "pictures": len(job.accepted.pictures),
             "answered": len(job.results),
+            "refused": job.refused,
             "results": [asdict(one) for one in job.results[known:]],
         },
         headers={"Cache-Control": "no-store"},

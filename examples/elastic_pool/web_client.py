@@ -90,6 +90,13 @@ class WebClient:
                     seen.add(result.index)
                     yield result
 
+    def refused(self, job: str) -> int:
+        """How many second results the web tier has not kept, since it was started. Raises NotTaken."""
+        reply = self.request("GET", f"{job}/results")
+        if reply.status != 200:
+            raise NotTaken(reply.status, reply.error)
+        return int(json.loads(reply.body)["refused"])
+
     def labels(self, job: str) -> list[list[str]]:
         """Rows of the file `picture,label`, its head first. Raises NotTaken."""
         reply = self.request("GET", f"{job}/labels.csv")

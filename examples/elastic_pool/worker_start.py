@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures how long a worker takes from the start of its process to its first answer, and what a warm pool adds.
 
-    python -m elastic_pool.worker_start [--model mobilenet_v2] [--rounds 5] [--out build/bench/worker_start.json]
+    scripts/bench worker_start [--model mobilenet_v2] [--rounds 5] [--out build/bench/worker_start.json]
 
 The request waits in the queue before the worker is started, so that its answer is the first thing that the worker does.
 A model as it was exported and the same one prepared (splitnet-worker --prepare) take turns. Then requests come alone to a pool
 whose policy keeps no worker, and to one that keeps one ready: how long each takes from the caller's side, the controller's
-look at the queue included. S2's workers were machines, which took 72 s to boot.
+look at the queue included. S2's workers were machines, which took 72 s to boot. The last line has the medians.
 """
 
 from __future__ import annotations
@@ -130,6 +130,17 @@ def tables(starts: Sequence[Start], firsts: Sequence[First]) -> str:
     return f"{first}\n\n{second}"
 
 
+def headline(starts: Sequence[Start], firsts: Sequence[First]) -> str:
+    """Medians, in ms."""
+    values_s = {
+        "exported_answer_ms": [one.answer_s for one in starts if one.model == "as exported"],
+        "prepared_answer_ms": [one.answer_s for one in starts if one.model == "prepared"],
+        "alone_cold_ms": [one.latency_s for one in firsts if one.warm_workers == 0],
+        "alone_warm_ms": [one.latency_s for one in firsts if one.warm_workers == 1],
+    }
+    return " ".join(f"{name}={1000 * statistics.median(found):.0f}" for name, found in values_s.items())
+
+
 def spread(values_s: Sequence[float]) -> str:
     """In milliseconds."""
     middle, least, greatest = (1000 * value for value in (statistics.median(values_s), min(values_s), max(values_s)))
@@ -163,6 +174,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     say(f"written: {chosen.out}")
+    print(f"worker_start: {headline(starts, firsts)}")
     return 0
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
 import splitnet
-from elastic_pool.classifiers import classifier
+from elastic_pool.classifiers import Classifier, classifier
 from elastic_pool.classifying import Classifying, Job, Settings
 from elastic_pool.job_store import JobList, JobStore, Picture, Result, new_job_id
 from elastic_pool.photos import varied_photos
@@ -35,11 +36,11 @@ def accepted(store: JobStore, pictures: int) -> JobList:
     return job
 
 
-def results(store: JobStore, job: JobList, worker: str, settings: Settings) -> list[Result]:
-    """When all are there."""
+def done(store: JobStore, job: JobList, worker: str, settings: Settings, network: Classifier | None = None) -> Job:
+    """When all results are there."""
 
-    async def run() -> list[Result]:
-        classifying = Classifying(store, classifier(MODEL), worker, settings)
+    async def run() -> Job:
+        classifying = Classifying(store, network or classifier(MODEL), worker, settings)
         known = Job(job)
         classifying.start(known)
         while not known.is_done:
@@ -47,9 +48,15 @@ def results(store: JobStore, job: JobList, worker: str, settings: Settings) -> l
             await known.more_than(before, PATIENCE_S)
             assert len(known.results) > before, "no result within the time"
         await classifying.close()
-        return known.results
+        return known
 
     return asyncio.run(run())
+
+
+def results(
+    store: JobStore, job: JobList, worker: str, settings: Settings, network: Classifier | None = None
+) -> list[Result]:
+    return done(store, job, worker, settings, network).results
 
 
 def test_a_picture_is_given_up_in_the_end(store: JobStore, exported: None) -> None:
@@ -63,6 +70,28 @@ def test_a_file_that_is_gone_is_an_error(store: JobStore, worker: splitnet.Worke
     found = {one.index: one for one in results(store, job, worker.address, Settings())}
     assert found[0].label == "bull mastiff"
     assert found[1].error == "its file is not in the bucket any more"
+
+
+def test_a_second_answer_is_counted_and_not_kept(store: JobStore, worker: splitnet.Worker) -> None:
+    """Another web tier has been quicker with one of them."""
+    job = accepted(store, 2)
+    before = store.put_result(job.id, Result(1, "1.jpg", "cheese"))
+    known = done(store, job, worker.address, Settings())
+    assert known.refused == 1
+    assert {one.index: one.label for one in known.results} == {0: "bull mastiff", 1: "cheese"}
+    assert before in store.results(job.id)
+
+
+def test_a_mistake_of_ours_is_the_error_of_one_picture(store: JobStore, worker: splitnet.Worker) -> None:
+    """Of the 1,000 names some are missing."""
+    mine = classifier(MODEL)
+    network = dataclasses.replace(mine, names=lambda folder: mine.names(folder)[:500])
+    job = accepted(store, 3)
+    store.put_input(job.id, 1, list(varied_photos(2))[1].file)
+    found = {one.index: one for one in results(store, job, worker.address, Settings(), network)}
+    assert [found[index].label for index in range(3)] == ["bull mastiff", "", "bull mastiff"]
+    assert found[1].error == "the web tier failed at it; its log says why"
+    assert store.results(job.id) == [found[index] for index in range(3)]
 
 
 def test_workers_come_late_and_go_early(store: JobStore, exported: None) -> None:

@@ -158,6 +158,9 @@ def test_a_worker_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
     hungry = tmp_path / "hungry.pt"
     torch.jit.script(HungryNet()).save(str(hungry))  # type: ignore[no-untyped-call]
     limits = Limits(support(), 2.0, 512)
+    assert limits.enforces_memory, (
+        f"{support().describe()}; expected control groups that can be written (CONTRIBUTING.md)"
+    )
     command = WorkerCommand([hungry], "tcp://127.0.0.1:0", before=limits.wrap([]))
     try:
         with Controller(command, SaidLoad(1), LatencyTarget(max_workers=1), FAST) as pool:

@@ -71,6 +71,12 @@ def test_s4_counts_workers_that_boot() -> None:
     assert decision(WaitingPerWorker(5, 19), waiting=10, running=1, starting=1) == Decision()
 
 
+def test_s4_does_not_send_again_what_nobody_has_got_yet() -> None:
+    assert decision(WaitingPerWorker(5, 19), running=4, terminating=0) == Decision(terminate=4)
+    assert decision(WaitingPerWorker(5, 19), running=4, terminating=3) == Decision(terminate=1)
+    assert decision(WaitingPerWorker(5, 19), running=4, terminating=6) == Decision()
+
+
 def random_load(dice: random.Random, now_s: float) -> Load:
     running = dice.randrange(12)
     return Load(

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program that makes traces, with simulated workers; its figures and pictures."""
+"""The program that makes traces, with simulated workers and a short run of real ones; its figures and pictures."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
-from elastic_pool import traces
+import splitnet
+from elastic_pool import real_run, traces
+from elastic_pool.classifiers import classifier
 from elastic_pool.history import Sample
+from elastic_pool.load_shapes import steady
+from elastic_pool.policies import Load, Past
+from elastic_pool.real_run import RunError
 from elastic_pool.simulation import Outcome
-from elastic_pool.summaries import Figures, Run, runs_table
+from elastic_pool.summaries import Figures, Run, headline, runs_table
+from elastic_pool.tests.places import MODEL
+from local_aws import LocalAws
 
 
 def test_it_writes_what_it_has_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +43,53 @@ def test_it_writes_what_it_has_simulated(tmp_path: Path, capsys: pytest.CaptureF
         picture = (tmp_path / f"simulated_traces.{ending}").read_text()
         for words in ("latency target", "messages in the queue", "workers", "latency, s", "burst"):
             assert words in picture
+    heads = [f"{load}_{policy}_p95_s" for load in ("step", "burst") for policy in ("s2", "s4", "latency")]
+    last = re.fullmatch(r"simulated_traces: (.+)", printed.splitlines()[-1])
+    assert last and [word.split("=")[0] for word in last[1].split()] == heads
     assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", (tmp_path / "simulated_traces.svg").read_text())
+
+
+def test_a_real_run(exported: None, aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of the policies, one worker: all requests are answered, and it comes and goes."""
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+    setting = traces.Setting(2.0, 1, 1, stop_after_s=0.0, zero_after_s=0.0, their_interval_s=0.25, watched_s=0.0)
+    load = steady(1.0, 6.0)
+    with contextlib.closing(traces.real_runs([load], MODEL, setting, aws.environment)) as runs:
+        run = next(runs)
+    arrivals_s = load.arrivals_s(traces.SEED)
+    assert (run.shape, run.asked, run.policy) == ("steady", len(arrivals_s), "S2: waiting - running")
+    assert len(run.outcome.requests) == run.asked > 2
+    for planned_s, (sent_s, latency_s) in zip(arrivals_s, sorted(run.outcome.requests), strict=True):
+        assert sent_s >= planned_s and latency_s > 0
+    samples = run.outcome.samples
+    assert max(sample.waiting + sample.in_flight for sample in samples) > 0
+    assert max(sample.running + sample.starting for sample in samples) == 1
+    last = samples[-1]
+    assert (last.running, last.starting, last.died) == (0, 0, 0) and last.started >= 1 and last.worker_s > 0
+
+
+def test_a_request_without_an_answer_ends_a_real_run(worker: splitnet.Worker) -> None:
+    """It has one channel instead of three."""
+    photos = [torch.zeros(1, 3, 224, 224), torch.zeros(1, 1, 224, 224)]
+    part = splitnet.Partitioner(classifier(MODEL).model_file())
+    with splitnet.Session(part, worker=worker.address, cut=splitnet.Cut.at_input(), finish_on_device=False) as session:
+        with pytest.raises(RunError, match="1 of 2 requests have no answer; the first: "):
+            real_run.send(session, photos, [0.0, 0.0])
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_one_bound_for_all_policies(simulated: bool) -> None:
+    setting = traces.simulated_setting if simulated else traces.real_setting
+    full = Load(now_s=0.0, waiting=1000)
+    assert [one.policy.decide(full, Past())[0].start for one in setting(3).contenders()] == [3, 3, 3]
+    assert [one.policy.decide(full, Past())[0].start for one in setting(None).contenders()[:2]] == [15, 15]
+
+
+def test_a_bound_below_1_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        traces.main(["--most", "0"])
+    assert "--most: found 0, expected at least 1" in capsys.readouterr().err
 
 
 def test_an_unknown_load_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +118,7 @@ def test_figures_of_a_run() -> None:
     assert (found.most_workers, found.started, found.turns) == (3, 5, 2)
     assert (found.worker_s, found.dollars) == (12.0, 0.5)
     assert "3 of 4" in runs_table("title", [run], 1.0)
+    assert headline([run], 1.0) == "step_ours_p95_s=4.00"
 
 
 def test_a_run_without_an_answer() -> None:

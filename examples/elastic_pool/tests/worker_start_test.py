@@ -40,6 +40,8 @@ def test_medians_with_what_they_lie_between() -> None:
     words = worker_start.tables(starts, [First(0, 1.5), First(1, 0.05)])
     assert "200 (100 - 300)" in words and "400 (200 - 900)" in words
     assert "1500 (1500 - 1500)" in words and "50 (50 - 50)" in words
+    headline = worker_start.headline(starts, [First(0, 1.5), First(1, 0.05)])
+    assert headline == "exported_answer_ms=2000 prepared_answer_ms=400 alone_cold_ms=1500 alone_warm_ms=50"
 
 
 def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
