@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from elastic_pool.classifiers import Classifier
 from elastic_pool.controller import Controller
 from elastic_pool.load import SqsQueue
 from elastic_pool.policies import Policy
-from elastic_pool.real_run import worker_command
+from elastic_pool.real_run import in_environment, worker_command
 from elastic_pool.worker_process import WorkerCommand
 from local_aws import LocalAws
 from local_aws.moto_server import MotoServer
@@ -79,7 +78,7 @@ def running_cloud(classifier: Classifier, policy: Policy, port: int = 0, pool_pa
                 pool_page,
             )
             with (
-                _in_environment(environment),
+                in_environment(environment),
                 pool,
                 running_server("elastic_pool.web", *options, "--port", str(port), environment=environment) as web,
             ):
@@ -91,17 +90,3 @@ def running_cloud(classifier: Classifier, policy: Policy, port: int = 0, pool_pa
 def _command(classifier: Classifier, environment: Mapping[str, str]) -> WorkerCommand:
     model = f"{classifier.name}={prepared_model(classifier.model_file())}"
     return dataclasses.replace(worker_command([model], QUEUE, environment), program=_WORKER)
-
-
-@contextmanager
-def _in_environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

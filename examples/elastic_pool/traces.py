@@ -189,8 +189,7 @@ def main(arguments: Sequence[str]) -> int:
                 "elastic_traces",
                 f"{chosen.model}: workers of a queue on {os.cpu_count()} cores",
             )
-            with LocalAws() as aws:
-                os.environ.update(aws.environment)  # For the session.
+            with LocalAws() as aws, real_run.in_environment(aws.environment):
                 runs = list(real_runs(loads, chosen.model, setting, aws.environment))
     except (RunError, LoadError, UnknownClassifierError, splitnet.Error, OSError) as error:
         print(f"traces: {error}", file=sys.stderr)

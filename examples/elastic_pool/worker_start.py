@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import sys
@@ -158,8 +157,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/worker_start.json", help="%(default)s")
     chosen = parser.parse_args(arguments)
     try:
-        with LocalAws() as aws:
-            os.environ.update(aws.environment)  # For the session.
+        with LocalAws() as aws, real_run.in_environment(aws.environment):
             starts, firsts = measure(classifier(chosen.model), chosen.rounds, aws.environment)
     except (RunError, UnknownClassifierError, splitnet.Error, OSError, RuntimeError) as error:
         print(f"worker_start: {error}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from pathlib import Path
 
@@ -99,8 +100,10 @@ def test_an_unknown_load_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    before = dict(os.environ)
     assert traces.main(["--model", "no-such-net"]) == 1
     assert "no model is called 'no-such-net'" in capsys.readouterr().err
+    assert dict(os.environ) == before
 
 
 def test_figures_of_a_run() -> None:

@@ -45,5 +45,7 @@ def test_medians_with_what_they_lie_between() -> None:
 
 
 def test_an_unknown_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    before = dict(os.environ)
     assert worker_start.main(["--model", "no-such-net"]) == 1
     assert "no model is called 'no-such-net'" in capsys.readouterr().err
+    assert dict(os.environ) == before
