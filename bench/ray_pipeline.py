@@ -31,7 +31,7 @@ def rate_per_s(run: Map, photos: list[torch.Tensor], expected: list[torch.Tensor
     begun_s = time.perf_counter()
     outputs = run(photos)
     rate = len(photos) / (time.perf_counter() - begun_s)
-    assert all(map(torch.equal, outputs, expected)), "other bits"
+    assert len(outputs) == len(expected) and all(map(torch.equal, outputs, expected)), "other bits, or lost ones"
     return rate
 
 

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -306,6 +307,7 @@ def test_a_request_over_which_actors_die_is_given_up_and_the_others_are_not(slow
 def test_a_deadline_and_a_bound_on_what_is_under_way(slow: splitnet.ray.Pipeline) -> None:
     with pytest.raises(splitnet.DeadlineExceeded, match=r"no answer in 0\.05 s"):
         slow.run(torch.rand(64, 64), 100_000, deadline_s=0.05)
+    wait_for(lambda: slow.stats.stages[0].under_way == 0, "the end of the pass that nobody waits for")
     most = 0
     asking = [threading.Thread(target=slow.run, args=(torch.rand(64, 64), 2000)) for _ in range(16)]
     for one in asking:
@@ -314,6 +316,88 @@ def test_a_deadline_and_a_bound_on_what_is_under_way(slow: splitnet.ray.Pipeline
         most = max(most, slow.stats.stages[0].under_way)
         time.sleep(0.002)
     assert 2 <= most <= 6
+
+
+@contextlib.contextmanager
+def opened_slow(**options: Any) -> Iterator[tuple[splitnet.ray.Pipeline, Callable[[], list[psutil.Process]]]]:
+    """One stage; and its actors, those of other pipelines not among them."""
+    part = splitnet.Partitioner(torch.jit.script(Slow()), [torch.rand(64, 64), 1])
+    others = set(actors("ray::StageActor", "ray::StageActor.run"))
+    with splitnet.ray.Pipeline(part, max_in_flight=6, name="alone", **options) as opened:
+        yield opened, lambda: [one for one in actors("ray::StageActor", "ray::StageActor.run") if one not in others]
+
+
+def test_who_waits_behind_a_pass_that_nobody_waits_for_is_not_blamed() -> None:
+    with opened_slow(max_tries=1) as (pipeline, own):
+        given_up = pipeline.submit(*LONG)
+        runner = long_runner(set())
+        given_up.cancel()
+        waiting = pipeline.submit(*SHORT)
+        wait_for(lambda: pipeline.stats.stages[0].under_way == 2, "the second one")
+        runner.kill()
+        assert waiting.result(60).shape == (64, 64)
+        assert own() != [runner]
+
+
+def test_actors_that_had_died_before_do_not_count_against_a_request() -> None:
+    with opened_slow(replicas=3, max_tries=2) as (pipeline, own):
+        wait_for(lambda: len(own()) == 3, "three actors")
+        dead = own()
+        for one in dead:
+            one.kill()
+        assert not psutil.wait_procs(dead, timeout=10)[1]
+        assert pipeline(*SHORT).shape == (64, 64)
+
+
+def test_scaling_while_an_actor_is_replaced_gives_as_many_as_were_asked_for() -> None:
+    with opened_slow(replicas=2) as (pipeline, own):
+        wait_for(lambda: len(own()) == 2, "two actors")
+        own()[0].kill()
+        for asked in [pipeline.submit(*SHORT) for _ in range(6)]:  # Of both.
+            asked.result(60)
+        assert pipeline.stats.stages[0].deaths == 1
+        pipeline.scale(0, 1)
+        wait_for(lambda: not pipeline._pools[0]._starting, "the end of replacing")
+        assert pipeline.stats.stages[0].replicas == 1
+        wait_for(lambda: len(own()) == 1, "one actor")
+        assert pipeline(*SHORT).shape == (64, 64)
+
+
+def test_closing_ends_scaling_that_waits_for_room() -> None:
+    with opened_slow() as (pipeline, _), ThreadPoolExecutor(1) as threads:
+        scaling = threads.submit(pipeline.scale, 0, 40)
+        wait_for(lambda: pipeline.stats.stages[0].replicas == 40, "many actors that start")
+        pipeline.close()
+        with pytest.raises(splitnet.Cancelled):
+            scaling.result(30)
+
+
+def test_who_asks_while_it_is_closed_hears_so() -> None:
+    with opened_slow() as (pipeline, _), ThreadPoolExecutor(8) as threads:
+        begun = threading.Barrier(9)
+
+        def ask() -> None:
+            begun.wait()
+            while True:
+                pipeline(*SHORT)
+
+        asking = [threads.submit(ask) for _ in range(8)]
+        begun.wait()
+        wait_for(lambda: pipeline.stats.answered > 10, "answers")
+        pipeline.close()
+        for one in asking:
+            with pytest.raises(splitnet.Cancelled):
+                one.result(30)
+
+
+def test_a_pipeline_that_can_not_store_its_stages_leaves_no_thread(
+    part: splitnet.Partitioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [one.name for one in threading.enumerate()]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError):
+        splitnet.ray.Pipeline(part)
+    assert [one.name for one in threading.enumerate()].count("splitnet-ray") == before.count("splitnet-ray")
 
 
 def test_scaling(slow: splitnet.ray.Pipeline) -> None:

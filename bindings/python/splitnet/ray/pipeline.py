@@ -87,23 +87,32 @@ class Pipeline:
         self._max_in_flight = max_in_flight or 2 * sum(counts)
         self._places = asyncio.Semaphore(self._max_in_flight)
         self._requests: set[asyncio.Task[Any]] = set()
+        self._scalings: set[asyncio.Task[Any]] = set()
         self._answered = self._failed = 0
         self._is_closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="splitnet-ray", daemon=True)
-        self._thread.start()
+        self._closing = threading.Lock()
         self._pools = [
             StagePool(index, file, PoolOptions(self._name, threads, max_tries, start_timeout_s, actor))
             for index, (file, actor) in enumerate(zip(_stored(stages), options, strict=True))
         ]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="splitnet-ray", daemon=True)
+        self._thread.start()
         try:
-            self._in_loop(self._scale_all(counts)).result()
+            self._in_loop(self._scale(dict(enumerate(counts)))).result()
         except BaseException:
             self.close()
             raise
 
-    async def _scale_all(self, counts: Sequence[int]) -> None:
-        await asyncio.gather(*(pool.scale(count) for pool, count in zip(self._pools, counts, strict=True)))
+    async def _scale(self, counts: Mapping[int, int]) -> None:
+        """By the stages' numbers."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._scalings.add(task)
+        try:
+            await asyncio.gather(*(self._pools[stage].scale(count) for stage, count in counts.items()))
+        finally:
+            self._scalings.discard(task)
 
     def __call__(self, *inputs: Any) -> Any:
         """What the model gives for these inputs."""
@@ -119,8 +128,6 @@ class Pipeline:
         Waits for a place when `max_in_flight` are under way (back-pressure), and then no longer needs the inputs. Where
         an asyncio loop runs it returns at once: leave the inputs as they are until the output is there.
         """
-        if self._is_closed:
-            raise Cancelled("the pipeline is closed")
         packed = pack(inputs)
         longest_s = self._deadline_s if deadline_s is None else deadline_s
         taken = threading.Event()
@@ -152,11 +159,16 @@ class Pipeline:
     def scale(self, stage: int, replicas: int) -> None:
         """From now on the stage (from 0) has so many actors; returns when they are ready.
 
-        Those that are too many finish what they have. Raises InvalidArgument, Unavailable (no room in the cluster).
+        Those that are too many finish what they have. Raises InvalidArgument, Unavailable (no room in the cluster),
+        Cancelled (the pipeline was closed).
         """
         if not 0 <= stage < len(self._pools):
             raise InvalidArgument(f"stage is {stage}, expected 0 to {len(self._pools) - 1}")
-        self._in_loop(self._pools[stage].scale(_count(replicas))).result()
+        scaled = self._in_loop(self._scale({stage: _count(replicas)}))
+        try:
+            scaled.result()
+        except concurrent.futures.CancelledError:
+            raise Cancelled("the pipeline was closed") from None
 
     @property
     def stats(self) -> PipelineStats:
@@ -195,7 +207,11 @@ class Pipeline:
             return self._model.assemble([slots[number] for number in range(len(slots))])
 
     def _in_loop(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._closing:  # What comes after the end would never be done.
+            if self._is_closed:
+                work.close()
+                raise Cancelled("the pipeline is closed")
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def __repr__(self) -> str:
         stages = ", ".join(f"{one.ready} of {one.replicas}" for one in self.stats.stages)
@@ -203,19 +219,21 @@ class Pipeline:
 
     def close(self) -> None:
         """Ends what is in flight with Cancelled, and the actors. Idempotent."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._in_loop(self._end()).result()
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            end = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        end.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     async def _end(self) -> None:
-        requests = list(self._requests)
-        for request in requests:
-            request.cancel()
-        await asyncio.gather(*requests, return_exceptions=True)
+        under_way = [*self._requests, *self._scalings]
+        for one in under_way:
+            one.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         for pool in self._pools if ray.is_initialized() else []:
             pool.close()
 

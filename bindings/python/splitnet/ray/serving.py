@@ -87,7 +87,8 @@ class WorkerReplica:
     async def __call__(self, request: Request) -> Response:
         """One message of a session, and the answer."""
         if self._client is None:
-            self._client = aiohttp.ClientSession()
+            # How long an answer may take is for sessions to say; aiohttp alone would end it after 300 s.
+            self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
         body = await request.body()
         async with self._client.request(request.method, self._worker.address, data=body, headers=headers) as answer:

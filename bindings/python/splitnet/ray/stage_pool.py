@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,7 @@ class StageStats:
 
     replicas: int  #: That there should be.
     ready: int  #: That take passes now; the others start.
-    under_way: int  #: Passes that wait or run.
+    under_way: int  #: Passes that wait or run, those for which nobody waits any more among them.
     passes: int  #: That gave an answer.
     deaths: int  #: Replicas that died, and were replaced.
     redone: int  #: Passes that were done again, because the replica that had them died.
@@ -51,8 +52,9 @@ class _Replica:
     actor: Any
     is_ready: bool = False
     is_retired: bool = False
-    calls: dict[object, None] = field(default_factory=dict)
-    suspect: object | None = None  #: The call that it worked on when it died.
+    is_ended: bool = False
+    calls: dict[asyncio.Future[Any], None] = field(default_factory=dict)
+    suspect: asyncio.Future[Any] | None = None  #: The call that it worked on when it died.
 
 
 class StagePool:
@@ -64,6 +66,8 @@ class StagePool:
         self._file = file
         self._options = options
         self._replicas: list[_Replica] = []
+        self._wanted = 0
+        self._scaling = asyncio.Lock()
         self._someone_is_ready = asyncio.Event()
         self._starting: set[asyncio.Task[None]] = set()
         self._passes = self._deaths = self._redone = 0
@@ -82,20 +86,23 @@ class StagePool:
 
     async def scale(self, count: int) -> None:
         """Returns when so many are ready. Those that are too many finish what they have. Raises Unavailable."""
-        while len(self._replicas) > count:
-            self._retire(min(self._replicas, key=lambda one: (one.is_ready, len(one.calls))))
-        added = [self._new_replica() for _ in range(count - len(self._replicas))]
-        starting = asyncio.gather(*(self._start(one) for one in added))
-        try:
-            await asyncio.wait_for(starting, self._options.start_timeout_s)
-        except asyncio.TimeoutError:
-            raise Unavailable(self._not_started(len(added))) from None
-        except RayError as error:
-            raise Unavailable(f"stage {self._index}: an actor could not be started: {error}") from None
-        finally:
-            for replica in added:
-                if not replica.is_ready:
+        async with self._scaling:
+            before, self._wanted = self._wanted, count
+            while len(self._replicas) > count:
+                self._retire(min(self._replicas, key=lambda one: (one.is_ready, len(one.calls))))
+            added = [self._new_replica() for _ in range(count - len(self._replicas))]
+            try:
+                await asyncio.wait_for(self._start_all(added), self._options.start_timeout_s)
+            except asyncio.TimeoutError:
+                raise Unavailable(self._not_started(len(added))) from None
+            except RayError as error:
+                raise Unavailable(f"stage {self._index}: an actor could not be started: {error}") from None
+            finally:
+                late = [one for one in added if not one.is_ready and one.suspect is None]
+                for replica in late:
                     self._retire(replica)
+                if late:  # What there was before stays, if it has to be started anew too.
+                    self._wanted = max(min(before, count), len(self._replicas))
 
     def _not_started(self, count: int) -> str:
         free = ray.available_resources()  # type: ignore[no-untyped-call]
@@ -114,36 +121,61 @@ class StagePool:
         blamed = 0
         while True:
             replica = await self._least_busy()
-            call = object()
-            replica.calls[call] = None
+            if blamed and not await self._answers(replica):
+                continue
             boundary, results = replica.actor.run.options(num_returns=2).remote(inputs)
+            call = self._called(replica, results)
             try:
-                known = await results
+                known = await asyncio.shield(call)
                 self._passes += 1
                 return boundary, known
             except asyncio.CancelledError:
-                ray.cancel(results)
+                # The oldest runs, and can't be stopped; cancelled, it would not say when the actor dies of it.
+                if call is not next(iter(replica.calls), call):
+                    ray.cancel(results)
                 raise
             except RayTaskError as error:
                 raise _of_stage(error, self._index) from None
             except RayActorError as error:
-                blamed += self._is_blamed(replica, call, error)
+                blamed += replica.suspect is call
                 if blamed == self._options.max_tries:
                     raise Internal(f"stage {self._index}: {blamed} replicas died over this request: {error}") from None
                 self._redone += 1
             except RayError as error:
                 raise Unavailable(f"stage {self._index}: {error}") from None
-            finally:
-                del replica.calls[call]
-                self._end_if_retired(replica)
 
     async def _least_busy(self) -> _Replica:
         """Waits while all of them start. Raises Unavailable."""
+        while not (ready := [one for one in self._replicas if one.is_ready]):
+            try:
+                await asyncio.wait_for(self._someone_is_ready.wait(), self._options.start_timeout_s)
+            except asyncio.TimeoutError:
+                raise Unavailable(self._not_started(len(self._replicas))) from None
+        return min(ready, key=lambda one: len(one.calls))
+
+    async def _answers(self, replica: _Replica) -> bool:
+        """Asked for a pass that is suspected already: a replica that had died before must not count against it."""
         try:
-            await asyncio.wait_for(self._someone_is_ready.wait(), self._options.start_timeout_s)
-        except asyncio.TimeoutError:
-            raise Unavailable(self._not_started(len(self._replicas))) from None
-        return min((one for one in self._replicas if one.is_ready), key=lambda one: len(one.calls))
+            await asyncio.shield(self._called(replica, replica.actor.ready.remote()))
+        except RayActorError:
+            return False
+        except RayError as error:
+            raise Unavailable(f"stage {self._index}: {error}") from None
+        return replica.is_ready
+
+    def _called(self, replica: _Replica, result: Any) -> asyncio.Future[Any]:
+        """The call is the replica's until it has ended there, whether somebody still waits for it or not."""
+        call = asyncio.wrap_future(result.future())
+        replica.calls[call] = None
+        call.add_done_callback(functools.partial(self._has_ended, replica))
+        return call
+
+    def _has_ended(self, replica: _Replica, call: asyncio.Future[Any]) -> None:
+        error = None if call.cancelled() else call.exception()
+        if isinstance(error, RayActorError) and replica.suspect is None and call in replica.calls:
+            self._has_died(replica, error)
+        replica.calls.pop(call, None)
+        self._end_if_retired(replica)
 
     def _new_replica(self) -> _Replica:
         options = self._options
@@ -152,32 +184,36 @@ class StagePool:
         self._replicas.append(replica)
         return replica
 
+    async def _start_all(self, replicas: Sequence[_Replica]) -> None:
+        await asyncio.gather(*(self._start(one) for one in replicas))
+
     async def _start(self, replica: _Replica) -> None:
         await replica.actor.ready.remote()
-        replica.is_ready = True
-        self._someone_is_ready.set()
+        if not replica.is_retired:
+            replica.is_ready = True
+            self._someone_is_ready.set()
 
-    def _is_blamed(self, replica: _Replica, call: object, error: RayActorError) -> bool:
-        """Whether the replica died over this call. The first to notice has another one started."""
-        if replica.suspect is None:
-            replica.suspect = next(iter(replica.calls))
-            self._deaths += 1
-            _log.warning("stage %d lost a replica, another one is started: %s", self._index, error)
-            self._remove(replica)
-            if not replica.is_retired:
-                task = asyncio.ensure_future(self._replace())
-                self._starting.add(task)
-                task.add_done_callback(self._starting.discard)
-        return replica.suspect is call
+    def _has_died(self, replica: _Replica, error: RayActorError) -> None:
+        """Blames the call that it worked on, and has another one started."""
+        replica.suspect = next(iter(replica.calls))
+        self._deaths += 1
+        _log.warning("stage %d lost a replica, another one is started: %s", self._index, error)
+        self._remove(replica)
+        if not replica.is_retired:
+            task = asyncio.ensure_future(self._replace())
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
 
     async def _replace(self) -> None:
-        """Tries until one has started; passes that wait for it give up by themselves."""
-        while True:
+        """Tries until one has started, or is one too many; passes that wait for it give up by themselves."""
+        while len(self._replicas) < self._wanted:
             replica = self._new_replica()
             try:
                 await self._start(replica)
                 return
             except RayError as error:
+                if replica.is_retired:
+                    return
                 _log.warning("stage %d: a replica could not be started: %s", self._index, error)
                 self._remove(replica)
                 await asyncio.sleep(_RESTART_PAUSE_S)
@@ -195,7 +231,8 @@ class StagePool:
         self._end_if_retired(replica)
 
     def _end_if_retired(self, replica: _Replica) -> None:
-        if replica.is_retired and not replica.calls and replica.suspect is None:
+        if replica.is_retired and not replica.calls and not replica.is_ended:
+            replica.is_ended = True
             ray.kill(replica.actor)
 
     def close(self) -> None:
@@ -203,8 +240,10 @@ class StagePool:
         for task in self._starting:
             task.cancel()
         for replica in list(self._replicas):
-            replica.calls.clear()
+            calls, replica.calls = replica.calls, {}
             self._retire(replica)
+            for call in calls:
+                call.cancel()
 
 
 def _of_stage(error: RayTaskError, index: int) -> Error:
