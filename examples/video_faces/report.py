@@ -50,7 +50,12 @@ def _runs(measured: Measured) -> str:
         [
             "round trip: mean / p50 / p95 / max, ms",
             THEIRS["latency per frame"],
-            *(_latencies(run.latency) for run in runs),
+            *(_latencies(run.latency) if run.finished_by_workers else "" for run in runs),
+        ],
+        [
+            "until named, where nothing was sent, ms",
+            "",
+            *("" if run.finished_by_workers else _latencies(run.latency) for run in runs),
         ],
         ["from recording: mean / p50 / p95 / max, ms", "", *(_latencies(run.age) for run in runs)],
         ["lost", THEIRS["lost"], *(str(run.lost) for run in runs)],
@@ -58,6 +63,7 @@ def _runs(measured: Measured) -> str:
         ["late (over 2 s)", "", *(str(run.late) for run in runs)],
         ["recognised", THEIRS["recognised"], *(_share(run) for run in runs)],
         ["given another's name", "", *(str(run.misnamed) for run in runs)],
+        ["passes that workers finished", "", *(str(run.finished_by_workers) for run in runs)],
         ["passes that the device finished", "", *(str(run.finished_here) for run in runs)],
         ["longest pause of the recorder, ms", "", *(f"{run.longest_gap_s * 1000:.0f}" for run in runs)],
     ]

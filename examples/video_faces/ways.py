@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 import splitnet
+from common.worker_token import worker_token
 from splitnet.names import cut_name, short_codec
 
 #: A device with a quota of processor time exceeds it now and then, and makes up for it soon after: short passes are right
@@ -92,4 +93,6 @@ def _forced(part: splitnet.Partitioner, worker: str, candidate: splitnet.Candida
     if len(head) == len(part.layers.layers):
         return splitnet.Session(part, threads=1)
     codec = candidate.assignment.codecs[0]
-    return splitnet.Session(part, worker=worker, cut=head, codec=codec, threads=1, finish_on_device=False)
+    return splitnet.Session(
+        part, worker=worker, cut=head, codec=codec, threads=1, finish_on_device=False, token=worker_token()
+    )

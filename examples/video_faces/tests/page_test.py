@@ -84,7 +84,7 @@ def box_pixels(page: Any) -> int:
 
 
 def seen(number: int, latency_s: float = 0.1, error: str = "") -> SeenFrame:
-    return SeenFrame(number, b"jpeg", [], latency_s, latency_s + 0.3, 0, error)
+    return SeenFrame(number, b"jpeg", [], latency_s, latency_s + 0.3, 0, 0, error)
 
 
 def test_names_are_text_and_late_frames_are_marked(browser_page: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy
 import pytest
+import torch
 
 import splitnet
 from elastic_pool.aws_client import aws_client
@@ -49,7 +50,7 @@ def test_each_frame_is_answered_once(
         Pipeline(sessions, gallery, records, seen.append).run(recorder.chunks())
         assert sessions.detector.stats.finished_here == sessions.descriptor.stats.finished_here == 0
     check_all_are_named(seen, [15 * chunk + at for chunk in range(8) for at in (2, 7, 12)])
-    assert not any(one.finished_here for one in seen)
+    assert not any(one.finished_here for one in seen) and {one.finished_by_workers for one in seen} == {2}
     assert records.reads == 1
 
 
@@ -156,6 +157,28 @@ def test_a_pass_that_fails_is_shown_as_an_error(
     Pipeline(sessions, gallery, records, seen.append).run([frames_of([frames[0][:, :, ::-1]])])
     sessions.close()
     assert len(seen) == 1 and seen[0].error and not seen[0].faces
+
+
+class Other(torch.nn.Module):
+    """No detector: what it answers has no boxes to be read from."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x).mean(dim=1)
+
+
+def test_an_answer_that_is_no_detectors_is_shown_as_an_error(
+    here: Sessions, gallery: Gallery, records: Records, frames: list[Frame]
+) -> None:
+    """More frames than may be under way: each gives its place back."""
+    other = splitnet.Partitioner(torch.jit.script(Other()), [torch.rand(1, 3, 192, 192)])
+    seen: list[SeenFrame] = []
+    with splitnet.Session(other, threads=1) as detector:
+        sessions = Sessions(detector, here.descriptor)
+        Pipeline(sessions, gallery, records, seen.append, max_in_flight=2).run([frames_of([frames[0][:, :, ::-1]] * 4)])
+    assert [(one.number, one.faces) for one in sorted(seen, key=lambda one: one.number)] == [
+        (at, []) for at in range(4)
+    ]
+    assert all("shape" in one.error for one in seen)
 
 
 def test_records_that_can_not_be_read_are_said_and_names_stay(

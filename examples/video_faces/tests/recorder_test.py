@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import cv2
@@ -82,6 +83,19 @@ def test_the_disk_is_bounded(clip: str, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="wait to be sent, expected at most 300000"):
             given.extend(recorder.chunks())
     assert given, "what was recorded before comes all the same"
+
+
+def test_a_full_disk_ends_it_and_what_was_recorded_before_comes(clip: str, tmp_path: Path) -> None:
+    """The second chunk goes to the kernel's device that is always full."""
+    with Video(clip) as video:
+        recorder = Recorder(video, in_real_time=False, folder=tmp_path)
+        (recorder._folder / "000000015.jpegs").symlink_to("/dev/full")
+        given: list[list[RecordedFrame]] = []
+        with recorder, pytest.raises(OSError) as ended:
+            given.extend(recorder.chunks())
+    assert ended.value.errno == errno.ENOSPC
+    assert [frame.number for chunk in given for frame in chunk] == list(range(15))
+    assert not list(tmp_path.iterdir())
 
 
 def test_stopping_ends_it_with_what_it_has(clip: str) -> None:

@@ -70,9 +70,10 @@ def test_what_is_no_video_is_named_before_anything_is_started(
     assert said.startswith("video_faces: ") and words in said and "starting" not in said
 
 
-def test_ctrl_c_ends_everything(models: Path) -> None:
-    """While the clip goes round, with workers at work."""
-    command: list[str | Path] = [RUN, "--on-workers", "--link", ""]
+@pytest.mark.parametrize("transport", ["sqs", "lambda"])
+def test_ctrl_c_ends_everything(models: Path, transport: str) -> None:
+    """While the clip goes round, with workers or functions at work."""
+    command: list[str | Path] = [RUN, "--on-workers", "--link", "", "--transport", transport]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c
     ) as process:
@@ -84,7 +85,7 @@ def test_ctrl_c_ends_everything(models: Path) -> None:
             text = next(lines)
             assert text.startswith("frame ") and "The caller (" in text and "Telecommunications, senior" in text
         started = psutil.Process(process.pid).children(recursive=True)
-        assert len(started) >= 4, "two workers, the service of LocalAws, moto"
+        assert len(started) >= 4, "two workers or functions, the service of LocalAws, moto"
         process.send_signal(signal.SIGINT)
         process.stdout.read()
         assert process.wait(60) == 130
@@ -104,7 +105,7 @@ def checked(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
 
 def test_the_tables_have_theirs_beside_ours(checked: tuple[str, dict[str, Any]]) -> None:
     text, found = checked
-    for words in ("60 to 68 %", "mostly under 2 s", "verdict: ", "(planned)", "people in the gallery"):
+    for words in ("60 to 68 %", "mostly under 2 s", "until named", "verdict: ", "(planned)", "people in the gallery"):
         assert words in text, words
     assert found["theirs"]["lost"] == "0"
 
@@ -116,12 +117,16 @@ def small(found: dict[str, Any]) -> list[str]:
 
 def test_no_frame_is_lost_and_the_caller_is_recognised(checked: tuple[str, dict[str, Any]]) -> None:
     _, found = checked
-    whats = ["as planned", "every frame", *small(found), "a worker killed"]
+    first = ["every frame, on the workers", "as planned", "every frame, as planned"]
+    whats = [*first, *small(found), "a worker killed"]
     assert [run["what"] for run in found["runs"]] == whats
     for run in found["runs"]:
         assert run["recorded"] == 120 and run["answered"] == run["sent"] and run["failed"] == run["twice"] == 0
         assert run["named"] >= 0.9 * run["to_be_named"] > 0 and run["misnamed"] == 0
-    assert [run["sent"] for run in found["runs"]] == [40, 120, *(40 for _ in small(found)), 40]
+    assert [run["sent"] for run in found["runs"]] == [120, 40, 120, *(40 for _ in small(found)), 40]
+    assert found["runs"][0]["finished_by_workers"] == 240, "each frame, and the face in it"
+    for run in found["runs"]:
+        assert run["finished_here"] + run["finished_by_workers"] == 2 * run["sent"]
     assert found["faces_where_none_are"] == 0 and found["no_faces"]["answered"] == 250
     assert (found["people"], found["pictures_enrolled"], found["record_reads"]) == (4, 9, 1)
 
