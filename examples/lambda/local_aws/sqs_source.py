@@ -16,13 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.exceptions  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
 from .configuration import SqsSource
 from .function import FunctionPool, Throttled
 from .moto_server import client
 
+# The queue's server refuses, has gone, or breaks off in the middle of an answer.
+_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
+
 _POLL_S = 2
+_ERROR_PAUSE_S = 1
 _RECEIVE_MOST = 10  # Of one call of ReceiveMessage.
 _EVENT_BYTES = 6 * 2**20  # Of an invocation.
 
@@ -77,24 +82,27 @@ class SqsPoller:
         return str(found["Attributes"]["QueueArn"])
 
     async def run(self) -> None:
-        """Until it is cancelled or the queue's server has gone."""
+        """Until it is cancelled; a queue that can't be asked is asked again."""
         most = self._pool.function.concurrency
         room = asyncio.Semaphore(min(most, self._source.max_concurrency or most))
-        with contextlib.suppress(botocore.exceptions.BotoCoreError):
-            try:
-                while True:
-                    await room.acquire()
+        try:
+            while True:
+                await room.acquire()
+                batch = _Batch()
+                try:
                     batch = await asyncio.to_thread(self._collect)
-                    if not batch.messages:
-                        room.release()
-                        continue
-                    task = asyncio.ensure_future(self._carry(batch))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
-                    task.add_done_callback(lambda _: room.release())
-            finally:
-                for task in list(self._tasks):
-                    task.cancel()
+                except _ERRORS:
+                    await asyncio.sleep(_ERROR_PAUSE_S)
+                if not batch.messages:
+                    room.release()
+                    continue
+                task = asyncio.ensure_future(self._carry(batch))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(lambda _: room.release())
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
 
     def _collect(self) -> _Batch:
         """Until it is full, or the window is over that begins with its first message."""
@@ -146,7 +154,8 @@ class SqsPoller:
     async def _carry(self, batch: _Batch) -> None:
         done = await self._done(batch)
         if done:
-            await asyncio.to_thread(self._delete, done)
+            with contextlib.suppress(*_ERRORS):  # They come again.
+                await asyncio.to_thread(self._delete, done)
 
     async def _done(self, batch: _Batch) -> list[dict[str, Any]]:
         """Those messages that need not come again. Throttling is waited out as long as they are hidden."""

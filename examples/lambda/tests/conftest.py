@@ -40,12 +40,14 @@ FUNCTIONS = [
     Function("reader", RUNTIME, timeout_s=2),
     Function("reporter", RUNTIME, environment={"REPORTS": "1"}, timeout_s=2),
     Function("gatherer", RUNTIME, timeout_s=2),
+    Function("patient", RUNTIME, timeout_s=2),
     Function("crowd", RUNTIME, timeout_s=5, concurrency=4),
 ]
 SOURCES = [
     SqsSource("read", "reader", visibility_timeout_s=2, max_receives=2),
     SqsSource("reported", "reporter", visibility_timeout_s=2, report_batch_item_failures=True),
     SqsSource("gathered", "gatherer", batch_size=25, batching_window_s=2),
+    SqsSource("forgotten", "patient", visibility_timeout_s=2),
     SqsSource("crowded", "crowd", batch_size=1, max_concurrency=2),
 ]
 

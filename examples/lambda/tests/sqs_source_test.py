@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,15 @@ def test_what_fails_too_often_is_a_dead_letter(aws: LocalAws, clients: Clients) 
     wait_for(lambda: waiting(clients, "read-dead-letters") == 1)
     assert receives(aws, "reader", poison) == [1, 2]
     assert waiting(clients, "read") == 0
+
+
+def test_a_queue_that_was_gone_is_read_when_it_is_back(aws: LocalAws, clients: Clients) -> None:
+    sqs = clients.client("sqs")
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="forgotten")["QueueUrl"])
+    time.sleep(3)  # Longer than a question waits: it was told that there is none.
+    sqs.create_queue(QueueName="forgotten")
+    send(clients, "forgotten", {"number": 7})
+    wait_for(lambda: len(batches(aws, "patient")) == 1)
 
 
 def test_no_more_run_at_once_than_the_source_allows(aws: LocalAws, clients: Clients) -> None:
