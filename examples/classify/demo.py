@@ -20,7 +20,7 @@ from classify.measure import Experiments
 from classify.pools import QUEUE, Pools, pools_app, running_pools
 from classify.report import document, table
 from common.server_process import running_server
-from common.serving import exit_status, serve
+from common.serving import Address, exit_status, serve
 from elastic_pool.load import LoadError
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.this_machine import most_workers
@@ -88,7 +88,7 @@ def show(options: argparse.Namespace) -> int:
         print(f"the service is at {found.service}; photos to try are at {found.photos}")
         print(f"  curl '{found.service}/classify?url={quote(photo, safe=':/')}'")
         print("the pages of the workers, Ctrl-C ends it all:", flush=True)
-        return exit_status(asyncio.run(serve(pools_app(found.pools), "127.0.0.1", found.pages_port)))
+        return exit_status(asyncio.run(serve(pools_app(found.pools), Address("127.0.0.1", found.pages_port))))
 
 
 @contextmanager

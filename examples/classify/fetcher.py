@@ -24,6 +24,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from classify.addresses import AddressRule
+from elastic_pool.numbers import expect_more_than_0
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "splitnet-classify"}
@@ -35,7 +36,7 @@ Lookup = Callable[[str, int], Awaitable[list[tuple[Any, ...]]]]
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """Of one fetch, its redirects included."""
+    """Of one fetch, its redirects included. Raises ValueError naming the field that is not more than 0."""
 
     url_characters: int = 2048
     body_bytes: int = 20 * 2**20
@@ -45,6 +46,9 @@ class FetchLimits:
     silence_s: float = 5.0  #: The longest time without a byte.
     at_once: int = 64  #: Connections,
     at_once_to_one_host: int = 16  #: and of these to one host.
+
+    def __post_init__(self) -> None:
+        expect_more_than_0(self)
 
 
 class FetchError(Exception):

@@ -46,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     address = add_address(parser, 8090)
     parser.add_argument("--count", type=int, default=24, help="of different photos (%(default)s)")
     options = parser.parse_args(arguments)
-    host, port = address(options)
-    return exit_status(asyncio.run(serve(make_app(options.count), host, port)))
+    return exit_status(asyncio.run(serve(make_app(options.count), address(options))))
 
 
 if __name__ == "__main__":

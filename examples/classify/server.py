@@ -32,21 +32,14 @@ from classify.fetcher import open_fetcher
 from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore
 from classify.service import ClassifyService, OverloadedError, ServiceLimits
 from classify.sessions import Sessions
-from common.serving import add_address, exit_status, serve
+from common.serving import Address, add_address, exit_status, is_of_another_site, serve
 from elastic_pool.classifiers import CLASSIFIERS, Classifier, UnknownClassifierError
 
 DEFAULT_MODEL = "mobilenet_v2"
 RETRY_AFTER_S = 5
 
-_ENDS: tuple[type[Exception], ...] = (OSError, *STORE_ERRORS)
+_ENDS: tuple[type[Exception], ...] = (OSError, ValueError, *STORE_ERRORS)
 _PAGES = Path(__file__).with_name("pages")
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # The number of a request is a secret.
-    "Cache-Control": "no-store",
-}
 
 _SERVICE: web.AppKey[ClassifyService] = web.AppKey("service")
 _POOL_PAGE: web.AppKey[str] = web.AppKey("pool page")
@@ -54,7 +47,7 @@ _POOL_PAGE: web.AppKey[str] = web.AppKey("pool page")
 
 def make_app(service: ClassifyService, pool_page: str = "") -> web.Application:
     """The server. `pool_page` is the address of the page about the workers; empty: there is none."""
-    app = web.Application(middlewares=[_safely])
+    app = web.Application(middlewares=[_errors_in_json])
     app[_SERVICE] = service
     app[_POOL_PAGE] = pool_page
     app.router.add_get("/", _page)
@@ -63,12 +56,17 @@ def make_app(service: ClassifyService, pool_page: str = "") -> web.Application:
     app.router.add_get("/results/{id}", _result)
     app.router.add_static("/pages/", _PAGES)
     app.on_startup.append(_resume)
+    app.on_shutdown.append(_end_waits)
     app.on_cleanup.append(_close)
     return app
 
 
 async def _resume(app: web.Application) -> None:
     await app[_SERVICE].resume()
+
+
+async def _end_waits(app: web.Application) -> None:
+    app[_SERVICE].end_waits()
 
 
 async def _close(app: web.Application) -> None:
@@ -86,6 +84,8 @@ async def _models(request: web.Request) -> web.Response:
 
 
 async def _classify(request: web.Request) -> web.Response:
+    if is_of_another_site(request):  # A link to it, too, would make the service do something.
+        return _error(HTTPStatus.FORBIDDEN, "another site's page has sent this")
     unknown = set(request.query) - {"url", "model"}
     urls = request.query.getall("url", [])
     if unknown or len(urls) != 1:
@@ -128,23 +128,19 @@ def _error(status: HTTPStatus, words: str) -> web.Response:
 
 
 @web.middleware
-async def _safely(
+async def _errors_in_json(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Errors in JSON; nothing for pages of other sites; headers that keep browsers from doing more than they should."""
     try:
-        if request.headers.get("Sec-Fetch-Site") == "cross-site":
-            answer: web.StreamResponse = _error(HTTPStatus.FORBIDDEN, "another site's page has sent this")
-        else:
-            answer = await handler(request)
+        answer = await handler(request)
     except web.HTTPException as error:
         words = "there is nothing at this address" if error.status == HTTPStatus.NOT_FOUND else error.reason
         answer = _error(HTTPStatus(error.status), words)
-    answer.headers.update(_HEADERS)
+    answer.headers["Cache-Control"] = "no-store"
     return answer
 
 
-async def _serve(options: argparse.Namespace, host: str, port: int) -> int:
+async def _serve(options: argparse.Namespace, address: Address) -> int:
     limits = ServiceLimits(answer_s=options.answer_timeout)
 
     def open_session(model: Classifier) -> splitnet.Session:
@@ -154,12 +150,12 @@ async def _serve(options: argparse.Namespace, host: str, port: int) -> int:
     async with open_fetcher(AddressRule(exceptions=frozenset(options.allow_address))) as fetcher:
         service = ClassifyService(OutcomeStore(options.bucket), fetcher, Sessions(open_session), limits)
         app = make_app(service, options.pool_page)
-        return await serve(app, host, port, cancels_for_who_is_gone=True)
+        return await serve(app, address, cancels_for_who_is_gone=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="classify.server", description=(__doc__ or "").splitlines()[0])
-    address = add_address(parser, 8080)
+    address_of = add_address(parser, 8080)
     parser.add_argument("--bucket", required=True, help="of S3, for results; it has to be there")
     parser.add_argument(
         "--worker", default="sqs://classify-{model}", help="endpoint of the workers of a model (%(default)s)"
@@ -177,9 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--pool-page", default="", metavar="URL", help="of the page about the workers")
     options = parser.parse_args(arguments)
-    host, port = address(options)
+    address = address_of(options)
     try:
-        return exit_status(asyncio.run(_serve(options, host, port)))
+        return exit_status(asyncio.run(_serve(options, address)))
     except _ENDS as error:
         print(f"classify.server: {error}", file=sys.stderr)
         return 1

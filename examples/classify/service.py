@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a URL to a label: each request has a number, which joins it to its answer; the answer comes when the label is there.
 
-A request that waits for longer than it may is promised its result for later, and the work on it goes on. What may change by
-itself (no worker yet, a queue that was restarted) is tried again.
+A request that waits for longer than it may, or that the end of the program would lose, is promised its result for later, and
+the work on it goes on. What may change by itself (no worker yet, a queue that was restarted, S3 that can't be reached for a
+while) is tried again.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -27,6 +30,7 @@ from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_
 from classify.sessions import Sessions
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label, classifier
+from elastic_pool.numbers import expect_more_than_0
 
 _TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded)
 _FIRST_PAUSE_S = 0.2
@@ -38,14 +42,18 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class ServiceLimits:
-    """Of the whole service."""
+    """Of the whole service. Raises ValueError naming the field that is not more than 0."""
 
     answer_s: float = 120.0  #: Then a request is promised its result for later,
     give_up_s: float = 900.0  #: and then that there is none is its result.
     requests: int = 1000  #: That wait; more are refused.
     pictures: int = 64  #: Of each model that are fetched, decoded and with the workers at once: what takes memory.
+    pictures_of_one_host: int = 16  #: Of these, the ones that are not there yet: a slow host leaves room for others.
     decoding: int = 2  #: Pictures decoded at once.
     max_decoded_pixels: int = 24_000_000  #: A picture takes up to 8 bytes for each while it is decoded.
+
+    def __post_init__(self) -> None:
+        expect_more_than_0(self)
 
 
 class OverloadedError(Exception):
@@ -64,7 +72,9 @@ class ClassifyService:
         self._sessions = sessions
         self._waiting: dict[str, asyncio.Task[Outcome]] = {}  # By the request's number.
         self._promised: set[str] = set()
+        self._ending = asyncio.Event()
         self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(self.limits.pictures))
+        self._hosts: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()  # In use.
         self._decoding = ThreadPoolExecutor(self.limits.decoding, "decode")
         self._storing = ThreadPoolExecutor(_STORING, "store")
 
@@ -83,7 +93,8 @@ class ClassifyService:
             self._start(request)
 
     async def classify(self, url: str, model: str) -> Outcome:
-        """Waits for the label, for answer_s at most; then the outcome is a time-out, and the result comes later.
+        """Waits for the label, for answer_s at most and not while the program ends; then the outcome is a time-out, and the
+        result comes later.
 
         Cancelling it ends the work. Raises UnknownClassifierError, OverloadedError; everything else is an outcome.
         """
@@ -95,12 +106,19 @@ class ClassifyService:
         if self.waiting >= self.limits.requests:
             raise OverloadedError(f"{self.waiting} requests wait, as many as may: try again")
         task = self._start(request)
+        ending = asyncio.ensure_future(self._ending.wait())
         try:
-            await asyncio.wait([task], timeout=self.limits.answer_s)
+            await asyncio.wait([task, ending], timeout=self.limits.answer_s, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             task.cancel()
             raise
+        finally:
+            ending.cancel()
         return task.result() if task.done() else await self._promise(request, task)
+
+    def end_waits(self) -> None:
+        """Whoever waits is answered now, and promised the result for after the next start: before `close`."""
+        self._ending.set()
 
     async def result(self, identifier: str) -> Outcome | None:
         """What was stored; None: nothing, and maybe not yet (`is_waiting`). Raises STORE_ERRORS."""
@@ -128,33 +146,39 @@ class ClassifyService:
 
     async def _promise(self, request: Request, task: asyncio.Task[Outcome]) -> Outcome:
         words = f"there was no label within {self.limits.answer_s:g} s"
+        if self._ending.is_set():
+            words = "the service is ended, and there was no label yet"
         self._promised.add(request.id)
         try:
             await self._stored(lambda: self._store.promise(request))
+            words += f"; it will be at /results/{request.id}"
+            if task.done():  # In the meantime.
+                await self._stored(lambda: self._store.keep_promise(request.id))
         except STORE_ERRORS as error:
-            _say(f"request {request.id} could not be promised its result: {error}")
-            return Outcome(request, status=HTTPStatus.GATEWAY_TIMEOUT, error=words)
-        if task.done():  # In the meantime.
-            await self._stored(lambda: self._store.keep_promise(request.id))
-            return task.result()
-        return Outcome(
-            request, status=HTTPStatus.GATEWAY_TIMEOUT, error=f"{words}; it will be at /results/{request.id}"
-        )
+            self._promised.discard(request.id)
+            _say(f"of the promise of {request.id}: {error}")
+        return task.result() if task.done() else Outcome(request, status=HTTPStatus.GATEWAY_TIMEOUT, error=words)
 
     async def _finish(self, request: Request) -> Outcome:
         """Never raises but when it is cancelled."""
         outcome = await self._outcome(request)
-        is_promised = request.id in self._promised
-        if outcome.error and not is_promised:
-            return outcome
-        try:
-            await self._stored(lambda: self._store.put(outcome))
-            if is_promised:
-                await self._stored(lambda: self._store.keep_promise(request.id))
-        except STORE_ERRORS as error:
-            _say(f"the result of {request.id} could not be stored: {error}")
+        if not outcome.error or request.id in self._promised:
+            pauses_s = _pauses_s()
+            while not await self._is_kept(outcome) and request.id in self._promised:
+                await asyncio.sleep(next(pauses_s))
         self._promised.discard(request.id)
         return outcome
+
+    async def _is_kept(self, outcome: Outcome) -> bool:
+        identifier = outcome.request.id
+        try:
+            await self._stored(lambda: self._store.put(outcome))
+            if identifier in self._promised:
+                await self._stored(lambda: self._store.keep_promise(identifier))
+        except STORE_ERRORS as error:
+            _say(f"the result of {identifier} could not be stored: {error}")
+            return False
+        return True
 
     async def _outcome(self, request: Request) -> Outcome:
         try:
@@ -175,9 +199,9 @@ class ClassifyService:
             return Outcome(request, status=status, error=words or "the service failed; its log says why")
 
     async def _label(self, url: str, model: Classifier) -> Label:
-        async with self._places[model.name]:
-            pixels = await self._pixels(url, model)
-            pause_s = _FIRST_PAUSE_S
+        async with AsyncExitStack() as place:
+            pixels = await self._pixels(url, model, place)
+            pauses_s = _pauses_s()
             while True:
                 try:
                     session = await self._sessions.of(model)
@@ -185,11 +209,14 @@ class ClassifyService:
                     return model.label(answer.output)
                 except _TRY_AGAIN as error:
                     _say(f"a picture is tried again: {error}")
-                await asyncio.sleep(random.uniform(0.5, 1.5) * pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                await asyncio.sleep(next(pauses_s))
 
-    async def _pixels(self, url: str, model: Classifier) -> torch.Tensor:
-        file = await self._fetcher.fetch(url)
+    async def _pixels(self, url: str, model: Classifier, place: AsyncExitStack) -> torch.Tensor:
+        """Leaves `place` with one of the model's places, which none takes before it is its host's turn."""
+        host = (model.name, str(checked_url(url).host))
+        async with self._hosts.setdefault(host, asyncio.Semaphore(self.limits.pictures_of_one_host)):
+            await place.enter_async_context(self._places[model.name])
+            file = await self._fetcher.fetch(url)
         return await self._in(self._decoding, lambda: model.pixels(file, self.limits.max_decoded_pixels))
 
     async def _stored(self, work: Callable[[], _Value]) -> _Value:
@@ -197,6 +224,14 @@ class ClassifyService:
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _Value]) -> _Value:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _pauses_s() -> Iterator[float]:
+    """Without end, longer and longer, so that many don't come back at once."""
+    longest_s = _FIRST_PAUSE_S
+    while True:
+        yield random.uniform(0.5, 1.5) * longest_s
+        longest_s = min(2 * longest_s, _LONGEST_PAUSE_S)
 
 
 def _say(words: str) -> None:

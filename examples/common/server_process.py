@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from common.package_files import ROOT
 
+_START_TIMEOUT_S = 300.0  #: Models are loaded before it listens, and machines may be busy.
 _END_TIMEOUT_S = 20.0
+_LISTENING = "listening on "
+_MOST_CHARACTERS = 1000  #: Of its first line.
 _PATH = f"{ROOT}/examples:{ROOT}/examples/lambda"
 
 
@@ -58,15 +62,24 @@ def running_server(
     settings = {**os.environ, **(environment or {}), "PYTHONPATH": _PATH}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings, start_new_session=True) as process:
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line.startswith("listening on "):
-                raise RuntimeError(f"{module} did not start, exit status {process.wait(_END_TIMEOUT_S)}")
-            yield ServerProcess(line.removeprefix("listening on ").strip(), process)
+            yield ServerProcess(_url(module, process), process)
         finally:
             _end(process)
     if process.returncode != 0:
         raise RuntimeError(f"{module} ended with exit status {process.returncode}")
+
+
+def _url(module: str, process: subprocess.Popen[str]) -> str:
+    """Of what it says first."""
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], _START_TIMEOUT_S)[0]:
+        raise RuntimeError(f"{module} did not start within {_START_TIMEOUT_S:g} s")
+    line = process.stdout.readline(_MOST_CHARACTERS)
+    if not line:
+        raise RuntimeError(f"{module} did not start, exit status {process.wait(_END_TIMEOUT_S)}")
+    if not line.startswith(_LISTENING) or not line.endswith("\n"):
+        raise RuntimeError(f"{module}: found {line[:100]!r}, expected {_LISTENING!r} and its address")
+    return line.removeprefix(_LISTENING).strip()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

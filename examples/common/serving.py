@@ -1,21 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers of the examples: where they listen, and how they end."""
+"""Servers of the examples: where they listen, how they end, and what they do for no page of another site."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import re
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from aiohttp import web
 
 _BACKLOG = 1024  #: Connections that wait to be taken: many clients come at once.
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
+_HOST_OF_THIS_MACHINE = re.compile(r"(127\.0\.0\.1|\[::1\]|localhost)(:\d{1,5})?", re.IGNORECASE)
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # Addresses of results are secrets.
+}
 
 
-def add_address(parser: argparse.ArgumentParser, port: int) -> Callable[[argparse.Namespace], tuple[str, int]]:
-    """Adds --host, --port and --allow-remote. What it returns gives host and port of what was found, or ends the program:
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int  #: 0 chooses a free one.
+    allow_remote: bool = False  #: It may be reached from other machines, by whatever name.
+
+
+def add_address(parser: argparse.ArgumentParser, port: int) -> Callable[[argparse.Namespace], Address]:
+    """Adds --host, --port and --allow-remote. What it returns gives the address of what was found, or ends the program:
     where other machines reach it, that has to be said."""
     parser.add_argument("--host", default=_THIS_MACHINE[0], help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=port, help="0 chooses a free one (%(default)s)")
@@ -23,18 +41,63 @@ def add_address(parser: argparse.ArgumentParser, port: int) -> Callable[[argpars
         "--allow-remote", action="store_true", help="listen where other machines reach it: anyone may ask"
     )
 
-    def address(options: argparse.Namespace) -> tuple[str, int]:
+    def address(options: argparse.Namespace) -> Address:
         if options.host not in _THIS_MACHINE and not options.allow_remote:
             parser.error(f"--host {options.host}: other machines may reach it; say --allow-remote if that is meant")
-        return options.host, options.port
+        return Address(options.host, options.port, options.allow_remote)
 
     return address
 
 
+def protect(app: web.Application, allow_remote: bool = False) -> None:
+    """Of an app that is not started yet; `serve` does it. Pages of other sites, in the browser of whoever uses this one, get
+    nothing; every answer has the headers that keep browsers from doing more than they should, unless a handler gave its own.
+
+    Without `allow_remote` the header Host has to name this machine. Otherwise a site whose name is made to lead here
+    (DNS rebinding) would be the same site to browsers.
+    """
+
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        if not allow_remote and not _HOST_OF_THIS_MACHINE.fullmatch(host):
+            expected = "expected 127.0.0.1, [::1] or localhost, which is all there is without --allow-remote"
+            raise _refusal(web.HTTPMisdirectedRequest, f"Host: found {host[:100]!r}, {expected}")
+        if is_of_another_site(request) and not _leads_here(request):
+            raise _refusal(web.HTTPForbidden, "another site's page has sent this")
+        return await handler(request)
+
+    async def add_headers(_: web.Request, answer: web.StreamResponse) -> None:
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
+
+    app.middlewares.insert(0, middleware)
+    app.on_response_prepare.append(add_headers)
+
+
+def is_of_another_site(request: web.Request) -> bool:
+    """Whether a browser says that a page of another server has caused it: there a person has not asked for anything."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+
+
+def _leads_here(request: web.Request) -> bool:
+    """A link that somebody has followed; the page that has it sees nothing of the answer."""
+    is_link = (
+        request.headers.get("Sec-Fetch-Mode") == "navigate" and request.headers.get("Sec-Fetch-Dest") == "document"
+    )
+    return request.method == "GET" and is_link
+
+
+def _refusal(kind: type[web.HTTPError], words: str) -> web.HTTPError:
+    return kind(text=json.dumps({"error": words}), content_type="application/json")
+
+
 async def serve(
-    app: web.Application, host: str, port: int, path: str = "", *, cancels_for_who_is_gone: bool = False
+    app: web.Application, address: Address, path: str = "", *, cancels_for_who_is_gone: bool = False
 ) -> int:
-    """Prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way.
+    """Protects it, prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way.
 
     With `cancels_for_who_is_gone` handlers are cancelled when their client has closed the connection. Returns the number
     of the signal.
@@ -47,10 +110,12 @@ async def serve(
 
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop, one)
+    host = address.host
+    protect(app, address.allow_remote)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=10, handler_cancellation=cancels_for_who_is_gone)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        await web.TCPSite(runner, host, address.port, backlog=_BACKLOG).start()
         bound = runner.addresses[0][1]
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{bound}{path}", flush=True)
         return await stopped

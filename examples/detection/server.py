@@ -199,17 +199,17 @@ async def _errors_in_json(
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="detection.server", description=(__doc__ or "").splitlines()[0])
-    address = add_address(parser, 8080)
+    address_of = add_address(parser, 8080)
     parser.add_argument("--models", type=Path, default=model_files.FOLDER, help="folder of the model's files")
     placing.add_arguments(parser)
     options = parser.parse_args(arguments)
-    host, port = address(options)
+    address = address_of(options)
     try:
         with placing.open_session(model_files.partitioner(options.models), options) as session:
             if words := session.explain(5):
                 print(words, file=sys.stderr)
             detector = Detector(in_session(session), model_files.class_names(options.models))
-            number = asyncio.run(serve(make_app(Detecting(detector)), host, port, PATH))
+            number = asyncio.run(serve(make_app(Detecting(detector)), address, PATH))
     except (splitnet.Error, OSError) as error:
         print(f"detection.server: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 import splitnet
-from common.serving import serve
+from common.serving import Address, serve
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.cloud import running_cloud
 from elastic_pool.load import LoadError
@@ -87,7 +87,7 @@ def show(options: argparse.Namespace) -> int:
         print(f"upload pictures at {cloud.web}; what the workers do, Ctrl-C ends it all:", flush=True)
         app = web.Application()
         add_pool_page(app, cloud.pool, prefix="")
-        return 128 + asyncio.run(serve(app, "127.0.0.1", pool_port, "/"))
+        return 128 + asyncio.run(serve(app, Address("127.0.0.1", pool_port), "/"))
 
 
 def _say(what: str) -> None:

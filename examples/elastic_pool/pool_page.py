@@ -24,11 +24,7 @@ FILES = Path(__file__).with_name("pool_page_files")
 _KINDS = {"index.html": "text/html", "pool.js": "text/javascript", "pool.css": "text/css"}
 _MAX_WATCHERS = 64
 _NEWS_S = 0.25
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
+_HEADERS = {"Cache-Control": "no-cache"}
 
 
 class ShownPool(Protocol):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from common.serving import add_address, exit_status, serve
+from common.serving import Address, add_address, exit_status, serve
 from elastic_pool.controller import Controller, ControllerOptions, queue_pool
 from elastic_pool.load import LoadError
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
@@ -59,24 +59,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(pool: Controller, host: str, port: int) -> int:
+async def _serve(pool: Controller, address: Address) -> int:
     app = web.Application()
     add_pool_page(app, pool)
-    return await serve(app, host, port, "/pool/")
+    return await serve(app, address, "/pool/")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     own, worker_options = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     parser = _parser()
-    address = add_address(parser, 8081)
+    address_of = add_address(parser, 8081)
     chosen = parser.parse_args(own)
-    host, port = address(chosen)
+    address = address_of(chosen)
     try:
         policy = POLICIES[chosen.policy](chosen)
         options = ControllerOptions(interval_s=chosen.interval_s)
         with queue_pool(chosen.models, chosen.queue, policy, arguments=worker_options, options=options) as pool:
-            return exit_status(asyncio.run(_serve(pool, host, port)))
+            return exit_status(asyncio.run(_serve(pool, address)))
     except (ValueError, OSError, LoadError, RuntimeError) as error:
         print(f"elastic_pool.pool_server: {error}", file=sys.stderr)
         return 1

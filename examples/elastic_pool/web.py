@@ -38,7 +38,7 @@ from aiohttp import web
 
 import splitnet
 from common.pictures import PictureError, open_picture
-from common.serving import add_address, exit_status, serve
+from common.serving import Address, add_address, exit_status, serve
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.classifying import Classifying, Job, Settings
 from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobStore, NoSuchInput, NoSuchJob
@@ -50,12 +50,6 @@ _JOB = re.compile(r"[A-Za-z0-9_-]{22}")
 _PATIENCE_S = 20.0  #: Of a request for results: shorter than what proxies allow.
 _KEPT_JOBS = 64  #: In memory, beside those that are under way.
 _SMALL = 96  #: Side of small pictures.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # An address of results is a secret.
-}
 
 #: What the program ends with, in one line.
 _ENDS: tuple[type[Exception], ...] = (splitnet.Error, OSError, ValueError) + STORE_ERRORS
@@ -136,7 +130,7 @@ _ENDING: web.AppKey[asyncio.Event] = web.AppKey("ending")
 
 def make_app(tier: WebTier) -> web.Application:
     """The server."""
-    app = web.Application(middlewares=[_safely])
+    app = web.Application(middlewares=[_errors_in_json])
     app[_TIER] = tier
     app[_ENDING] = asyncio.Event()
     app.router.add_get("/", partial(_page, "start.html"))
@@ -167,8 +161,6 @@ async def _page(name: str, request: web.Request) -> web.StreamResponse:
 
 
 async def _accept(request: web.Request) -> web.Response:
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        raise _error(web.HTTPForbidden, "another site's page has sent this")
     try:
         job = await request.app[_TIER].accept(request)
     except Refused as error:
@@ -262,20 +254,7 @@ def _again(status: int) -> dict[str, str]:
 
 
 @web.middleware
-async def _safely(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Errors in JSON; every answer with the headers that keep browsers from doing more than they should."""
-    try:
-        answer = await _or_error(request, handler)
-    except web.HTTPException as error:
-        error.headers.update(_HEADERS)
-        raise
-    answer.headers.update(_HEADERS)
-    return answer
-
-
-async def _or_error(
+async def _errors_in_json(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     try:
@@ -326,15 +305,15 @@ def _chosen(kind: Callable[..., _Value], names: Iterable[str], options: argparse
     return kind(**{name: getattr(options, name) for name in names})
 
 
-async def _serve(options: argparse.Namespace, settings: Settings, limits: Limits, host: str, port: int) -> int:
+async def _serve(options: argparse.Namespace, settings: Settings, limits: Limits, address: Address) -> int:
     store = JobStore(options.bucket)
     classifying = Classifying(store, classifier(options.model), options.worker, settings)
-    return await serve(make_app(WebTier(store, classifying, limits, options.pool)), host, port)
+    return await serve(make_app(WebTier(store, classifying, limits, options.pool)), address)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="elastic_pool.web", description=(__doc__ or "").splitlines()[0])
-    address = add_address(parser, 8080)
+    address_of = add_address(parser, 8080)
     parser.add_argument("--bucket", required=True, help="of S3, for pictures and results; it has to be there")
     parser.add_argument("--worker", default="sqs://classify", help="endpoint of the workers (%(default)s)")
     parser.add_argument("--model", choices=list(CLASSIFIERS), default="mobilenet_v2", help="(%(default)s)")
@@ -342,12 +321,12 @@ def main(arguments: list[str] | None = None) -> int:
     for kind in (Settings, Limits):
         _add_options(parser, kind)
     options = parser.parse_args(arguments)
-    host, port = address(options)
+    address = address_of(options)
     try:
         settings = _chosen(Settings, (one.name for one in fields(Settings)), options)
         limits = _chosen(Limits, (one.name for one in fields(Limits)), options)
         classifier(options.model).model_file()
-        return exit_status(asyncio.run(_serve(options, settings, limits, host, port)))
+        return exit_status(asyncio.run(_serve(options, settings, limits, address)))
     except _ENDS as error:
         print(f"elastic_pool.web: {error}", file=sys.stderr)
         return 1

@@ -12,16 +12,13 @@ from pathlib import Path
 
 from aiohttp import web
 
+from common.serving import protect
 from video_faces.live import Live
 
 FILES = Path(__file__).with_name("page_files")
 _KINDS = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
 _START_TIMEOUT_S = 30.0
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
+_HEADERS = {"Cache-Control": "no-store"}
 
 
 class LivePage:
@@ -74,6 +71,7 @@ class LivePage:
                 web.get("/{name}", self._file),
             ]
         )
+        protect(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
         await runner.setup()
         try:

@@ -7,21 +7,23 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 import splitnet
 from classify.addresses import AddressRule, Endpoint
 from classify.fetcher import FetchLimits, open_fetcher
 from classify.outcomes import Outcome, OutcomeStore, Request
-from classify.server import make_app
+from classify.server import main, make_app
 from classify.service import ClassifyService, ServiceLimits
 from classify.sessions import Opener, Sessions
 from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain
 from common.package_files import package_file
+from common.serving import protect
 from elastic_pool.aws_client import aws_client
 from elastic_pool.classifiers import MODELS, Classifier, classifier
 from elastic_pool.photos import varied_photos
@@ -61,6 +63,7 @@ class Fixture:
     environment: dict[str, str]
     bucket: str
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+    fetching: FetchLimits = field(default_factory=lambda: FetchLimits(body_bytes=1_000_000))
 
     @property
     def store(self) -> OutcomeStore:
@@ -68,10 +71,12 @@ class Fixture:
 
     @asynccontextmanager
     async def client(self, pictures: HostileServer) -> AsyncIterator[Client]:
-        rule = AddressRule(exceptions=frozenset({Endpoint("127.0.0.1", pictures.port)}))
-        async with open_fetcher(rule, FetchLimits(body_bytes=1_000_000)) as fetcher:
+        at = frozenset(Endpoint(address, pictures.port) for address in ("127.0.0.1", "::1"))
+        async with open_fetcher(AddressRule(exceptions=at), self.fetching) as fetcher:
             service = ClassifyService(self.store, fetcher, Sessions(self.open_session), self.limits)
-            server = TestServer(make_app(service))  # Which cancels for who is gone.
+            app = make_app(service)
+            protect(app)
+            server = TestServer(app)  # Which cancels for who is gone.
             await server.start_server()
             try:
                 async with aiohttp.ClientSession() as http:
@@ -217,6 +222,10 @@ def test_pages_of_other_sites_get_nothing(fixture: Fixture) -> None:
     async def work(client: Client) -> None:
         status, _, _ = await client.get("/models", **{"Sec-Fetch-Site": "cross-site"})
         assert status == 403
+        link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        assert (await client.get("/", **link))[0] == 200
+        status, answer, _ = await client.classify("/cat", **link)  # Which would be fetched.
+        assert status == 403 and "another site" in answer["error"]
         status, page, headers = await client.get("/", **{"Sec-Fetch-Site": "none"})
         assert status == 200 and "What is at this URL?" in page
         assert "default-src 'none'" in headers["Content-Security-Policy"]
@@ -265,6 +274,124 @@ def test_a_promise_outlives_the_program(fixture: Fixture) -> None:
                         await asyncio.sleep(0.02)
 
     asyncio.run(run())
+
+
+def test_who_waits_while_the_program_ends_is_promised_the_result(fixture: Fixture) -> None:
+    async def run() -> None:
+        is_ready = asyncio.Event()
+        async with hostile_server({"/cat": late(picture(CAT), is_ready)}) as pictures:
+            async with fixture.client(pictures) as client:
+                waiting = asyncio.create_task(client.classify("/cat"))
+                async with asyncio.timeout(30):
+                    while not client.service.waiting:
+                        await asyncio.sleep(0.01)
+                client.service.end_waits()
+                status, answer, headers = await waiting
+                path = f"/results/{headers['X-Request-Id']}"
+                assert status == 504 and answer["error"].endswith(f"there was no label yet; it will be at {path}")
+            is_ready.set()
+            async with fixture.client(pictures) as client:
+                status, answer, _ = await until_there(client, headers["X-Request-Id"])
+                assert status == 200 and answer["label"] == "Egyptian cat"
+
+    asyncio.run(run())
+
+
+class FailingStore(OutcomeStore):
+    """S3 refuses what is named, so often."""
+
+    fails: ClassVar[dict[str, int]] = {}
+
+    def put(self, outcome: Outcome) -> None:
+        self._fail("put")
+        super().put(outcome)
+
+    def promise(self, request: Request) -> None:
+        self._fail("promise")
+        super().promise(request)
+
+    def keep_promise(self, identifier: str) -> None:
+        self._fail("keep_promise")
+        super().keep_promise(identifier)
+
+    def _fail(self, name: str) -> None:
+        if self.fails.get(name, 0):
+            self.fails[name] -= 1
+            raise ClientError({"Error": {"Code": "SlowDown"}}, name)
+
+
+def test_a_promise_is_kept_although_s3_fails_for_a_while(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixture.limits = ServiceLimits(answer_s=0.2)
+    fails = {"put": 2, "keep_promise": 1}
+    monkeypatch.setattr(FailingStore, "fails", fails)
+    monkeypatch.setattr(Fixture, "store", property(lambda self: FailingStore(self.bucket, self.environment)))
+
+    async def run() -> None:
+        is_ready = asyncio.Event()
+        async with (
+            hostile_server({"/cat": late(picture(CAT), is_ready)}) as pictures,
+            fixture.client(pictures) as client,
+        ):
+            status, _, headers = await client.classify("/cat")
+            assert status == 504
+            is_ready.set()
+            status, answer, _ = await until_there(client, headers["X-Request-Id"])
+            assert status == 200 and answer["label"] == "Egyptian cat"
+            async with asyncio.timeout(30):
+                while client.service.waiting:
+                    await asyncio.sleep(0.01)
+            assert not any(fails.values()) and fixture.store.promised() == []
+
+    asyncio.run(run())
+
+
+def test_what_can_not_be_promised_is_not(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixture.limits = ServiceLimits(answer_s=0.2)
+    monkeypatch.setattr(FailingStore, "fails", {"promise": 1})
+    monkeypatch.setattr(Fixture, "store", property(lambda self: FailingStore(self.bucket, self.environment)))
+
+    async def run() -> None:
+        is_ready = asyncio.Event()
+        async with (
+            hostile_server({"/cat": late(picture(CAT), is_ready)}) as pictures,
+            fixture.client(pictures) as client,
+        ):
+            status, answer, _ = await client.classify("/cat")
+            assert status == 504 and answer["error"] == "there was no label within 0.2 s"
+            is_ready.set()
+
+    asyncio.run(run())
+
+
+def test_a_slow_host_leaves_room_for_others(fixture: Fixture) -> None:
+    fixture.limits = ServiceLimits(pictures=2, pictures_of_one_host=1)
+    fixture.fetching = FetchLimits(silence_s=120, total_s=120)
+
+    async def run() -> None:
+        is_ready = asyncio.Event()
+        answers = {"/slow": late(picture(CAT), is_ready), "/quick": picture(CAT)}
+        async with hostile_server(answers) as pictures, fixture.client(pictures) as client:
+            waiting = [asyncio.create_task(client.classify("/slow")) for _ in range(2)]
+            async with asyncio.timeout(30):
+                while client.service.waiting < 2 or not pictures.requests:
+                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                status, _, _ = await client.get(f"/classify?url=http://localhost:{pictures.port}/quick")
+            assert status == 200 and pictures.paths() == ["/slow", "/quick"]
+            is_ready.set()
+            assert [status for status, _, _ in await asyncio.gather(*waiting)] == [200, 200]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_limits_that_can_not_be_are_named(value: float, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match=f"give_up_s: found {value}, expected more than 0"):
+        ServiceLimits(give_up_s=value)
+    with pytest.raises(ValueError, match=f"total_s: found {value}, expected more than 0"):
+        FetchLimits(total_s=value)
+    assert main(["--bucket", "x", "--answer-timeout", str(value)]) == 1
+    assert "answer_s: found" in capsys.readouterr().err
 
 
 def test_what_was_answered_is_not_done_again(fixture: Fixture) -> None:

@@ -66,7 +66,7 @@ def ask(
     port: int, body: bytes, method: str = "POST", path: str = PATH, length: int | None = None, headers: str = ""
 ) -> Reply:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n{headers}"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}"
         connection.sendall(f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body)
         data = b"".join(iter(lambda: connection.recv(65536), b""))
     first, *lines = data.partition(b"\r\n\r\n")[0].decode().split("\r\n")
@@ -200,7 +200,7 @@ def test_a_body_that_is_too_large_when_it_is_unpacked(port: int) -> None:
 def test_bodies_that_are_large_together_are_answered_with_try_again(exported: None, photos: dict[str, Path]) -> None:
     """Each is smaller than a body may be, and never comes to its end."""
     size = 42 * 2**20
-    head = f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: {size + 1}\r\n\r\n".encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size + 1}\r\n\r\n".encode()
     with server() as (port, process), contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(7)]
         for connection in waiting:
@@ -225,7 +225,7 @@ def test_a_client_that_goes_away_leaves_the_server_well(port: int, photos: dict[
     body = question(photos["cat"].read_bytes())
     for sent in (0, 10, len(body) // 2, len(body)):
         with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode())
             connection.sendall(body[:sent])
     assert ask(port, body).status == 200
 

@@ -173,7 +173,7 @@ def begun_upload(web: ServerProcess) -> socket.socket:
     at = urllib.parse.urlsplit(web.url)
     connection = socket.create_connection((str(at.hostname), at.port or 0), timeout=30)
     body = form("b", [("a.jpg", PHOTO), ("b.jpg", PHOTO)])
-    head = f"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}"
+    head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}"
     connection.sendall(f"{head}\r\n\r\n".encode() + body[:-500])
     return connection
 
@@ -192,7 +192,7 @@ def test_too_many_uploads_at_once(client: WebClient, web: ServerProcess) -> None
 def test_another_sites_page_can_not_upload(client: WebClient, web: ServerProcess) -> None:
     at = urllib.parse.urlsplit(web.url)
     with socket.create_connection((str(at.hostname), at.port or 0), timeout=30) as connection:
-        head = "POST /jobs HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n"
+        head = "POST /jobs HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n"
         connection.sendall(head.encode())
         assert b" 403 " in connection.recv(4096)
 
