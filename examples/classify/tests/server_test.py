@@ -21,8 +21,10 @@ from classify.outcomes import Outcome, OutcomeStore, Request
 from classify.server import main, make_app
 from classify.service import ClassifyService, ServiceLimits
 from classify.sessions import Opener, Sessions
+from classify.tests.conftest import BUCKET
 from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain
 from common.package_files import package_file
+from common.server_process import running_server
 from common.serving import protect
 from elastic_pool.aws_client import aws_client
 from elastic_pool.classifiers import MODELS, Classifier, classifier
@@ -293,6 +295,27 @@ def test_who_waits_while_the_program_ends_is_promised_the_result(fixture: Fixtur
             async with fixture.client(pictures) as client:
                 status, answer, _ = await until_there(client, headers["X-Request-Id"])
                 assert status == 200 and answer["label"] == "Egyptian cat"
+
+    asyncio.run(run())
+
+
+def test_sigterm_loses_nobody_who_waits(aws: LocalAws) -> None:
+    async def run() -> None:
+        async with hostile_server({"/cat": late(picture(CAT), asyncio.Event())}) as pictures:
+            options = ("--bucket", BUCKET, "--worker", "tcp://127.0.0.1:1", "--allow-address", pictures.url[7:])
+            with running_server("classify.server", *options, environment=aws.environment) as started:
+                async with aiohttp.ClientSession() as http, asyncio.timeout(60):
+                    asking = asyncio.create_task(http.get(f"{started.url}/classify?url={pictures.url}/cat"))
+                    while not pictures.requests:
+                        await asyncio.sleep(0.01)
+                    started.process.terminate()
+                    async with await asking as answer:
+                        identifier = answer.headers["X-Request-Id"]
+                        assert answer.status == 504 and identifier in (await answer.json())["error"]
+                assert await asyncio.to_thread(started.process.wait, 30) == 0
+        store = OutcomeStore(BUCKET, aws.environment)
+        assert identifier in [one.id for one in store.promised()]
+        store.keep_promise(identifier)  # Nobody else is to begin with it.
 
     asyncio.run(run())
 
