@@ -24,7 +24,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from classify.addresses import AddressRule
-from elastic_pool.numbers import expect_more_than_0
+from common.option_checks import expect_more_than_0
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _HEADERS = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "splitnet-classify"}

@@ -28,9 +28,9 @@ import splitnet
 from classify.fetcher import Fetcher, FetchError, checked_url
 from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_id
 from classify.sessions import Sessions
+from common.option_checks import expect_more_than_0
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label, classifier
-from elastic_pool.numbers import expect_more_than_0
 
 _TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded)
 _FIRST_PAUSE_S = 0.2

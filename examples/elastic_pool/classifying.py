@@ -21,10 +21,10 @@ from typing import TypeVar, cast
 import torch
 
 import splitnet
+from common.option_checks import expect_more_than_0
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label
 from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobList, JobStore, NoSuchInput, Result
-from elastic_pool.numbers import expect_more_than_0
 
 _TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded, splitnet.DeadlineExceeded)
 _FIRST_PAUSE_S = 0.2

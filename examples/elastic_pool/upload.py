@@ -16,9 +16,9 @@ from typing import TypeVar
 from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http import HttpProcessingError
 
+from common.option_checks import expect_more_than_0
 from elastic_pool.job_store import STORE_ERRORS, JobList, JobStore, Picture, new_job_id
 from elastic_pool.labels import shown_name
-from elastic_pool.numbers import expect_more_than_0
 
 FIELD = "pictures"
 

@@ -225,7 +225,9 @@ def test_a_client_that_goes_away_leaves_the_server_well(port: int, photos: dict[
     body = question(photos["cat"].read_bytes())
     for sent in (0, 10, len(body) // 2, len(body)):
         with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            connection.sendall(
+                f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            )
             connection.sendall(body[:sent])
     assert ask(port, body).status == 200
 
