@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import altair
 import botocore.exceptions  # type: ignore[import-untyped]
+import pandas  # type: ignore[import-untyped]  # noqa: F401  Else Streamlit begins to import it in two threads at once.
 import streamlit
 from PIL import Image, ImageDraw
 
