@@ -17,7 +17,7 @@
 #include "aws/json.hpp"
 #include "fuzz_checks.hpp"
 #include "message_wire.hpp"
-#include "transport/lambda_store.hpp"
+#include "transport/message_store.hpp"
 #include "transport/proxy_event.hpp"
 
 namespace {
