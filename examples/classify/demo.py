@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import splitnet
 from classify.measure import Experiments
 from classify.pools import QUEUE, Pools, pools_app, running_pools
 from classify.report import document, table
+from common.command_line import count, end_on_signals, say, status_of
 from common.server_process import running_server
 from common.serving import Address, exit_status, serve
 from elastic_pool.load import LoadError
@@ -49,15 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write all that was found there, too")
-    parser.add_argument("--few", type=_count, default=40, metavar="N", help="with --check: requests at once")
-    parser.add_argument("--many", type=_count, default=400, metavar="N", help="with --check: requests at once")
+    parser.add_argument("--few", type=count, default=40, metavar="N", help="with --check: requests at once")
+    parser.add_argument("--many", type=count, default=400, metavar="N", help="with --check: requests at once")
     parser.add_argument("--port", type=int, default=8080, help="of the service; 0 chooses a free one")
     parser.add_argument(
-        "--max-workers", type=_count, default=most_workers(), metavar="N", help="that run at once, of each model"
+        "--max-workers", type=count, default=most_workers(), metavar="N", help="that run at once, of each model"
     )
     options = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+    end_on_signals()
     try:
         return check(options) if options.check else show(options)
     except (splitnet.Error, LoadError, RuntimeError, OSError) as error:
@@ -69,15 +68,12 @@ def check(options: argparse.Namespace) -> int:
     """Measures, prints, writes."""
     policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=3, zero_after_s=3)
     with started(policy, port=0, photos=max(options.few, options.many)) as found:
-        experiments = Experiments(found.service, found.photos, found.pools, options.few, options.many, _say)
+        experiments = Experiments(found.service, found.photos, found.pools, options.few, options.many, say)
         runs = experiments.run_all()
     print(table(runs))
     if options.json:
         options.json.write_text(json.dumps(document(runs), indent=2) + "\n", encoding="utf-8")
-    for run in runs:
-        for words in run.wrong:
-            print(f"wrong: {run.name}: {words}", file=sys.stderr)
-    return 1 if any(run.wrong for run in runs) else 0
+    return status_of(f"{run.name}: {words}" for run in runs for words in run.wrong)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -94,7 +90,7 @@ def show(options: argparse.Namespace) -> int:
 @contextmanager
 def started(policy: LatencyTarget, port: int, photos: int) -> Iterator[Started]:
     """All of it, on loopback; at the end all has ended. The photos are the only thing there that the service may fetch."""
-    _say("starting S3, the queues, the pools, the photos and the service")
+    say("starting S3, the queues, the pools, the photos and the service")
     (pages_port,) = free_ports(1)
     with (
         LocalAws(buckets=[BUCKET]) as aws,
@@ -109,20 +105,6 @@ def started(policy: LatencyTarget, port: int, photos: int) -> Iterator[Started]:
         ) as service,
     ):
         yield Started(service.url, shown.url, pools, pages_port)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
-def _say(what: str) -> None:
-    print(f"-- {what}", file=sys.stderr, flush=True)
-
-
-def _end(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

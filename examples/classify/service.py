@@ -9,11 +9,10 @@ while) is tried again.
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from classify.fetcher import Fetcher, FetchError, checked_url
 from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_id
 from classify.sessions import Sessions
 from common.option_checks import expect_more_than_0
+from common.pauses import pauses_s
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label, classifier
 
@@ -163,9 +163,9 @@ class ClassifyService:
         """Never raises but when it is cancelled."""
         outcome = await self._outcome(request)
         if not outcome.error or request.id in self._promised:
-            pauses_s = _pauses_s()
+            pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
             while not await self._is_kept(outcome) and request.id in self._promised:
-                await asyncio.sleep(next(pauses_s))
+                await asyncio.sleep(next(pauses))
         self._promised.discard(request.id)
         return outcome
 
@@ -201,7 +201,7 @@ class ClassifyService:
     async def _label(self, url: str, model: Classifier) -> Label:
         async with AsyncExitStack() as place:
             pixels = await self._pixels(url, model, place)
-            pauses_s = _pauses_s()
+            pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
             while True:
                 try:
                     session = await self._sessions.of(model)
@@ -209,7 +209,7 @@ class ClassifyService:
                     return model.label(answer.output)
                 except _TRY_AGAIN as error:
                     _say(f"a picture is tried again: {error}")
-                await asyncio.sleep(next(pauses_s))
+                await asyncio.sleep(next(pauses))
 
     async def _pixels(self, url: str, model: Classifier, place: AsyncExitStack) -> torch.Tensor:
         """Leaves `place` with one of the model's places, which none takes before it is its host's turn."""
@@ -224,14 +224,6 @@ class ClassifyService:
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _Value]) -> _Value:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-def _pauses_s() -> Iterator[float]:
-    """Without end, longer and longer, so that many don't come back at once."""
-    longest_s = _FIRST_PAUSE_S
-    while True:
-        yield random.uniform(0.5, 1.5) * longest_s
-        longest_s = min(2 * longest_s, _LONGEST_PAUSE_S)
 
 
 def _say(words: str) -> None:

@@ -8,7 +8,8 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
@@ -80,6 +81,15 @@ def protect(app: web.Application, allow_remote: bool = False) -> None:
 def is_of_another_site(request: web.Request) -> bool:
     """Whether a browser says that a page of another server has caused it: there a person has not asked for anything."""
     return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+
+
+def page_file(request: web.Request, folder: Path, kinds: Mapping[str, str], headers: Mapping[str, str]) -> web.Response:
+    """The file of a page that the route's `name` names, index.html where it names none. `kinds`: all that there are, with
+    their content types."""
+    name = request.match_info.get("name") or "index.html"
+    if name not in kinds:
+        raise web.HTTPNotFound(text=f"there is nothing at {request.path}")
+    return web.Response(text=(folder / name).read_text(encoding="utf-8"), content_type=kinds[name], headers=headers)
 
 
 def _leads_here(request: web.Request) -> bool:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -22,6 +21,7 @@ import torch
 
 import splitnet
 from common.option_checks import expect_more_than_0
+from common.pauses import pauses_s
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label
 from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobList, JobStore, NoSuchInput, Result
@@ -159,7 +159,7 @@ class Classifying:
     async def _label(self, pixels: torch.Tensor) -> Label:
         """Raises splitnet.Error: one that will not go away."""
         until_s = time.monotonic() + self.settings.give_up_s
-        pauses = _pauses()
+        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
                 session = await self._session()
@@ -198,7 +198,7 @@ class Classifying:
 
     async def _stored(self, work: Callable[[], _Value]) -> _Value:
         """What the store does; again and again, while S3 is away."""
-        pauses = _pauses()
+        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while True:
             try:
                 return await self._in(self._storing, work)
@@ -234,14 +234,6 @@ def _in_daemon(work: Callable[[], _Value]) -> asyncio.Future[_Value]:
 
     threading.Thread(target=run, daemon=True, name="open session").start()
     return future
-
-
-def _pauses() -> Iterator[float]:
-    """Between tries, in seconds: twice as long each time, and not the same for all pictures."""
-    pause_s = _FIRST_PAUSE_S
-    while True:
-        yield random.uniform(0.5, 1.5) * pause_s
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 def _say(words: str) -> None:

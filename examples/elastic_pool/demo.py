@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 import splitnet
+from common.command_line import count, end_on_signals, say, status_of
 from common.serving import Address, serve
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.cloud import running_cloud
@@ -47,10 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=8080, help="of the page; 0 chooses a free one")
     parser.add_argument("--model", choices=list(CLASSIFIERS), default="mobilenet_v2", help="what the workers run")
-    parser.add_argument("--max-workers", type=_count, default=most_workers(), metavar="N", help="that run at once")
+    parser.add_argument("--max-workers", type=count, default=most_workers(), metavar="N", help="that run at once")
     options = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+    end_on_signals()
     try:
         return check(options) if options.check else show(options)
     except (splitnet.Error, LoadError, NotTaken, RuntimeError, OSError) as error:
@@ -62,9 +61,9 @@ def check(options: argparse.Namespace) -> int:
     """Measures, prints, writes."""
     model = classifier(options.model)
     policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=5, zero_after_s=5)
-    _say("starting S3, the queue, the pool and the web tier")
+    say("starting S3, the queue, the pool and the web tier")
     with running_cloud(model, policy) as cloud:
-        experiments = Experiments(cloud, model, max(options.pictures), _say)
+        experiments = Experiments(cloud, model, max(options.pictures), say)
         runs = [experiments.calm(pictures) for pictures in options.pictures]
         most = max(options.pictures)
         kills = min(most - 1, max(_LEAST_KILLS, most // _PICTURES_PER_KILL))
@@ -72,17 +71,14 @@ def check(options: argparse.Namespace) -> int:
     print(table(runs))
     if options.json:
         options.json.write_text(json.dumps(document(runs), indent=2) + "\n", encoding="utf-8")
-    for run in runs:
-        for words in run.wrong:
-            print(f"wrong: {run.name}: {words}", file=sys.stderr)
-    return 1 if any(run.wrong for run in runs) else 0
+    return status_of(f"{run.name}: {words}" for run in runs for words in run.wrong)
 
 
 def show(options: argparse.Namespace) -> int:
     """For a person, until Ctrl-C."""
     policy = LatencyTarget(max_workers=options.max_workers)
     (pool_port,) = free_ports(1)
-    _say("starting S3, the queue, the pool and the web tier")
+    say("starting S3, the queue, the pool and the web tier")
     with running_cloud(classifier(options.model), policy, options.port, f"http://127.0.0.1:{pool_port}/") as cloud:
         print(f"upload pictures at {cloud.web}; what the workers do, Ctrl-C ends it all:", flush=True)
         app = web.Application()
@@ -90,22 +86,8 @@ def show(options: argparse.Namespace) -> int:
         return 128 + asyncio.run(serve(app, Address("127.0.0.1", pool_port), "/"))
 
 
-def _say(what: str) -> None:
-    print(f"-- {what}", file=sys.stderr, flush=True)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
 def _counts(text: str) -> list[int]:
-    return [_count(one) for one in text.split(",")]
-
-
-def _end(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+    return [count(one) for one in text.split(",")]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from common.serving import page_file
 from elastic_pool.history import History
 from elastic_pool.policies import Policy
 
@@ -48,11 +49,7 @@ class PoolPage:
         self._closing = asyncio.Event()
 
     async def file(self, request: web.Request) -> web.Response:
-        name = request.match_info.get("name") or "index.html"
-        if name not in _KINDS:
-            raise web.HTTPNotFound(text=f"there is nothing at {request.path}")
-        text = (FILES / name).read_text(encoding="utf-8")
-        return web.Response(text=text, content_type=_KINDS[name], headers=_HEADERS)
+        return page_file(request, FILES, _KINDS, _HEADERS)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Each event: {"policy", "samples": [Sample, …], "deaths": [words, …]}; its id is the time of the last sample."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import splitnet
 from common import prices
+from common.command_line import count, end_on_signals, link, say, status_of
 from emotion import settings
 from emotion.cloud import BUCKET, TAIL, emotion_cloud
 from emotion.measure import measure
@@ -31,11 +31,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
     check_options = parser.add_argument_group("of --check")
-    check_options.add_argument("--rounds", type=_count, default=5, metavar="N", help="hot calls of each way")
-    check_options.add_argument("--cold-rounds", type=_count, default=3, metavar="N", help="cold calls of each way")
+    check_options.add_argument("--rounds", type=count, default=5, metavar="N", help="hot calls of each way")
+    check_options.add_argument("--cold-rounds", type=count, default=3, metavar="N", help="cold calls of each way")
     check_options.add_argument(
         "--link",
-        type=_link,
+        type=link,
         default="up=2Mbit,down=8Mbit,delay=10ms",
         help="to the cloud, as shaped:// has it; the delay is one way",
     )
@@ -43,8 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     settings.add_options(parser)
     parser.set_defaults(worker=f"lambda://{TAIL}", bucket=BUCKET)
     chosen = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+    end_on_signals()
     try:
         return _run(chosen)
     except (splitnet.Error, RuntimeError, OSError) as error:
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     page_settings = settings.from_options(chosen)
-    _say("starting the functions, S3 and the page")
+    say("starting the functions, S3 and the page")
     with emotion_cloud(page_settings.models, secrets.token_hex(32)) as aws:
         with PageServer(page_settings.arguments, aws.environment) as page:
             if chosen.check:
@@ -65,36 +64,12 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def check(aws: LocalAws, chosen: argparse.Namespace) -> int:
     """Measures, prints, writes."""
-    measured = measure(aws, settings.from_options(chosen), chosen.link, chosen.rounds, chosen.cold_rounds, _say)
+    measured = measure(aws, settings.from_options(chosen), chosen.link, chosen.rounds, chosen.cold_rounds, say)
     print(tables(measured))
     if chosen.json:
         document = asdict(measured) | {"theirs": THEIRS, "prices_as_of": prices.AS_OF, "sources": prices.SOURCES}
         chosen.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    for problem in measured.problems():
-        print(f"wrong: {problem}", file=sys.stderr)
-    return 1 if measured.problems() else 0
-
-
-def _say(what: str) -> None:
-    print(f"-- {what}", file=sys.stderr, flush=True)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
-def _link(text: str) -> str:
-    try:
-        splitnet.ShapedOptions.parse(text)
-    except splitnet.InvalidArgument as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def _end(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+    return status_of(measured.problems())
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import splitnet
+from common.command_line import count, end_on_signals, link, say, status_of
 from video_faces import cloud, measure, people, placing
 from video_faces.live import Live, line
 from video_faces.page import LivePage
@@ -33,27 +33,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="record the clips, measure, print the tables, and end")
     parser.add_argument("--source", help="number of a camera, or a video file; none: the clip, again and again")
     parser.add_argument("--transport", choices=cloud.TRANSPORTS, default="sqs", help="how the workers are reached")
-    parser.add_argument("--workers", type=_count, default=2, metavar="N", help="processes; not with lambda")
+    parser.add_argument("--workers", type=count, default=2, metavar="N", help="processes; not with lambda")
     parser.add_argument(
         "--link",
         type=_link,
         default="up=20Mbit,down=50Mbit,delay=5ms",
         help="to the cloud, as shaped:// has it; the delay is one way; '' for none",
     )
-    parser.add_argument("--frames-per-chunk", type=_count, default=5, metavar="N", help="looked at of each half second")
+    parser.add_argument("--frames-per-chunk", type=count, default=5, metavar="N", help="looked at of each half second")
     parser.add_argument("--as-fast-as-possible", action="store_true", help="read a file so, not at its frame rate")
     parser.add_argument("--on-workers", action="store_true", help="no plan: the device only sends pictures")
     parser.add_argument("--adaptive", action="store_true", help="plan anew before each pass, as link and workers are")
-    parser.add_argument("--max-in-flight", type=_count, default=MAX_IN_FLIGHT, metavar="N", help="frames under way")
+    parser.add_argument("--max-in-flight", type=count, default=MAX_IN_FLIGHT, metavar="N", help="frames under way")
     parser.add_argument("--port", type=int, default=0, help="of the page; 0 chooses a free one")
-    parser.add_argument(
-        "--rounds", type=_count, default=5, metavar="N", help="of --check: of passes of each way to run"
-    )
+    parser.add_argument("--rounds", type=count, default=5, metavar="N", help="of --check: of passes of each way to run")
     parser.add_argument("--models", type=Path, default=placing.MODELS, help="folder of export_model.py")
     parser.add_argument("--json", type=Path, metavar="FILE", help="of --check: write all that was found there, too")
     chosen = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+    end_on_signals()
     try:
         return _run(chosen)
     except (splitnet.Error, RuntimeError, ValueError, OSError) as error:
@@ -65,7 +62,7 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.source is not None:
         Video(chosen.source).close()  # What can't be read is told before anything is started.
     networks = placing.load(chosen.models)
-    _say(f"starting the workers ({chosen.transport}), S3 and DynamoDB")
+    say(f"starting the workers ({chosen.transport}), S3 and DynamoDB")
     with cloud.started(networks, chosen.transport, chosen.workers, chosen.models) as started:
         return _check(started, networks, chosen) if chosen.check else _live(started, networks, chosen)
 
@@ -79,15 +76,13 @@ def _check(started: cloud.Cloud, networks: Networks, chosen: argparse.Namespace)
         models=chosen.models,
         frames_per_chunk=chosen.frames_per_chunk,
         rounds=chosen.rounds,
-        say=_say,
+        say=say,
     )
     print(tables(measured))
     if chosen.json:
         document = asdict(measured) | {"theirs": THEIRS}
         chosen.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    for problem in measured.problems():
-        print(f"wrong: {problem}", file=sys.stderr)
-    return 1 if measured.problems() else 0
+    return status_of(measured.problems())
 
 
 def _live(started: cloud.Cloud, networks: Networks, chosen: argparse.Namespace) -> int:
@@ -117,7 +112,7 @@ def _live(started: cloud.Cloud, networks: Networks, chosen: argparse.Namespace) 
         pipeline = Pipeline(sessions, started.load_gallery(), records, show, chosen.max_in_flight)
         pipeline.run(recorder.chunks())
     if video.promised_frames and recorder.recorded < video.promised_frames:
-        _say(f"the file says that it has {video.promised_frames} frames, {recorder.recorded} could be read")
+        say(f"the file says that it has {video.promised_frames} frames, {recorder.recorded} could be read")
     return 0
 
 
@@ -125,7 +120,7 @@ def _sessions(started: cloud.Cloud, networks: Networks, chosen: argparse.Namespa
     """Opened, and what runs where in words."""
     if chosen.on_workers:
         return measure.on_workers(started, networks, chosen.link), "both networks: worker only"
-    _say(f"planning for {chosen.link or 'this machine'}")
+    say(f"planning for {chosen.link or 'this machine'}")
     calibration = placing.calibrated(networks, chosen.models)
     endpoints = started.through(chosen.link)
     opened, words = [], []
@@ -137,27 +132,9 @@ def _sessions(started: cloud.Cloud, networks: Networks, chosen: argparse.Namespa
     return Sessions(*opened), "\n".join(words)
 
 
-def _say(what: str) -> None:
-    print(f"-- {what}", file=sys.stderr, flush=True)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
 def _link(text: str) -> str:
-    try:
-        if text:
-            splitnet.ShapedOptions.parse(text)
-    except splitnet.InvalidArgument as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def _end(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
+    """Empty: there is none."""
+    return link(text) if text else text
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from common.serving import protect
+from common.serving import page_file, protect
 from video_faces.live import Live
 
 FILES = Path(__file__).with_name("page_files")
@@ -83,11 +83,7 @@ class LivePage:
             await runner.cleanup()
 
     async def _file(self, request: web.Request) -> web.Response:
-        name = request.match_info.get("name") or "index.html"
-        if name not in _KINDS:
-            raise web.HTTPNotFound(text=f"there is nothing at {request.path}")
-        text = (FILES / name).read_text(encoding="utf-8")
-        return web.Response(text=text, content_type=_KINDS[name], headers=_HEADERS)
+        return page_file(request, FILES, _KINDS, _HEADERS)
 
     async def _state(self, request: web.Request) -> web.Response:
         return web.json_response(self._live.state(), headers=_HEADERS)

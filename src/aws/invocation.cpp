@@ -9,6 +9,7 @@
 
 #include "aws/json.hpp"
 #include "splitnet/error.hpp"
+#include "transport/wrong_answer.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -66,6 +67,12 @@ Message decode_whole(const Storage& bytes, const MessageLimits& limits) {
                                         std::to_string(expected));
   }
   return decode(header, bytes.slice(message_header_bytes, expected - message_header_bytes), limits);
+}
+
+CallResult answer_in(const Storage& bytes, const MessageLimits& limits, std::uint64_t id, const std::string& endpoint) {
+  Message message = decode_whole(bytes, limits);
+  if (auto wrong = wrong_answer(message, id, endpoint)) return *std::move(wrong);
+  return message;
 }
 
 std::string joined(const EncodedMessage& message) {

@@ -4,12 +4,14 @@
 //   {"splitnet_at":"s3://bucket/key"}   the same in an object, where it would be too large
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "aws/base64.hpp"
 #include "splitnet/message.hpp"
+#include "splitnet/transport.hpp"
 
 namespace splitnet::detail {
 
@@ -26,6 +28,9 @@ std::variant<Storage, std::string> read_invocation(std::string_view text, Buffer
 
 /// Header and body in one storage on a 64-byte boundary, whose bytes the tensors keep. Throws as decode.
 Message decode_whole(const Storage& bytes, const MessageLimits& limits);
+/// What such a storage has, where it is the answer to the request `id`; else the error of `wrong_answer`. Throws as
+/// decode.
+CallResult answer_in(const Storage& bytes, const MessageLimits& limits, std::uint64_t id, const std::string& endpoint);
 /// What `message` is on the wire, as an object of a store.
 std::string joined(const EncodedMessage& message);
 /// A copy in memory of the pool.

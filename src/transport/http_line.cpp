@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "http_status.hpp"
+#include "wrong_answer.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -111,17 +112,9 @@ void HttpLine::answer(HttpReader::Frame frame) {
     return finish(Error(ErrorCode::overloaded, "message: no memory to decode it"), false, may_go_on);
   }
   frame = {};
-  const bool is_error = message->kind == MessageKind::error;
-  if (!is_error && message->kind != MessageKind::reply) {
-    return finish(Error(ErrorCode::corrupt, "'" + options_->endpoint + "' sent a request instead of a reply"), false,
-                  false);
-  }
-  // What is said about a request that was not read has no id.
-  const bool is_about_call = message->id == call_->id;
-  if (!is_about_call && !(is_error && message->id == 0)) {
-    return finish(Error(ErrorCode::corrupt, "'" + options_->endpoint + "' answered another request"), false, false);
-  }
-  const bool refuses_us = !is_about_call && message->error == ErrorCode::unauthenticated;
+  if (auto wrong = wrong_answer(*message, call_->id, options_->endpoint))
+    return finish(*std::move(wrong), false, false);
+  const bool refuses_us = message->id != call_->id && message->error == ErrorCode::unauthenticated;
   finish(*std::move(message), refuses_us, may_go_on);
 }
 

@@ -202,24 +202,11 @@ void LambdaCaller::read(const InvocationPtr& invocation, HttpReply reply) {
     auto content = read_invocation(reply.body, *pool_);
     target_.service->texts().give_back(std::move(reply.body));
     if (const auto* const url = std::get_if<std::string>(&content)) return get_from_store(invocation, *url);
-    finish(invocation, message_of(invocation, std::get<Storage>(content)));
+    finish(invocation, answer_in(std::get<Storage>(content), options_.limits, invocation->id, target_.endpoint));
   } catch (const Error& error) {
     finish(invocation, Error(error.code(), "'" + target_.endpoint + "' answered with " + error.what() +
                                                "; is the function a splitnet worker?"));
   }
-}
-
-CallResult LambdaCaller::message_of(const InvocationPtr& invocation, const Storage& bytes) const {
-  Message message = decode_whole(bytes, options_.limits);
-  const bool is_error = message.kind == MessageKind::error;
-  if (!is_error && message.kind != MessageKind::reply) {
-    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' sent a request instead of a reply");
-  }
-  // What is said about a request that could not be read has no id.
-  if (message.id != invocation->id && !(is_error && message.id == 0)) {
-    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' answered another request");
-  }
-  return message;
 }
 
 void LambdaCaller::get_from_store(const InvocationPtr& invocation, const std::string& url) {
@@ -241,7 +228,8 @@ void LambdaCaller::get_from_store(const InvocationPtr& invocation, const std::st
                              return self->finish(invocation, *error);
                            }
                            self->finish(invocation,
-                                        self->message_of(invocation, stored(std::get<std::string>(got), *self->pool_)));
+                                        answer_in(stored(std::get<std::string>(got), *self->pool_),
+                                                  self->options_.limits, invocation->id, self->target_.endpoint));
                          });
                        });
   } catch (const std::exception&) {  // No memory: what was noted has to be removed all the same.

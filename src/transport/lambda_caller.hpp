@@ -75,7 +75,6 @@ class LambdaCaller : public std::enable_shared_from_this<LambdaCaller> {
   void finish(const InvocationPtr& invocation, CallResult result);
   void note_object();
   void remove(const std::string& key);
-  [[nodiscard]] CallResult message_of(const InvocationPtr& invocation, const Storage& bytes) const;
 
   const std::shared_ptr<asio::io_context> context_;
   const Target target_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aws/service.hpp"
+#include "aws_connection.hpp"
 #include "io_thread.hpp"
 #include "message_store.hpp"
 #include "sqs_caller.hpp"
@@ -43,31 +44,6 @@ void check_reply_queue(const std::string& queue, const std::string& reply_queue)
   require(reply_queue.starts_with(prefix) && reply_queue.size() > prefix.size() && detail::is_queue_name(reply_queue),
           "reply_queue is '" + reply_queue + "', expected a queue named '" + prefix + "…'");
 }
-
-class SqsConnection : public Connection {
- public:
-  SqsConnection(std::shared_ptr<detail::AwsService> service, detail::SqsCaller::Target target,
-                const ConnectOptions& options)
-      : caller_(std::make_shared<detail::SqsCaller>(
-            std::make_shared<detail::SqsClient>(thread_.context(), std::move(service)), std::move(target), options)) {
-    caller_->connect();
-  }
-  ~SqsConnection() override { close(); }
-
-  void call(Message request, Deadline deadline, std::stop_token stop, Completion done) override {
-    const auto caller = caller_;  // The completion may destroy this connection before `call` has returned.
-    caller->call(std::move(request), deadline, stop, std::move(done));
-  }
-  void close() override {
-    caller_->close();
-    // A completion that closes its connection can't wait for what this thread has to do; it goes on behind it.
-    if (!thread_.is_current()) caller_->wait_until_removed();
-  }
-
- private:
-  detail::IoThread thread_;
-  const std::shared_ptr<detail::SqsCaller> caller_;
-};
 
 class SqsQueueListener : public Listener {
  public:
@@ -141,9 +117,9 @@ class SqsTransport : public Transport {
     target.reply_queue = options_.reply_queue;
     target.wait_time = options_.wait_time;
     target.store = detail::open_store(options_.store, options_.aws);
-    auto service = std::make_shared<detail::AwsService>("sqs", options_.aws, options.dead_peer_timeout);
+    target.service = std::make_shared<detail::AwsService>("sqs", options_.aws, options.dead_peer_timeout);
     return detail::within_room("connection to '" + endpoint + "'", [&] {
-      return std::make_unique<SqsConnection>(std::move(service), std::move(target), options);
+      return std::make_unique<detail::AwsConnection<detail::SqsCaller>>(std::move(target), options);
     });
   }
 

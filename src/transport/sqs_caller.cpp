@@ -30,8 +30,8 @@ constexpr const char* kRetention_s = "3600";
 
 }  // namespace
 
-SqsCaller::SqsCaller(std::shared_ptr<SqsClient> client, Target target, const ConnectOptions& options)
-    : client_(std::move(client)),
+SqsCaller::SqsCaller(std::shared_ptr<asio::io_context> context, Target target, const ConnectOptions& options)
+    : client_(std::make_shared<SqsClient>(std::move(context), std::move(target.service))),
       target_(std::move(target)),
       options_(options),
       has_checksum_(options.payload_checksum.value_or(!client_->service().is_encrypted())),
@@ -373,23 +373,10 @@ void SqsCaller::read(const CallPtr& call, const SqsMessage& reply) {
   try {
     const auto content = read_invocation(reply.body, *pool_);
     if (const auto* const url = std::get_if<std::string>(&content)) return get_from_store(call, *url);
-    finish(call, message_of(call, std::get<Storage>(content)));
+    finish(call, answer_in(std::get<Storage>(content), options_.limits, call->id, target_.endpoint));
   } catch (const Error& error) {
     finish(call, Error(error.code(), "'" + target_.endpoint + "' answered with " + error.what()));
   }
-}
-
-CallResult SqsCaller::message_of(const CallPtr& call, const Storage& bytes) const {
-  Message message = decode_whole(bytes, options_.limits);
-  const bool is_error = message.kind == MessageKind::error;
-  if (!is_error && message.kind != MessageKind::reply) {
-    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' sent a request instead of a reply");
-  }
-  // What is said about a request that could not be read has no id.
-  if (message.id != call->id && !(is_error && message.id == 0)) {
-    return Error(ErrorCode::corrupt, "'" + target_.endpoint + "' answered another request");
-  }
-  return message;
 }
 
 void SqsCaller::get_from_store(const CallPtr& call, const std::string& url) {
@@ -400,15 +387,17 @@ void SqsCaller::get_from_store(const CallPtr& call, const std::string& url) {
                                                         (target_.store ? target_.store->url_of(key) : "none") +
                                                         "): SqsOptions::store, SPLITNET_STORE"));
   }
-  auto got = on_context(
-      client_->context(), [self = shared_from_this(), call, key](const std::variant<std::string, Error>& result) {
-        self->remove_object(key);
-        self->attempt(call, [&] {
-          if (const auto* const error = std::get_if<Error>(&result)) return self->finish(call, *error);
-          self->finish(call, self->message_of(call, stored(std::get<std::string>(result), *self->pool_)));
-        });
-        self->leftover_is_gone();
-      });
+  auto got = on_context(client_->context(),
+                        [self = shared_from_this(), call, key](const std::variant<std::string, Error>& result) {
+                          self->remove_object(key);
+                          self->attempt(call, [&] {
+                            if (const auto* const error = std::get_if<Error>(&result))
+                              return self->finish(call, *error);
+                            self->finish(call, answer_in(stored(std::get<std::string>(result), *self->pool_),
+                                                         self->options_.limits, call->id, self->target_.endpoint));
+                          });
+                          self->leftover_is_gone();
+                        });
   note_leftover();
   target_.store->get(key, options_.limits.max_message_bytes, call->deadline, call->stop.get_token(), std::move(got));
 }

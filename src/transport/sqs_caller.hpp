@@ -34,10 +34,11 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
     std::string queue;
     std::string reply_queue;  ///< Of somebody else's making; empty: this connection makes its own.
     std::chrono::seconds wait_time{0};
+    std::shared_ptr<AwsService> service;
     std::shared_ptr<ObjectStore> store;  ///< None: what is too large is not sent.
   };
 
-  SqsCaller(std::shared_ptr<SqsClient> client, Target target, const ConnectOptions& options);
+  SqsCaller(std::shared_ptr<asio::io_context> context, Target target, const ConnectOptions& options);
 
   /// Any thread but the context's, before anything else; throws what Transport::connect does.
   void connect();
@@ -90,7 +91,6 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
   void read(const CallPtr& call, const SqsMessage& reply);
   void get_from_store(const CallPtr& call, const std::string& url);
   void drop(const SqsMessage& reply);
-  [[nodiscard]] CallResult message_of(const CallPtr& call, const Storage& bytes) const;
 
   void note_leftover();
   void leftover_is_gone();

@@ -16,6 +16,7 @@ from splitnet import _core
 from splitnet.arguments import check_endpoint, check_model, given
 from splitnet.closing import close_at_exit
 from splitnet.errors import InvalidArgument
+from splitnet.event_loop import in_event_loop
 from splitnet.partitioner import CutLike, as_cut
 from splitnet.planning import TwoTierPlan, as_objective, planning_options
 
@@ -170,7 +171,7 @@ class Session:
             if future.cancelled():
                 future._stop.request_stop()
 
-        if _in_event_loop():
+        if in_event_loop():
             try:
                 self._submitter.submit(hand_over)
                 return future
@@ -266,11 +267,3 @@ def _policy(policy: str | _core.AdaptiveOptions | PolicyFactory | None) -> _core
     if isinstance(policy, str):
         raise InvalidArgument(f"policy {policy!r} is unknown, expected adaptive, AdaptiveOptions or a function")
     return policy
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -14,6 +14,7 @@ import pytest
 
 from common import prices
 from common.package_files import ROOT
+from common.tests.wrong_usage import expect_wrong_usage
 from emotion.demo import main
 
 RUN = ROOT / "examples/emotion/run"
@@ -42,11 +43,7 @@ def test_help() -> None:
 def test_wrong_usage_is_named_before_anything_is_started(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    assert end.value.code == 2
-    said = capsys.readouterr().err
-    assert words in said and "starting" not in said
+    expect_wrong_usage(main, arguments, words, capsys)
 
 
 def test_what_can_not_be_started_is_named(tmp_path: Path) -> None:

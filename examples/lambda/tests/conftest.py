@@ -13,6 +13,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from botocore.config import Config  # type: ignore[import-untyped]
 
+import splitnet
 from local_aws import Function, LocalAws, S3Trigger, SqsSource
 
 TESTS = Path(__file__).resolve().parent
@@ -96,3 +97,15 @@ class Clients:
 @pytest.fixture(scope="session")
 def clients(aws: LocalAws) -> Clients:
     return Clients(aws)
+
+
+@pytest.fixture
+def client(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sessions of this process ask this AWS."""
+    for name, value in aws.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def part(model: Path) -> splitnet.Partitioner:
+    return splitnet.Partitioner(model)

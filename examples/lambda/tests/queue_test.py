@@ -18,6 +18,8 @@ from .conftest import Clients
 from .invoke_test import wait_for
 from .s3_trigger_test import waiting
 
+pytestmark = pytest.mark.usefixtures("client")
+
 QUEUE = "requests"
 DEAD = "requests-dead"
 
@@ -35,17 +37,6 @@ def aws(model: Path) -> Iterator[LocalAws]:
 @pytest.fixture(scope="module")
 def clients(aws: LocalAws) -> Clients:
     return Clients(aws)
-
-
-@pytest.fixture(autouse=True)
-def client(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in aws.environment.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(scope="module")
-def part(model: Path) -> splitnet.Partitioner:
-    return splitnet.Partitioner(model)
 
 
 def session_of(part: splitnet.Partitioner) -> splitnet.Session:

@@ -22,6 +22,8 @@ from local_aws import Function, LocalAws, tail_function
 
 from .conftest import EXPIRED_TOKEN, RUNTIME, TESTS
 
+pytestmark = pytest.mark.usefixtures("client")
+
 CALL_FUNCTION = TESTS.parents[2] / "build/release/call_function"
 INPUT = splitnet.Cut.at_input()
 ALWAYS = 1_000
@@ -44,17 +46,6 @@ def aws(model: Path, hungry_model: Path) -> Iterator[LocalAws]:
     ]
     with LocalAws(functions=functions, expired_session_tokens=[EXPIRED_TOKEN]) as started:
         yield started
-
-
-@pytest.fixture(autouse=True)
-def client(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in aws.environment.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture(scope="module")
-def part(model: Path) -> splitnet.Partitioner:
-    return splitnet.Partitioner(model)
 
 
 @pytest.fixture(scope="module")

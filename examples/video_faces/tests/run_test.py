@@ -15,6 +15,7 @@ import pytest
 
 from common.package_files import ROOT
 from common.tests.ctrl_c import hears_ctrl_c
+from common.tests.wrong_usage import expect_wrong_usage
 from video_faces.demo import main
 
 RUN = ROOT / "examples/video_faces/run"
@@ -45,11 +46,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_usage_is_named_before_anything_is_started(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    assert end.value.code == 2
-    said = capsys.readouterr().err
-    assert words in said and "starting" not in said
+    expect_wrong_usage(main, arguments, words, capsys)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import ray
 from splitnet import _core
 from splitnet.arguments import check_model
 from splitnet.errors import Cancelled, DeadlineExceeded, InvalidArgument, Unavailable
+from splitnet.event_loop import in_event_loop
 from splitnet.partitioner import CutLike, Partitioner, as_cut
 from splitnet.ray.stage_pool import PoolOptions, StagePool, StageStats
 from splitnet.ray.values import Packed, pack, unpack
@@ -132,7 +133,7 @@ class Pipeline:
         longest_s = self._deadline_s if deadline_s is None else deadline_s
         taken = threading.Event()
         future = self._in_loop(self._request(packed, longest_s, time.monotonic(), taken))
-        if not _in_event_loop():
+        if not in_event_loop():
             taken.wait()
         return future
 
@@ -268,11 +269,3 @@ def _count(replicas: int) -> int:
     if replicas < 1:
         raise InvalidArgument(f"replicas is {replicas}, expected at least 1")
     return replicas
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

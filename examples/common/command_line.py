@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the demonstrations take on their command lines, say while they work, and do when they are told to end."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterable
+
+import splitnet
+
+
+def say(what: str) -> None:
+    """To a person, about what is begun."""
+    print(f"-- {what}", file=sys.stderr, flush=True)
+
+
+def count(text: str) -> int:
+    """For argparse: at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def link(text: str) -> str:
+    """For argparse: a link as shaped:// has it."""
+    try:
+        splitnet.ShapedOptions.parse(text)
+    except splitnet.InvalidArgument as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def end_on_signals() -> None:
+    """SIGINT and SIGTERM raise SystemExit from now on, with the status that shells have for them, so that every `with` ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+
+
+def status_of(problems: Iterable[str]) -> int:
+    """Of a check: 0 where nothing was wrong. Says what was."""
+    status = 0
+    for problem in problems:
+        print(f"wrong: {problem}", file=sys.stderr)
+        status = 1
+    return status
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
