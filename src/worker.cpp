@@ -187,15 +187,21 @@ void Worker::Impl::refuse(const Job& job, const Error& error) {
 // ---- The end.
 
 bool Worker::Impl::drain(std::chrono::nanoseconds timeout) {
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& listener : listeners_) listener->drain();
-  }
+  drain_listeners();
   return queue_.drain(timeout);
+}
+
+void Worker::Impl::drain_listeners() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& listener : listeners_) listener->drain();
 }
 
 void Worker::Impl::close() noexcept {
   const std::lock_guard one_at_a_time(closing_);
+  try {
+    drain_listeners();  // What is refused now is no failure of the request: a queue has it come again.
+  } catch (const std::exception&) {  // No memory: then that counts as a try.
+  }
   const Error why(ErrorCode::unavailable, "this worker is shutting down");
   for (const JobPtr& job : queue_.close()) refuse(*job, why);
   forwarder_.close();

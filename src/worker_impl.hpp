@@ -58,6 +58,7 @@ class Worker::Impl {
     std::shared_ptr<const Stage> stage;
     std::vector<Value> inputs;
   };
+  void drain_listeners();
 
   void handle(Message request, CallContext context, Responder respond);
   void admit(const JobPtr& job);
