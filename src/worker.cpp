@@ -199,7 +199,8 @@ void Worker::Impl::drain_listeners() {
 void Worker::Impl::close() noexcept {
   const std::lock_guard one_at_a_time(closing_);
   try {
-    drain_listeners();  // What is refused now is no failure of the request: a queue has it come again.
+    // What is refused now is no failure of the request: a queue has it come again.
+    drain_listeners();
   } catch (const std::exception&) {  // No memory: then that counts as a try.
   }
   const Error why(ErrorCode::unavailable, "this worker is shutting down");

@@ -20,9 +20,22 @@ std::string url_member(const std::string& url) {
   return R"("QueueUrl":)" + json_text(url);
 }
 
+/// Of a proxy, say, that answers for SQS.
+[[noreturn]] void throw_no_answer() {
+  throw Error(ErrorCode::unavailable, "the answer is not one of SQS: is there something between it and this machine?");
+}
+
+/// A list may be left out where it would be empty; an answer is an object all the same.
+void require_object(std::string_view body) {
+  const auto first = body.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || body[first] != '{') throw_no_answer();
+}
+
 std::string url_of(const HttpReply& reply) {
   const JsonObject document(reply.body);
-  return std::string(document.text("QueueUrl").value_or(""));
+  std::string url(document.text("QueueUrl").value_or(""));
+  if (url.empty()) throw_no_answer();
+  return url;
 }
 
 std::size_t size_of(const HttpReply& reply) {
@@ -39,6 +52,7 @@ std::vector<SqsMessage> messages_of(HttpReply& reply) {
   if (const auto date = time_of_http(std::string(reply.header("date")))) {
     now = std::chrono::duration_cast<std::chrono::milliseconds>(date->time_since_epoch());
   }
+  require_object(reply.body);
   const JsonObject document(std::move(reply.body));
   std::vector<SqsMessage> messages;
   for (std::size_t i = 0; i < document.size("Messages"); ++i) {

@@ -35,7 +35,9 @@ std::chrono::milliseconds age_of(std::int64_t sent, std::int64_t first_received,
   if (deliveries > 1 && now) {
     until = std::max<std::int64_t>(until, now->count());
   }
-  return std::chrono::milliseconds(std::max<std::int64_t>(until - sent, 0));
+  constexpr std::chrono::milliseconds longest = std::chrono::days(15);  // SQS keeps no message for so long.
+  if (until <= sent) return std::chrono::milliseconds(0);
+  return std::min(longest, std::chrono::milliseconds(until - sent));  // Both are above 0.
 }
 
 }  // namespace

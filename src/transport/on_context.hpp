@@ -18,7 +18,7 @@ auto on_context(const std::shared_ptr<asio::io_context>& context, Done done) {
     asio::post(*context, [done, result = std::move(result)]() mutable {
       try {
         done(std::move(result));
-      } catch (const std::exception&) {  // No memory: each has a timer of its own that looks again.
+      } catch (const std::exception&) {  // No memory. What was asked for ends at its deadline, or comes again.
       }
     });
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which requests are being worked on, or were answered of late. Private.
+// Names, the last of which are known: of requests that are being worked on or were answered, of queues. Private.
 #pragma once
 
 #include <cstddef>
@@ -17,6 +17,7 @@ class RecentNames {
 
   /// False: it is known already.
   bool begin(const std::string& name) { return known_.insert(name).second; }
+  [[nodiscard]] bool knows(const std::string& name) const { return known_.contains(name); }
   /// It was not answered, and may come again.
   void forget(const std::string& name) { known_.erase(name); }
   void keep(std::string name) {

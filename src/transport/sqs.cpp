@@ -59,13 +59,16 @@ class SqsQueueListener : public Listener {
         detail::SqsClient::wait_for<std::string>([&](auto done) { client_->find(queue, limits(), std::move(done)); });
     const auto bytes = detail::SqsClient::wait_for<std::size_t>(
         [&](auto done) { client_->max_message_bytes(url, limits(), std::move(done)); });
-    make_dead_letter_queue(dead, bytes, limits());
+    detail::check_message_bytes(queue, bytes);
+    const auto dead_bytes = make_dead_letter_queue(url, dead, bytes, limits());
     const auto requests =
         std::make_shared<detail::SqsRequests>(client_,
                                               detail::SqsRequests::Target{.queue = queue,
+                                                                          .url = url,
                                                                           .dead_letter_queue = dead,
                                                                           .max_deliveries = options.max_deliveries,
                                                                           .max_message_bytes = bytes,
+                                                                          .max_dead_bytes = dead_bytes,
                                                                           .store = std::move(store)},
                                               std::move(handler), listen);
     listener_ = std::make_shared<detail::SqsListener>(
@@ -85,18 +88,17 @@ class SqsQueueListener : public Listener {
   void close() override { listener_->close(!thread_.is_current()); }
 
  private:
-  /// Now, so that who may not make it hears so at once.
-  void make_dead_letter_queue(const std::string& name, std::size_t max_message_bytes, const detail::SqsLimits& limits) {
-    const auto found = detail::SqsClient::wait_for<bool>([&](const detail::SqsClient::Done<bool>& done) {
-      client_->find(name, limits, [done](const detail::SqsResult<std::string>& result) {
-        const auto* const failure = std::get_if<detail::SqsFailure>(&result);
-        failure == nullptr || failure->is_no_queue ? done(failure == nullptr) : done(*failure);
-      });
+  /// Now, so that who may not make it hears so at once. Gives how large its messages may be.
+  std::size_t make_dead_letter_queue(const std::string& url, const std::string& name, std::size_t max_message_bytes,
+                                     const detail::SqsLimits& limits) {
+    const auto bytes = detail::SqsClient::wait_for<std::size_t>([&](auto done) {
+      detail::find_max_dead_bytes(*client_, detail::url_beside(url, name), limits, std::move(done));
     });
-    if (found) return;
+    if (bytes > 0) return bytes;
     (void)detail::SqsClient::wait_for<std::string>([&](auto done) {
       client_->create(name, detail::dead_letter_attributes(max_message_bytes), limits, std::move(done));
     });
+    return max_message_bytes;
   }
 
   const std::string endpoint_;
@@ -151,8 +153,8 @@ class SqsTransport : public Transport {
 void SqsOptions::validate() const {
   using std::chrono::hours;
   using std::chrono::seconds;
-  require(visibility_timeout >= seconds(2) && visibility_timeout <= hours(12),
-          "visibility_timeout is " + std::to_string(visibility_timeout.count()) + " s, expected 2 s to 12 h");
+  require(visibility_timeout >= seconds(2) && visibility_timeout <= hours(8),
+          "visibility_timeout is " + std::to_string(visibility_timeout.count()) + " s, expected 2 s to 8 h");
   require(max_in_flight > 0, "max_in_flight is 0, at least 1 is needed");
   require(max_deliveries > 0, "max_deliveries is 0, at least 1 is needed");
   require(wait_time >= seconds(0) && wait_time <= seconds(20),

@@ -2,6 +2,7 @@
 // One kind of request to one queue, gathered into batches. Private.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -26,15 +27,17 @@ class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
     std::function<void(std::optional<SqsFailure>)> done = {};  ///< Nothing: it is done.
   };
 
-  /// `action`: a literal, as SqsClient::batch has it. `max_bytes`: of all entries of a batch together.
+  /// `action`: a literal, as SqsClient::batch has it. `max_bytes`: of all entries of a batch together. `time`: until a
+  /// batch without an answer counts as failed.
   SqsBatches(std::shared_ptr<SqsClient> client, const char* action, std::string url, std::size_t most_at_once,
-             std::size_t max_bytes, std::stop_token stop)
+             std::size_t max_bytes, std::stop_token stop, std::chrono::steady_clock::duration time = SqsLimits{}.time)
       : client_(std::move(client)),
         action_(action),
         url_(std::move(url)),
         most_at_once_(most_at_once),
         max_bytes_(max_bytes),
-        stop_(std::move(stop)) {}
+        stop_(std::move(stop)),
+        time_(time) {}
 
   void add(Entry entry);
   [[nodiscard]] bool is_idle() const noexcept { return under_way_ == 0 && waiting_.empty(); }
@@ -51,6 +54,7 @@ class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
   const std::size_t most_at_once_;
   const std::size_t max_bytes_;
   const std::stop_token stop_;
+  const std::chrono::steady_clock::duration time_;
   std::size_t under_way_ = 0;
   std::deque<Entry> waiting_;
 };

@@ -17,16 +17,18 @@
 namespace splitnet::detail {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr auto kRemovalTime = std::chrono::seconds(5);
 /// Of a connection: batches of requests on their way.
 constexpr std::size_t kMostAtOnce = 4;
 constexpr std::size_t kDeletionBytes = std::size_t{1} << 18;
 /// Clocks and credentials are set right; who has no right to ask will not get one.
 constexpr std::size_t kMostRefusals = 6;
-/// An answer that nobody takes for so long is of no use.
-constexpr const char* kRetention_s = "3600";
+/// The longest that SQS can: the machine of who waits may sleep.
+constexpr const char* kRetention_s = "1209600";
+/// From one question that brings nothing to the next, also where a server doesn't wait as it should.
+constexpr auto kShortestPoll = std::chrono::seconds(1);
+/// A queue that this connection has made may not be there yet for everybody.
+constexpr auto kTimeToAppear = std::chrono::seconds(60);
 
 }  // namespace
 
@@ -55,6 +57,7 @@ void SqsCaller::connect() {
         SqsClient::wait_for<std::string>([&](auto done) { client_->find(target_.queue, limits(), std::move(done)); });
     max_message_bytes_ = SqsClient::wait_for<std::size_t>(
         [&](auto done) { client_->max_message_bytes(url, limits(), std::move(done)); });
+    check_message_bytes(target_.queue, max_message_bytes_);
     requests_ = std::make_shared<SqsBatches>(client_, "SendMessageBatch", url, kMostAtOnce, max_message_bytes_,
                                              stop_.get_token());
     auto reply_url = SqsClient::wait_for<std::string>([&](auto done) { get_reply_queue(limits(), std::move(done)); });
@@ -107,6 +110,7 @@ void SqsCaller::on_reply_queue(SqsResult<std::string> result) {
   }
   reply_url_ = std::get<std::string>(std::move(result));
   reply_queue_ = ReplyQueue::is_there;
+  has_to_appear_until_ = target_.reply_queue.empty() ? Clock::now() + kTimeToAppear : Clock::time_point();
   deletions_ =
       std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", reply_url_, 2, kDeletionBytes, stop_.get_token());
   if (closed_) return remove_reply_queue();
@@ -242,7 +246,6 @@ void SqsCaller::put_into_store(const CallPtr& call) {
   // To its end, also when the call ends meanwhile: one that is broken off may yet be carried out, after its removal.
   auto deadline = call->deadline;
   if (deadline) deadline = std::min(*deadline, Clock::time_point::max() - kRemovalTime) + kRemovalTime;
-  note_leftover();
   auto put = on_context(client_->context(), [self = shared_from_this(), call](const std::optional<Error>& error) {
     self->attempt(call, [&] {
       if (error) {
@@ -256,7 +259,14 @@ void SqsCaller::put_into_store(const CallPtr& call) {
     });
     self->leftover_is_gone();
   });
-  target_.store->put(call->key, joined(call->message), deadline, give_up_.get_token(), std::move(put));
+  auto bytes = joined(call->message);
+  note_leftover();
+  try {
+    target_.store->put(call->key, std::move(bytes), deadline, give_up_.get_token(), std::move(put));
+  } catch (...) {
+    leftover_is_gone();
+    throw;
+  }
 }
 
 void SqsCaller::enqueue(const CallPtr& call, SqsMessage message) {
@@ -301,6 +311,7 @@ void SqsCaller::finish(const CallPtr& call, CallResult result) {
 void SqsCaller::poll() {
   if (is_polling_ || closed_ || by_id_.empty() || reply_queue_ != ReplyQueue::is_there) return;
   is_polling_ = true;
+  poll_began_ = Clock::now();
   client_->receive(reply_url_, {.wait = target_.wait_time}, stop_.get_token(),
                    [self = shared_from_this()](auto result) {
                      self->is_polling_ = false;
@@ -317,7 +328,9 @@ void SqsCaller::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) return on_failure(*failure);
   back_off_.reset();
   refusals_ = 0;
+  has_to_appear_until_ = {};
   auto& replies = std::get<std::vector<SqsMessage>>(result);
+  if (replies.empty()) return poll_after(poll_began_ + kShortestPoll - Clock::now());
   for (SqsMessage& reply : replies) on_reply(reply);
   for (const SqsMessage& reply : replies) {
     deletions_->add({.members = R"("ReceiptHandle":)" + json_text(reply.receipt), .bytes = reply.receipt.size()});
@@ -327,15 +340,21 @@ void SqsCaller::on_poll(SqsResult<std::vector<SqsMessage>> result) {
 
 void SqsCaller::on_failure(const SqsFailure& failure) {
   const ErrorCode code = failure.error.code();
-  if (failure.is_no_queue) {
+  const bool may_appear = failure.is_no_queue && Clock::now() < has_to_appear_until_;
+  if (failure.is_no_queue && !may_appear) {
+    remove_reply_queue();  // Perhaps it is there after all.
     reply_queue_ = ReplyQueue::none;
     return lose_all(Error(ErrorCode::unavailable, "the queue for its answer is gone"));
   }
-  const bool is_refused = code != ErrorCode::unavailable && code != ErrorCode::overloaded;
+  const bool is_refused = !may_appear && code != ErrorCode::unavailable && code != ErrorCode::overloaded;
   refusals_ = is_refused ? refusals_ + 1 : 0;
-  if (refusals_ >= kMostRefusals || !options_.reconnect.enabled) lose_all(failure.error);
+  if (refusals_ >= kMostRefusals || (!options_.reconnect.enabled && !may_appear)) lose_all(failure.error);
+  poll_after(back_off_.next());
+}
+
+void SqsCaller::poll_after(Clock::duration pause) {
   is_polling_ = true;
-  poll_timer_.expires_after(back_off_.next());
+  poll_timer_.expires_after(pause);
   poll_timer_.async_wait([self = shared_from_this()](const auto&) {
     self->is_polling_ = false;
     self->poll();
@@ -399,7 +418,12 @@ void SqsCaller::get_from_store(const CallPtr& call, const std::string& url) {
                           self->leftover_is_gone();
                         });
   note_leftover();
-  target_.store->get(key, options_.limits.max_message_bytes, call->deadline, call->stop.get_token(), std::move(got));
+  try {
+    target_.store->get(key, options_.limits.max_message_bytes, call->deadline, call->stop.get_token(), std::move(got));
+  } catch (...) {
+    leftover_is_gone();
+    throw;
+  }
 }
 
 }  // namespace splitnet::detail

@@ -51,6 +51,7 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
   void wait_until_removed();
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Call {
     std::uint64_t id = 0;
     Deadline deadline;
@@ -86,6 +87,7 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
   void poll();
   void on_poll(SqsResult<std::vector<SqsMessage>> result);
   void on_failure(const SqsFailure& failure);
+  void poll_after(Clock::duration pause);
   void lose_all(const Error& why);
   void on_reply(SqsMessage& reply);
   void read(const CallPtr& call, const SqsMessage& reply);
@@ -119,8 +121,10 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
   std::vector<CallPtr> waiting_;  // For the reply queue.
   std::unordered_map<std::string, CallPtr> by_name_;
   std::unordered_map<std::uint64_t, CallPtr> by_id_;
-  bool is_polling_ = false;   // Or pauses.
-  std::size_t refusals_ = 0;  // Of polls, in a row.
+  bool is_polling_ = false;  // Or pauses.
+  Clock::time_point poll_began_;
+  Clock::time_point has_to_appear_until_;  // That the reply queue is not there means nothing before.
+  std::size_t refusals_ = 0;               // Of polls, in a row.
   BackOff back_off_;
   asio::steady_timer poll_timer_;
 

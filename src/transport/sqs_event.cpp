@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "aws/service.hpp"
-#include "splitnet/transport/sqs.hpp"
 #include "sqs_names.hpp"
 #include "text.hpp"
 
@@ -14,6 +13,13 @@ namespace splitnet::detail {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// More than of a listener's: the event source takes requests also when it finds no free function, and each time
+/// counts.
+constexpr std::size_t kMaxDeliveries = 10;
+
+/// For a request that ends at the last moment to say so.
+constexpr auto kTimeToAbandon = std::chrono::milliseconds(100);
 
 std::string record(std::size_t number) {
   return "Records/" + std::to_string(number);
@@ -41,8 +47,10 @@ std::string SqsEvents::answer_to(const JsonObject& event, TimePoint ends_at) {
   for (std::size_t i = 0; i < event.size("Records"); ++i) {
     auto message = read_sqs_message(event, record(i), SqsSpelling::of_lambda, {});
     const std::string id = message.id;
-    const auto requests = requests_of(std::string(event.text(record(i) + "/eventSourceARN").value_or("")), ends_at);
-    if (is_done(requests, std::move(message), ends_at)) continue;
+    if (Clock::now() < ends_at) {  // Else it comes again, unseen.
+      const auto requests = requests_of(std::string(event.text(record(i) + "/eventSourceARN").value_or("")), ends_at);
+      if (is_done(requests, std::move(message), ends_at)) continue;
+    }
     failures += (failures.empty() ? "" : ",") + (R"({"itemIdentifier":)" + json_text(id) + "}");
   }
   return R"({"batchItemFailures":[)" + failures + "]}";
@@ -69,12 +77,18 @@ SqsEvents::RequestsPtr SqsEvents::begin(const std::string& queue, TimePoint ends
       SqsClient::wait_for<std::string>([&](auto done) { client_->find(queue, limits(), std::move(done)); });
   const auto bytes =
       SqsClient::wait_for<std::size_t>([&](auto done) { client_->max_message_bytes(url, limits(), std::move(done)); });
+  check_message_bytes(queue, bytes);
+  const std::string dead = dead_letter_queue_of(queue);
+  const auto dead_bytes = SqsClient::wait_for<std::size_t>(
+      [&](auto done) { find_max_dead_bytes(*client_, url_beside(url, dead), limits(), std::move(done)); });
   const auto requests =
       std::make_shared<SqsRequests>(client_,
                                     SqsRequests::Target{.queue = queue,
-                                                        .dead_letter_queue = dead_letter_queue_of(queue),
-                                                        .max_deliveries = SqsOptions{}.max_deliveries,
+                                                        .url = url,
+                                                        .dead_letter_queue = dead,
+                                                        .max_deliveries = kMaxDeliveries,
                                                         .max_message_bytes = bytes,
+                                                        .max_dead_bytes = dead_bytes > 0 ? dead_bytes : bytes,
                                                         .store = store_},
                                     handler_, options_);
   requests->start({});
@@ -91,7 +105,7 @@ bool SqsEvents::is_done(const RequestsPtr& requests, SqsMessage message, TimePoi
   });
   if (future.wait_until(ends_at) == std::future_status::ready) return future.get();
   asio::post(*thread_.context(), [requests, serial] { requests->abandon(*serial); });
-  return false;
+  return future.wait_for(kTimeToAbandon) == std::future_status::ready && future.get();
 }
 
 void SqsEvents::close() {

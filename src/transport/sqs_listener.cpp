@@ -16,6 +16,10 @@ constexpr std::size_t kMostMessages = 10;
 /// Answered ones whose answer or deletion is on its way take no place, but are not without number either.
 constexpr std::size_t kMostOnTheirWay = 64;
 constexpr auto kLongestPauseToDelete = std::chrono::seconds(60);
+/// From one question that brings nothing to the next, also where a server doesn't wait as it should.
+constexpr auto kShortestPoll = std::chrono::seconds(1);
+/// Of a worker that can't do what it takes, so that others have it.
+constexpr auto kLongestHoldOff = std::chrono::seconds(30);
 constexpr std::size_t kBatchBytes = std::size_t{1} << 18;
 
 std::string receipt_member(const std::string& receipt) {
@@ -32,9 +36,11 @@ SqsListener::SqsListener(std::shared_ptr<SqsClient> client, Target target, std::
       log_(std::move(log)),
       deletions_(
           std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", target_.url, 2, kBatchBytes, stop_.get_token())),
-      // One at a time: hidden again and then given back, never the other way round.
+      // One at a time: hidden again and then given back, never the other way round. One that hangs is given up while
+      // there is time for another.
       visibilities_(std::make_shared<SqsBatches>(client_, "ChangeMessageVisibilityBatch", target_.url, 1, kBatchBytes,
-                                                 stop_.get_token())),
+                                                 stop_.get_token(),
+                                                 std::chrono::milliseconds(target_.visibility_timeout) / 4)),
       poll_timer_(*client_->context()),
       hide_timer_(*client_->context()) {}
 
@@ -54,6 +60,8 @@ void SqsListener::poll() {
   const bool has_places = working < target_.max_in_flight && held_.size() < target_.max_in_flight + kMostOnTheirWay;
   if (is_polling_ || is_draining_ || is_closing_ || !has_places) return;
   is_polling_ = true;
+  poll_began_ = Clock::now();
+  if (poll_began_ < polls_again_at_) return poll_after(polls_again_at_ - poll_began_);
   client_->receive(target_.url,
                    {.most = std::min(kMostMessages, target_.max_in_flight - working),
                     .wait = target_.wait_time,
@@ -75,7 +83,9 @@ void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   }
   if (std::exchange(is_failing_, false)) say(LogLevel::info, "the queue is there again");
   back_off_.reset();
-  for (SqsMessage& message : std::get<std::vector<SqsMessage>>(result)) {
+  auto& messages = std::get<std::vector<SqsMessage>>(result);
+  if (messages.empty()) return poll_after(poll_began_ + kShortestPoll - Clock::now());
+  for (SqsMessage& message : messages) {
     if (is_draining_ || is_closing_) {
       give_back(message.receipt, std::chrono::seconds(0));
     } else {
@@ -89,12 +99,24 @@ void SqsListener::on_failure(const Error& error) {
   if (!std::exchange(is_failing_, true)) {
     say(LogLevel::warning, std::string("asking the queue again and again: ") + error.what());
   }
+  poll_after(back_off_.next());
+}
+
+void SqsListener::poll_after(Clock::duration pause) {
   is_polling_ = true;
-  poll_timer_.expires_after(back_off_.next());
+  poll_timer_.expires_after(pause);
   poll_timer_.async_wait([self = shared_from_this()](const auto&) {
     self->is_polling_ = false;
     self->poll();
   });
+}
+
+/// It is always free, and would take everything that comes again before others can.
+void SqsListener::hold_off() {
+  const auto now = Clock::now();
+  if (now < polls_again_at_) return;  // What was taken together fails together.
+  hold_off_ = std::clamp(2 * hold_off_, std::chrono::seconds(1), std::chrono::seconds(kLongestHoldOff));
+  polls_again_at_ = now + hold_off_;
 }
 
 void SqsListener::take(SqsMessage message) {
@@ -104,12 +126,19 @@ void SqsListener::take(SqsMessage message) {
   place->second.hide_again_at = hide_again_at;
   wake_at(hide_again_at);
   if (!is_new) return;  // It was not hidden again in time, and came back to the one who works on it.
-  requests_->take(std::move(message), {}, [weak = weak_from_this(), id = place->first](SqsRequests::Outcome outcome) {
-    if (const auto self = weak.lock()) self->settle(id, outcome);
-  });
+  try {
+    requests_->take(std::move(message), {}, [weak = weak_from_this(), id = place->first](SqsRequests::Outcome outcome) {
+      if (const auto self = weak.lock()) self->settle(id, outcome);
+    });
+  } catch (...) {  // No memory: nobody works on it, so it comes back by itself.
+    held_.erase(place);
+    throw;
+  }
 }
 
 void SqsListener::settle(const std::string& id, SqsRequests::Outcome outcome) {
+  if (outcome.is_answered) hold_off_ = std::chrono::seconds(0);
+  if (outcome.is_failure) hold_off();
   if (outcome.is_done) return delete_message(id);
   const auto found = held_.find(id);
   if (found == held_.end()) return;

@@ -54,6 +54,8 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   void poll();
   void on_poll(SqsResult<std::vector<SqsMessage>> result);
   void on_failure(const Error& error);
+  void poll_after(Clock::duration pause);
+  void hold_off();
   void take(SqsMessage message);
   void give_back(const std::string& receipt, std::chrono::seconds pause);
   void settle(const std::string& id, SqsRequests::Outcome outcome);
@@ -82,6 +84,9 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   asio::steady_timer hide_timer_;
   Clock::time_point wakes_at_ = Clock::time_point::max();
   bool is_polling_ = false;  // Or pauses.
+  Clock::time_point poll_began_;
+  Clock::time_point polls_again_at_;  // After what it could not do.
+  std::chrono::seconds hold_off_{0};  // The last one; none since an answer.
   bool is_failing_ = false;
   bool is_draining_ = false;
   bool is_closing_ = false;

@@ -19,12 +19,15 @@ namespace {
 
 /// An answer that does not get to its queue is given up after so long, where no deadline says so earlier.
 constexpr auto kAnswerTime = std::chrono::minutes(5);
-/// Of a request that nobody could do: 1 s, 2 s, 4 s and so on.
+/// A queue that was made a moment ago may not be there yet for everybody.
+constexpr auto kTimeToAppear = std::chrono::seconds(5);
+/// Of a request that nobody could do: 2 s, 4 s, 8 s and so on.
+constexpr auto kFirstPause = std::chrono::seconds(2);
 constexpr auto kLongestPause = std::chrono::seconds(300);
-/// SQS hides no message for longer.
-constexpr double kLongestHidden_s = 12 * 3600;
-/// A message of SQS has ten; two say why it is dead.
-constexpr std::size_t kKeptAttributes = 8;
+/// SQS hides no message for longer than 12 hours from when it was received, working on it included.
+constexpr double kLongestHidden_s = 11 * 3600;
+/// Of the attributes of a dead-lettered message: those of a request are shorter.
+constexpr std::size_t kLongestAttribute = 100;
 
 bool may_work_elsewhere(ErrorCode code) {
   return code == ErrorCode::overloaded || code == ErrorCode::unavailable;
@@ -32,15 +35,16 @@ bool may_work_elsewhere(ErrorCode code) {
 
 std::chrono::seconds pause_before(std::size_t deliveries, std::optional<double> retry_after_s) {
   const std::size_t doublings = std::min<std::size_t>(deliveries - 1, 10);
-  const double doubled_s = std::min<double>(std::exp2(doublings), static_cast<double>(kLongestPause.count()));
+  const double doubled_s =
+      std::min<double>(std::exp2(doublings) * kFirstPause.count(), static_cast<double>(kLongestPause.count()));
   const double seconds = std::min(std::max(doubled_s, std::ceil(retry_after_s.value_or(0))), kLongestHidden_s);
   return std::chrono::seconds(static_cast<std::chrono::seconds::rep>(seconds));
 }
 
 /// As an attribute of SQS takes it.
-std::string printable(std::string_view text) {
+std::string printable(std::string_view text, std::size_t longest) {
   std::string result;
-  for (const char c : text.substr(0, longest_reason)) result += c >= ' ' && c < 127 ? c : '?';
+  for (const char c : text.substr(0, longest)) result += c >= ' ' && c < 127 ? c : '?';
   return result;
 }
 
@@ -49,9 +53,12 @@ std::string deliveries_of(const SqsMessage& message) {
 }
 
 SqsMessage dead_message(const SqsMessage& message, const std::string& reason, std::size_t max_bytes) {
-  SqsMessage dead{.body = message.body, .attributes = message.attributes};
-  if (dead.attributes.size() > kKeptAttributes) dead.attributes.resize(kKeptAttributes);
-  dead.attributes.push_back({reason_attribute, printable(reason)});
+  SqsMessage dead{.body = message.body.empty() ? "-" : message.body};  // SQS takes no empty ones.
+  for (const char* const name : {request_attribute, reply_attribute}) {
+    const auto value = message.attribute(name);
+    if (!value.empty()) dead.attributes.push_back({name, printable(value, kLongestAttribute)});
+  }
+  dead.attributes.push_back({reason_attribute, printable(reason, longest_reason)});
   dead.attributes.push_back({deliveries_attribute, std::to_string(message.deliveries)});
   // Requests leave room for it; what is none may be as large as the queue allows.
   const std::size_t bytes = dead.size_bytes();
@@ -68,13 +75,21 @@ std::vector<SqsAttribute> dead_letter_attributes(std::size_t max_message_bytes) 
           {"MaximumMessageSize", std::to_string(max_message_bytes)}};
 }
 
+void find_max_dead_bytes(SqsClient& client, const std::string& url, const SqsLimits& limits,
+                         SqsClient::Done<std::size_t> done) {
+  client.max_message_bytes(url, limits, [done = std::move(done)](SqsResult<std::size_t> result) {
+    const auto* const failure = std::get_if<SqsFailure>(&result);
+    failure != nullptr && failure->is_no_queue ? done(std::size_t{0}) : done(std::move(result));
+  });
+}
+
 SqsRequests::SqsRequests(std::shared_ptr<SqsClient> client, Target target, Handler handler,
                          const ListenOptions& options)
     : client_(std::move(client)),
       target_(std::move(target)),
       handler_(std::move(handler)),
       options_(options),
-      senders_(std::make_shared<SqsSenders>(client_, target_.max_message_bytes, stop_.get_token())) {}
+      senders_(std::make_shared<SqsSenders>(client_, target_.url, target_.max_message_bytes, stop_.get_token())) {}
 
 void SqsRequests::start(std::function<void()> is_free) {
   is_free_ = std::move(is_free);
@@ -128,7 +143,13 @@ void SqsRequests::examine(const RequestPtr& request) {
   }
   request->reply_queue = *reply_queue;
   // A second message of the same call: what is under way here answers it.
-  if (!names_.begin(std::string(name))) return settle(request, {.is_done = true});
+  if (!names_.begin(std::string(name))) {
+    const bool is_at_it = std::any_of(requests_.begin(), requests_.end(), [&](const auto& other) {
+      return other.second->name == name && other.second->message.id == message.id;
+    });
+    if (!is_at_it) return settle(request, {.is_done = true});
+    return settle(request, {.pause = kTimeToAppear});  // The same message, whose answer is yet on its way.
+  }
   request->name = name;
   if (message.deliveries > target_.max_deliveries) {
     const std::string reason = std::to_string(message.deliveries - 1) +
@@ -196,6 +217,7 @@ void SqsRequests::serve(const RequestPtr& request, Message message) {
       return settle(request, {.is_done = true});
     }
     const auto left = std::min<std::chrono::nanoseconds>(*message.time_left, std::chrono::hours(24 * 365));
+    request->callers_deadline = now + left;
     request->deadline = std::min(request->deadline.value_or(Clock::time_point::max()), now + left);
   }
   if (request->deadline) message.time_left = *request->deadline - now;
@@ -210,6 +232,8 @@ void SqsRequests::on_answer(std::uint64_t serial, Message reply) {
     if (reply.kind == MessageKind::error && may_work_elsewhere(reply.error)) {
       return try_again(request, Error(reply.error, reply.error_message, reply.retry_after_s));
     }
+    const bool is_over = reply.kind == MessageKind::error && reply.error == ErrorCode::deadline_exceeded;
+    if (is_over && request->deadline != request->callers_deadline) return settle(request, {});  // Here, not for him.
     answer(request, std::move(reply));
   });
 }
@@ -223,14 +247,14 @@ void SqsRequests::try_again(const RequestPtr& request, const Error& error) {
     return dead_letter(request, reason, Error(ErrorCode::internal, "'" + target_.queue + "': " + reason));
   }
   log(LogLevel::debug, std::string("is given back: ") + error.what(), *request);
-  settle(request, {.pause = pause_before(deliveries, error.retry_after_s())});
+  settle(request, {.pause = pause_before(deliveries, error.retry_after_s()), .is_failure = true});
 }
 
 /// First there, then the answer, then out of the queue: whoever dies between leaves it to the next.
 void SqsRequests::dead_letter(const RequestPtr& request, const std::string& reason, std::optional<Error> answer) {
   log(LogLevel::warning, "goes to '" + target_.dead_letter_queue + "': " + reason, *request);
   needs_no_handler(*request);
-  send_to_dead(request, dead_message(request->message, reason, target_.max_message_bytes), std::move(answer));
+  send_to_dead(request, dead_message(request->message, reason, target_.max_dead_bytes), std::move(answer));
 }
 
 void SqsRequests::send_to_dead(const RequestPtr& request, const SqsMessage& dead, std::optional<Error> answer) {
@@ -239,10 +263,15 @@ void SqsRequests::send_to_dead(const RequestPtr& request, const SqsMessage& dead
       [self = shared_from_this(), request, dead, answer = std::move(answer)](const std::optional<SqsFailure>& failure) {
         self->attempt(request, [&] {
           if (failure && failure->is_no_queue) return self->make_dead_letter_queue(request, dead, answer);
-          if (failure) {
+          const bool is_refused = failure && (failure->error.code() == ErrorCode::invalid_argument ||
+                                              failure->error.code() == ErrorCode::too_large);
+          if (is_refused) {  // It would be refused again and again.
+            self->log(LogLevel::warning, std::string("is lost: ") + failure->error.what(), *request);
+          } else if (failure) {
             return self->retry(request, failure->error,
                                [self, request, dead, answer] { self->send_to_dead(request, dead, answer); });
           }
+          request->is_dead = true;
           if (!answer) return self->settle(request, {.is_done = true});
           self->answer(request, Message::make_error(*answer));
         });
@@ -314,13 +343,20 @@ void SqsRequests::send_answer(const RequestPtr& request, const SqsMessage& answe
 
 void SqsRequests::on_sent(const RequestPtr& request, const SqsMessage& answer,
                           const std::optional<SqsFailure>& failure) {
-  if (failure && !failure->is_no_queue) {
-    if (request->deadline && Clock::now() >= *request->deadline) return settle(request, {.is_done = true});
+  const auto now = Clock::now();
+  if (failure && failure->is_no_queue && gone_queues_.knows(request->reply_queue)) request->queue_is_gone_at = now;
+  if (failure && failure->is_no_queue && !request->queue_is_gone_at) request->queue_is_gone_at = now + kTimeToAppear;
+  const bool is_gone = failure && failure->is_no_queue && now >= *request->queue_is_gone_at;
+  if (failure && !is_gone) {
+    if (request->callers_deadline && now >= *request->callers_deadline) return settle(request, {.is_done = true});
     return retry(request, failure->error,
                  [self = shared_from_this(), request, answer] { self->send_answer(request, answer); });
   }
-  if (failure) log(LogLevel::debug, "is deleted: nobody waits for its answer any more", *request);
-  settle(request, {.is_done = true});
+  if (failure) {
+    log(LogLevel::debug, "is deleted: nobody waits for its answer any more", *request);
+    if (gone_queues_.begin(request->reply_queue)) gone_queues_.keep(request->reply_queue);
+  }
+  settle(request, {.is_done = true, .is_answered = !request->is_dead});
 }
 
 template <class Step>
@@ -328,7 +364,7 @@ void SqsRequests::retry(const RequestPtr& request, const Error& error, Step step
   const auto pause = request->back_off.next();
   if (stop_.stop_requested() || Clock::now() + pause > request->give_up_at) {
     log(LogLevel::warning, std::string("is given back, its answer could not be sent: ") + error.what(), *request);
-    return settle(request, {.pause = pause_before(request->message.deliveries, {})});
+    return settle(request, {.pause = pause_before(request->message.deliveries, {}), .is_failure = true});
   }
   request->timer.expires_after(pause);
   request->timer.async_wait([self = shared_from_this(), request, error, step = std::move(step)](const auto& aborted) {
@@ -349,6 +385,7 @@ void SqsRequests::needs_no_handler(Request& request) {
 void SqsRequests::settle(const RequestPtr& request, Outcome outcome) {
   if (requests_.erase(request->serial) == 0) return;
   needs_no_handler(*request);
+  outcome.is_done = outcome.is_done || request->is_dead;
   if (!request->name.empty()) outcome.is_done ? names_.keep(request->name) : names_.forget(request->name);
   request->timer.cancel();
   std::exchange(request->settled, nullptr)(outcome);
@@ -356,7 +393,7 @@ void SqsRequests::settle(const RequestPtr& request, Outcome outcome) {
 
 void SqsRequests::abandon(std::uint64_t serial) {
   const auto found = requests_.find(serial);
-  if (found == requests_.end() || !found->second->is_working) return;
+  if (found == requests_.end() || (!found->second->is_working && !found->second->is_dead)) return;
   calls_->cancel(serial);
   settle(RequestPtr(found->second), {});
 }
@@ -380,9 +417,8 @@ void SqsRequests::log(LogLevel level, const std::string& text, const Request& re
   if (!options_.log) return;
   options_.log({level,
                 "sqs://" + target_.queue + ": a request " + text,
-                {{"request", request.message.attribute(request_attribute).empty()
-                                 ? request.message.id
-                                 : std::string(request.message.attribute(request_attribute))},
+                // Only what is known to be a name: it could be anything, and long.
+                {{"request", request.name.empty() ? request.message.id : request.name},
                  {"deliveries", std::uint64_t{request.message.deliveries}}}});
 }
 

@@ -29,14 +29,18 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
  public:
   struct Target {
     std::string queue;
+    std::string url;  ///< Of the queue.
     std::string dead_letter_queue;
     std::size_t max_deliveries = 0;
     std::size_t max_message_bytes = 0;   ///< Of the queue; answers keep to it as well.
+    std::size_t max_dead_bytes = 0;      ///< Of a message of the dead-letter queue.
     std::shared_ptr<ObjectStore> store;  ///< None: what is too large is not answered.
   };
   struct Outcome {
     bool is_done = false;           ///< To be deleted. Else it has to come again.
     std::chrono::seconds pause{0};  ///< Before it does.
+    bool is_answered = false;       ///< This worker has done it.
+    bool is_failure = false;        ///< It could not, and so may not be able to do others.
   };
   using Settled = std::function<void(Outcome)>;
 
@@ -50,7 +54,7 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
   [[nodiscard]] std::size_t working() const noexcept { return working_; }
   /// From now on what a handler could not do comes again at once.
   void drain() { is_draining_ = true; }
-  /// Has it come again, unless its answer is on its way.
+  /// Has it come again, unless its answer is on its way; what is in the dead-letter queue is done.
   void abandon(std::uint64_t serial);
   /// All of them; from now on none is taken.
   void give_up();
@@ -65,11 +69,14 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
     std::uint64_t serial = 0;
     SqsMessage message;
     Settled settled;
-    std::string name;         ///< Its attribute `request`; empty: not begun.
-    std::string reply_queue;  ///< Empty: nobody is known to wait.
-    std::uint64_t id = 0;     ///< Of the caller's.
-    Deadline deadline;
-    bool is_working = true;  ///< Until there is an answer.
+    std::string name;           ///< Its attribute `request`; empty: not begun.
+    std::string reply_queue;    ///< Empty: nobody is known to wait.
+    std::uint64_t id = 0;       ///< Of the caller's.
+    Deadline deadline;          ///< Of the work on it here.
+    Deadline callers_deadline;  ///< Later, where who hands it over has less time.
+    bool is_working = true;     ///< Until there is an answer.
+    bool is_dead = false;       ///< It is in the dead-letter queue: whatever happens now, it is done here.
+    std::optional<Clock::time_point> queue_is_gone_at;  ///< That one is not there counts from then on.
     Clock::time_point give_up_at;
     BackOff back_off{Reconnect{}};
     asio::steady_timer timer;
@@ -117,9 +124,14 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
   std::size_t working_ = 0;
   std::unordered_map<std::uint64_t, RequestPtr> requests_;
   RecentNames names_{most_answered};
+  RecentNames gone_queues_{most_answered};
 };
 
 /// Of the dead-letter queue: kept for 14 days, the longest that SQS can.
 std::vector<SqsAttribute> dead_letter_attributes(std::size_t max_message_bytes);
+
+/// How large a message of the dead-letter queue at `url` may be; 0: it is not there yet.
+void find_max_dead_bytes(SqsClient& client, const std::string& url, const SqsLimits& limits,
+                         SqsClient::Done<std::size_t> done);
 
 }  // namespace splitnet::detail

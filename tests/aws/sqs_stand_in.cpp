@@ -192,9 +192,9 @@ void SqsStandIn::pass_time(std::chrono::milliseconds time) {
   changed_.notify_all();
 }
 
-void SqsStandIn::fail(Fault fault, int times, const std::string& action) {
+void SqsStandIn::fail(Fault fault, int times, const std::string& action, const std::string& queue) {
   const std::lock_guard lock(mutex_);
-  faults_.push_back({fault, times, action});
+  faults_.push_back({fault, times, action, queue});
 }
 
 void SqsStandIn::heal() {
@@ -246,9 +246,12 @@ void SqsStandIn::check_signature(const Request& request) const {
   }
 }
 
-std::optional<SqsStandIn::Fault> SqsStandIn::fault_for(const std::string& action) {
+std::optional<SqsStandIn::Fault> SqsStandIn::fault_for(const std::string& action, const Json& document) {
+  const std::string url = text_of(document, "QueueUrl");
+  const std::string queue = url.substr(url.rfind('/') + 1);
   for (Armed& armed : faults_) {
     if (armed.times == 0 || (!armed.action.empty() && armed.action != action)) continue;
+    if (!queue.starts_with(armed.queue)) continue;
     --armed.times;
     return armed.fault;
   }
@@ -266,7 +269,7 @@ std::optional<SqsStandIn::Response> SqsStandIn::serve_sqs(const Request& request
   if (stopped_) return std::nullopt;
   const Json document = Json::parse(request.body(), nullptr, false);
   requests_.push_back({{"action", action}, {"document", document}});
-  const auto fault = fault_for(action);
+  const auto fault = fault_for(action, document);
   if (fault == Fault::dropped) return std::nullopt;
   if (fault == Fault::hangs) {
     wait_for_end(peer, lock);
@@ -275,6 +278,7 @@ std::optional<SqsStandIn::Response> SqsStandIn::serve_sqs(const Request& request
   try {
     check_signature(request);
     if (!document.is_object()) throw Refusal{"SerializationException", "no JSON object"};
+    if (fault == Fault::denied) throw Refusal{"AccessDeniedException", "Access is denied.", "AccessDenied", 403};
     if (fault == Fault::throttled) throw Refusal{"ThrottlingException", "Rate exceeded"};
     if (fault == Fault::rate_limited) throw Refusal{"RequestThrottled", "Rate exceeded", "RequestThrottled", 403};
     if (fault == Fault::out_of_service) throw Refusal{"ServiceUnavailable", "", "ServiceUnavailable", 503};
@@ -319,7 +323,7 @@ Json SqsStandIn::perform(const std::string& action, const Json& document, const 
 SqsStandIn::Queue& SqsStandIn::queue_of(const Json& document) {
   const std::string url = text_of(document, "QueueUrl");
   const auto found = queues_.find(url.substr(url.rfind('/') + 1));
-  if (found != queues_.end() && url == url_of(found->first)) return found->second;
+  if (found != queues_.end() && url == url_of(found->first) && now() >= found->second.appears_at) return found->second;
   throw Refusal{"QueueDoesNotExist", "The specified queue does not exist.", "AWS.SimpleQueueService.NonExistentQueue"};
 }
 
@@ -343,7 +347,7 @@ Json SqsStandIn::create_queue(const Json& document) {
     if (!value.is_string()) throw Refusal{"InvalidAttributeValue", "Invalid value for the parameter " + key + "."};
     attributes[key] = value;
   }
-  const auto [queue, is_new] = queues_.try_emplace(name, Queue{attributes, {}, {}});
+  const auto [queue, is_new] = queues_.try_emplace(name, Queue{attributes, now() + queues_appear_after.load(), {}, {}});
   if (!is_new && queue->second.attributes != attributes) {
     throw Refusal{"QueueNameExists", "A queue already exists with the same name and a different value for attributes",
                   "QueueAlreadyExists"};
@@ -464,6 +468,7 @@ std::vector<SqsStandIn::Stored*> SqsStandIn::take_visible(Queue& queue, std::siz
     ++taken->message.deliveries;
     if (taken->message.first_received_ms == 0) taken->message.first_received_ms = now_ms();
     if (!std::exchange(taken->stays_visible, false)) taken->visible_at = now() + visibility;
+    taken->received_at = now();
     taken->handle = "AQEB" + std::to_string(++count_) + "/receipt+handle==";
     queue.handles.insert(taken->handle);
   }
@@ -560,6 +565,10 @@ Json SqsStandIn::change_visibility(Queue& queue, const Json& entry) {
   if (stored->visible_at <= now()) {
     throw Refusal{"MessageNotInflight", "The specified message isn't in flight.",
                   "AWS.SimpleQueueService.MessageNotInflight"};
+  }
+  if (now() + seconds(timeout_s) > stored->received_at + std::chrono::hours(12)) {
+    throw Refusal{"InvalidParameterValue",
+                  "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"};
   }
   stored->visible_at = now() + seconds(timeout_s);
   changed_.notify_all();

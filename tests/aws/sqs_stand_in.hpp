@@ -84,15 +84,18 @@ class SqsStandIn {
     out_of_service,  ///< 503
     dropped,         ///< The connection is closed; nothing was done.
     answer_lost,     ///< Likewise, but it was done.
+    denied,          ///< 403 and AccessDenied
     hangs,           ///< Until whoever asks goes.
     no_json,         ///< It was done.
     entries_fail,    ///< In a batch the first entry, the third …
   };
-  /// The next `times` requests of this action ("": of any).
-  void fail(Fault fault, int times = 1, const std::string& action = "");
+  /// The next `times` requests of this action ("": of any) to queues whose names begin so.
+  void fail(Fault fault, int times = 1, const std::string& action = "", const std::string& queue = "");
   void heal();
   /// What is sent while it is set comes once more while somebody has it, and once more after it was deleted.
   std::atomic<bool> delivers_again = false;
+  /// After CreateQueue; until then it is nowhere.
+  std::atomic<std::chrono::milliseconds> queues_appear_after = std::chrono::milliseconds(0);
   /// The last first.
   std::atomic<bool> delivers_backwards = false;
   /// Of its clock. Signatures may be five minutes off.
@@ -107,11 +110,13 @@ class SqsStandIn {
     Message message;
     std::string handle;  ///< Of the last delivery.
     Clock::time_point visible_at;
+    Clock::time_point received_at;   ///< The last time.
     bool stays_visible = false;      ///< When it is received for the first time.
     bool survives_deletion = false;  ///< The first one.
   };
   struct Queue {
     Json attributes;
+    Clock::time_point appears_at;
     std::list<Stored> messages;
     std::set<std::string> handles;  ///< All that were given.
   };
@@ -119,6 +124,7 @@ class SqsStandIn {
     Fault fault;
     int times;
     std::string action;
+    std::string queue;
   };
   /// Thrown while a request is served.
   struct Refusal {
@@ -133,7 +139,7 @@ class SqsStandIn {
   Response answer(const Json& document) const;
   Response refuse(const Refusal& refusal) const;
   void check_signature(const Request& request) const;
-  std::optional<Fault> fault_for(const std::string& action);
+  std::optional<Fault> fault_for(const std::string& action, const Json& document);
   void wait_for_end(const Peer& peer, std::unique_lock<std::mutex>& lock);
 
   // Under the lock.

@@ -131,7 +131,7 @@ TEST_F(SqsEvent, PoisonIsDead) {
   be_function();
   const auto outcome = start_call(connect(), request_with({}));
   auto taken = take(1);
-  for (int i = 0; i < 3; ++i) {  // Three functions have died of it.
+  for (int i = 0; i < 10; ++i) {  // Ten functions have died of it.
     sqs.pass_time(31s);
     taken = take(1);
   }
@@ -142,7 +142,7 @@ TEST_F(SqsEvent, PoisonIsDead) {
   EXPECT_THAT(deliver(take(1)), IsEmpty());
   const auto dead = sqs.messages("work-dead");
   ASSERT_THAT(dead, SizeIs(2));
-  EXPECT_THAT(attribute(dead[0], "reason"), HasSubstr("3 deliveries"));
+  EXPECT_THAT(attribute(dead[0], "reason"), HasSubstr("10 deliveries"));
   EXPECT_THAT(attribute(dead[1], "reason"), HasSubstr("not a request of splitnet"));
 }
 
@@ -164,6 +164,49 @@ TEST_F(SqsEvent, WhatIsNotDoneWhenTheInvocationEndsComesAgain) {
   EXPECT_THAT(deliver(take(1)), IsEmpty());
   ASSERT_NE(outcome.message(), nullptr);
   EXPECT_EQ(outcome.message()->values.at(0).integer(), 1);
+}
+
+/// A caller's deadline is his own, an invocation's end is not.
+TEST_F(SqsEvent, TheEndOfAnInvocationIsNotTheCallersDeadline) {
+  be_function([](const Message&, const CallContext& context, const Responder& respond) {
+    EXPECT_TRUE(context.deadline);
+    respond(Message::make_error(Error(ErrorCode::deadline_exceeded, "too little time")));
+  });
+  const auto outcome = start_call(connect(), request_with({}), std::chrono::steady_clock::now() + 1h);
+  const auto taken = take(1);
+  EXPECT_THAT(deliver(taken), ElementsAre(taken[0].id));
+  EXPECT_EQ(outcome.count(), 0);
+}
+
+/// What is delivered again while its answer is on its way is not deleted before the answer has arrived.
+TEST_F(SqsEvent, OnItsWayIsNotAnswered) {
+  lambda.time_limit = 2s;
+  std::atomic<int> handled = 0;
+  be_function([&](Message request, const CallContext& context, const Responder& respond) {
+    ++handled;
+    echo(std::move(request), context, respond);
+  });
+  const auto outcome = start_call(connect(), request_with({Value(1)}));
+  const auto taken = take(1);
+  sqs.fail(Fault::denied, 1'000'000, "SendMessageBatch", "work-replies-");
+  EXPECT_THAT(deliver(taken), ElementsAre(taken[0].id));
+  EXPECT_THAT(deliver(taken), ElementsAre(taken[0].id));
+  sqs.heal();
+  ASSERT_NE(outcome.message(), nullptr);
+  EXPECT_TRUE(sqs.wait_until([&] { return deliver(taken).empty(); })) << "as soon as it is known to have arrived";
+  EXPECT_EQ(handled, 1);
+}
+
+/// Nor does it come again because its caller can't be told.
+TEST_F(SqsEvent, WhatIsInTheDeadLetterQueueIsDone) {
+  lambda.time_limit = 2s;
+  be_function();
+  auto request = request_on_the_queue();
+  request.attributes["reply"]["StringValue"] = "nobody";
+  sqs.send("work", R"({"splitnet":"AAAA"})", request.attributes);
+  sqs.fail(Fault::denied, 1'000'000, "SendMessageBatch", "work-replies-");
+  EXPECT_THAT(deliver(take(1)), IsEmpty());
+  EXPECT_THAT(sqs.messages("work-dead"), SizeIs(1));
 }
 
 TEST_F(SqsEvent, DamagedEventsLeaveTheFunctionWell) {

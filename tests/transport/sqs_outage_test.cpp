@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What of requests becomes when a worker, or what it needs, is out of service for a while.
+#include <algorithm>
 #include <atomic>
+#include <thread>
 
 #include "hooked_model.hpp"
 #include "served_model.hpp"
@@ -60,6 +62,104 @@ TEST_F(SqsOutage, ClosingAWorkerIsNoFailureOfWhatItHolds) {
   twice.max_deliveries = 2;
   listen(echo, twice);
   for (const auto& outcome : outcomes) EXPECT_NE(outcome.message(), nullptr);
+}
+
+/// SQS needs a second and more before a new queue is there for everybody.
+TEST_F(SqsOutage, AQueueForAnswersMayAppearLate) {
+  listen();
+  sqs.queues_appear_after = 1500ms;
+  const auto outcome = start_call(connect(), request_with({Value(7)}));
+  ASSERT_NE(outcome.message(), nullptr);
+  EXPECT_EQ(outcome.message()->values.at(0).integer(), 7);
+}
+
+TEST_F(SqsOutage, WhatADeadLetterQueueTakesIsItsOwn) {
+  sqs.make_queue("work-dead", {{"MaximumMessageSize", "4096"}});
+  listen();
+  const auto text = [](const std::string& value) { return Json{{"DataType", "String"}, {"StringValue", value}}; };
+  sqs.send("work", std::string(100'000, 'x'));
+  sqs.send("work", "hello", {{"request", text(std::string(900'000, 'x'))}, {"other", text(std::string(10'000, 'x'))}});
+  sqs.send("work", "hello", {{"reason", text("mine")}, {"deliveries", text("mine")}});
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").empty(); }));
+  const auto dead = sqs.messages("work-dead");
+  ASSERT_THAT(dead, SizeIs(3));
+  for (const auto& one : dead) EXPECT_THAT(attribute(one, "reason"), HasSubstr("not a request of splitnet"));
+}
+
+/// Nobody can put it there: it goes, and others take its place.
+TEST_F(SqsOutage, WhatTheDeadLetterQueueRefusesDoesNotGoRound) {
+  sqs.make_queue("work-dead");
+  listen();
+  sqs.remove_queue("work-dead");
+  sqs.make_queue("work-dead", {{"MaximumMessageSize", "1024"}});
+  sqs.send("work", std::string(100'000, 'x'));
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").empty(); }));
+  EXPECT_THAT(call_and_wait(connect(), request_with({Value(1)})).values, SizeIs(1));
+}
+
+TEST_F(SqsOutage, AnAnswerThatIsNotOfSqsIsNone) {
+  for (const char* const action : {"GetQueueUrl", "CreateQueue", "GetQueueAttributes"}) {
+    sqs.fail(Fault::no_json, 1, action);
+    EXPECT_EQ(thrown_code([&] { connect(); }), ErrorCode::unavailable) << action;
+    sqs.heal();
+    for (const auto& queue : sqs.queues()) {
+      if (queue.starts_with("work-replies-")) sqs.remove_queue(queue);  // It was made all the same.
+    }
+  }
+}
+
+/// However soon a server says that there is nothing.
+TEST_F(SqsOutage, AnEmptyQueueIsAskedOnceASecond) {
+  auto hasty = options();
+  hasty.wait_time = 0s;
+  const auto began = std::chrono::steady_clock::now();
+  listen(echo, hasty);
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ReceiveMessage").size() >= 3; }));
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 2s);
+}
+
+TEST_F(SqsOutage, AHidingThatHangsIsTriedAgainInTime) {
+  auto brief = options();
+  brief.visibility_timeout = 4s;
+  listen(held.handler(), brief);
+  const auto outcome = start_call(connect(), request_with({Value(1)}));
+  ASSERT_TRUE(held.wait_for(1));
+  sqs.fail(Fault::hangs, 1, "ChangeMessageVisibilityBatch");
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ChangeMessageVisibilityBatch").size() >= 2; }));
+  EXPECT_EQ(sqs.messages("work").at(0).deliveries, 1) << "long before the thirty seconds of other requests";
+  for (auto& item : held.take()) item.respond(reply_with(item.request.values));
+  EXPECT_NE(outcome.message(), nullptr);
+}
+
+/// The one that can do nothing is always free; it must not use up what the other one could do.
+TEST_F(SqsOutage, ABrokenWorkerLeavesRequestsToOthers) {
+  auto one = options();
+  one.max_in_flight = 1;
+  std::atomic<int> failed = 0;
+  listen(
+      [&](const Message&, const CallContext&, const Responder& respond) {
+        ++failed;
+        respond(Message::make_error(Error(ErrorCode::unavailable, "the next tier is gone")));
+      },
+      one);
+  Connection& connection = connect();
+  std::vector<Outcome> outcomes;
+  for (int i = 0; i < 6; ++i) outcomes.push_back(start_call(connection, request_with({Value(i)})));
+  ASSERT_TRUE(sqs.wait_until([&] { return failed >= 3; }));
+  listen(echo, one);
+  for (const auto& outcome : outcomes) {
+    const auto* const reply = outcome.message();
+    ASSERT_NE(reply, nullptr);
+    EXPECT_EQ(reply->kind, MessageKind::reply) << reply->error_message;
+  }
+  EXPECT_THAT(sqs.messages("work-dead"), IsEmpty());
+}
+
+TEST_F(SqsOutage, QueuesWhoseMessagesHoldNoErrorAreRefused) {
+  sqs.remove_queue("work");
+  sqs.make_queue("work", {{"MaximumMessageSize", "1024"}});
+  EXPECT_TRUE(testing::throws(ErrorCode::invalid_argument, "4096", [&] { connect(); }));
+  EXPECT_TRUE(testing::throws(ErrorCode::invalid_argument, "4096", [&] { listen(); }));
 }
 
 }  // namespace

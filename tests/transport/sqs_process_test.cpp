@@ -112,7 +112,7 @@ TEST_F(SqsProcess, WhatAWorkerThatWasKilledHadTakenIsDoneByAnother) {
 /// FAULTS 33: each worker that takes it dies of it.
 TEST_F(SqsProcess, WhatKillsItsWorkersIsDead) {
   const auto outcome = start_call(connect(), request_with({Value(13)}));
-  for (int i = 1; i <= 3; ++i) {
+  for (int i = 1; i <= 5; ++i) {
     const PeerProcess victim("SqsPeerProcess.DISABLED_Dies", service());
     EXPECT_EQ(sqs.messages("work").at(0).deliveries, i);
     sqs.pass_time(31s);
@@ -121,9 +121,9 @@ TEST_F(SqsProcess, WhatKillsItsWorkersIsDead) {
   const auto* const reply = outcome.message();
   ASSERT_NE(reply, nullptr);
   EXPECT_EQ(reply->error, ErrorCode::internal);
-  EXPECT_THAT(reply->error_message, HasSubstr("3 deliveries"));
+  EXPECT_THAT(reply->error_message, HasSubstr("5 deliveries"));
   ASSERT_THAT(sqs.messages("work-dead"), SizeIs(1));
-  EXPECT_THAT(attribute(sqs.messages("work-dead")[0], "reason"), HasSubstr("3 deliveries"));
+  EXPECT_THAT(attribute(sqs.messages("work-dead")[0], "reason"), HasSubstr("5 deliveries"));
   EXPECT_FALSE(held.wait_for(1, 0ms)) << "the next worker does not look at it";
 }
 

@@ -468,7 +468,7 @@ TEST_F(Sqs, OptionsThatAreNone) {
     EXPECT_TRUE(throws(ErrorCode::invalid_argument, field, [&] { (void)make_sqs_transport(changed); }));
   };
   refuses("visibility_timeout", [](SqsOptions& changed) { changed.visibility_timeout = 1s; });
-  refuses("visibility_timeout", [](SqsOptions& changed) { changed.visibility_timeout = 12h + 1s; });
+  refuses("visibility_timeout", [](SqsOptions& changed) { changed.visibility_timeout = 8h + 1s; });
   refuses("max_in_flight", [](SqsOptions& changed) { changed.max_in_flight = 0; });
   refuses("max_deliveries", [](SqsOptions& changed) { changed.max_deliveries = 0; });
   refuses("wait_time", [](SqsOptions& changed) { changed.wait_time = 21s; });

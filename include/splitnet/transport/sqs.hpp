@@ -21,8 +21,8 @@ struct SqsOptions {
   std::string store = {};
 
   /// How long one question for answers, or for requests, waits for some (WaitTimeSeconds). 0 to 20 s; shorter asks more
-  /// often. A server that does not notice that who asked has gone (moto's, say) may give its next request to nobody, as
-  /// long as that question waits: to be hidden for a while, and a delivery that counts.
+  /// often, once a second at most. A server that does not notice that who asked has gone (moto's, say) may give its
+  /// next request to nobody, as long as that question waits: to be hidden for a while, and a delivery that counts.
   std::chrono::seconds wait_time = std::chrono::seconds(20);
 
   // Of connections.
@@ -35,13 +35,16 @@ struct SqsOptions {
   // Of listeners.
 
   /// For so long a request is hidden from other workers when one has taken it, counted anew at half of it as long as it
-  /// is being worked on: how late another one begins after a worker has died. 2 s to 12 h.
+  /// is being worked on: how late another one begins after a worker has died. 2 s to 8 h. SQS hides no request for more
+  /// than 12 hours in all: what takes longer is begun a second time.
   std::chrono::seconds visibility_timeout = std::chrono::seconds(30);
   /// Requests that this worker holds at once. Those that wait here can't be taken by another worker; so little more
   /// than what it works on at once.
   std::size_t max_in_flight = 2;
-  /// How often a request is tried before it goes to the dead-letter queue.
-  std::size_t max_deliveries = 3;
+  /// How often a request is tried before it goes to the dead-letter queue, whether its workers crashed or could not do
+  /// it. The default bridges an outage of half a minute (pauses of 2, 4, 8 and 16 s); more for longer ones, but each
+  /// request that kills its worker then kills as many.
+  std::size_t max_deliveries = 5;
   /// Empty: "QUEUE-dead".
   std::string dead_letter_queue = {};
 
@@ -56,15 +59,17 @@ struct SqsOptions {
 /// dropped. A worker that gets a request again which it has answered before only deletes it.
 ///
 /// **What a worker could not do** is tried again: an answer `overloaded` or `unavailable` goes to nobody, the request
-/// goes back and comes again after a pause that doubles (1 s to 5 min, or Error::retry_after_s where that is longer).
-/// Every other error is the answer. A request that was taken `max_deliveries` times without an answer (its workers
-/// crashed over it, say) goes to the dead-letter queue with its `reason`, and its caller gets that reason as
-/// `internal`. What is not a request of splitnet goes there at once, and where its attributes say who waits, he gets
-/// `corrupt`. Give the queue no redrive policy of its own with fewer deliveries than that: it would take requests away
-/// without a reason.
+/// goes back and comes again after a pause that doubles (2 s to 5 min, or Error::retry_after_s where that is longer).
+/// The worker itself asks for nothing during a pause that doubles too (1 s to 30 s, from the start after an answer), so
+/// that one that can do nothing does not take what others could do. Every other error is the answer. A request that was
+/// taken `max_deliveries` times without an answer (its workers crashed over it, say) goes to the dead-letter queue with
+/// its `reason`, and its caller gets that reason as `internal`. What is not a request of splitnet goes there at once,
+/// and where its attributes say who waits, he gets `corrupt`. Give the queue no redrive policy of its own with fewer
+/// deliveries than that: it would take requests away without a reason.
 ///
 /// **Deadlines** travel, and the time in the queue counts, by the queue's own clock; a request whose time is over is
-/// deleted unseen. Cancelling ends the call here; the worker is not told.
+/// deleted unseen. **Give each call one**: SQS drops what has waited for the queue's MessageRetentionPeriod, and tells
+/// nobody; a call without a deadline then waits for ever. Cancelling ends the call here; the worker is not told.
 ///
 /// Requests, answers and deletions go in batches of up to ten as soon as more than one wait. Answers and requests are
 /// waited for by long polling, by a connection only while it has calls. Where a queue can't be reached, it is asked
