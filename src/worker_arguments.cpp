@@ -21,9 +21,9 @@ void add_sqs_options(CLI::App& app, SqsArguments& sqs) {
       ->capture_default_str();
   app.add_option("--sqs-visibility-timeout", sqs.visibility_timeout_s,
                  "Seconds after which another worker gets a request whose worker has died; [30]")
-      ->check(CLI::Range(2, 12 * 3600));
+      ->check(CLI::Range(2, 8 * 3600));
   app.add_option("--sqs-max-deliveries", sqs.max_deliveries,
-                 "How often a request is tried before it goes to the dead-letter queue; [3]")
+                 "How often a request is tried before it goes to the dead-letter queue; [5]")
       ->check(CLI::PositiveNumber);
   app.add_option("--sqs-wait-time", sqs.wait_time_s, "Seconds that one question for requests waits for some; [20]")
       ->check(CLI::Range(0, 20));
