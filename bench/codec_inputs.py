@@ -61,7 +61,7 @@ def photos(tests: int, calibration: int, side: int = 224) -> None:
     names = sorted(name for name in packages.SHA256 if PHOTO.search(name))
     random = np.random.default_rng(1)
     crops, groups, counts = [], [], []
-    for part, wanted in zip(alternately(names), (calibration, tests)):
+    for part, wanted in zip(alternately(names), (calibration, tests), strict=True):
         per_photo = -(-wanted // len(part))
         for name in part:
             picture = Image.open(packages.verified(name)).convert("RGB")
@@ -76,7 +76,7 @@ def faces(tests: int, calibration: int, side: int = 64) -> None:
     people = np.load(packages.verified("skimage/data/lfw_subset.npy"))[:100]
     random = np.random.default_rng(2)
     crops, groups, counts = [], [], []
-    for part, wanted in zip(alternately(list(range(len(people)))), (calibration, tests)):
+    for part, wanted in zip(alternately(list(range(len(people)))), (calibration, tests), strict=True):
         per_person = -(-wanted // len(part))
         for person in part:
             picture = Image.fromarray((people[person] * 255).round().astype(np.uint8))
@@ -120,7 +120,7 @@ def passages(tests: int, calibration: int) -> None:
     chapters = [words for words in (topics[name].split() for name in sorted(topics)) if len(words) >= 200]
     random = np.random.default_rng(4)
     ids, groups, counts = [], [], []
-    for part, wanted in zip(alternately(list(range(len(chapters)))), (calibration, tests)):
+    for part, wanted in zip(alternately(list(range(len(chapters)))), (calibration, tests), strict=True):
         per_chapter = -(-wanted // len(part))
         for chapter in part:
             for _ in range(per_chapter):
@@ -130,7 +130,7 @@ def passages(tests: int, calibration: int) -> None:
             groups += [chapter] * per_chapter
         counts.append(per_chapter * len(part))
     padded = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.int64)
-    for row, pieces in zip(padded, ids):
+    for row, pieces in zip(padded, ids, strict=True):
         row[: len(pieces)] = torch.tensor(pieces)
     save("passages", [padded], groups, counts[0], [])
 

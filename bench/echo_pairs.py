@@ -148,7 +148,9 @@ class Pair:
 
     def connect(self, client_core: int | None) -> None:
         address = self.server.read_line(START_TIMEOUT_S)
-        self.client = Program((*self.candidate.command, "--client", address, *self.candidate.client_options), client_core)
+        self.client = Program(
+            (*self.candidate.command, "--client", address, *self.candidate.client_options), client_core
+        )
         if self.candidate.polls:
             self.signal(signal.SIGSTOP)
 

@@ -28,7 +28,7 @@ def draw(trace: str, cells: list[dict], link: pathlib.Path, path: pathlib.Path) 
     )
     axes[0].set_ylabel("Mbit/s")
     axes[0].set_title(trace)
-    for axis, cell in zip(axes[1:], cells):
+    for axis, cell in zip(axes[1:], cells, strict=True):
         best = min(cell["fixed"], key=lambda run: run["mean_s"])
         for run, style in ((best, "C7-"), (cell["oracle"], "C2-"), (cell["adaptive"], "C3.")):
             label = f"{run['strategy']}: {1e3 * run['mean_s']:.0f} ms"

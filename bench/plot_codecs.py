@@ -3,6 +3,8 @@
 """Draws what bench_codec_sweep measured: bytes against changed answers, one picture for each network.
 
     bench/plot_codecs.py [--results build/bench/codec_sweep.json] [--out docs/figures]
+
+Writes codecs_NETWORK.svg.
 """
 
 import argparse
@@ -38,7 +40,7 @@ def draw(network: str, cells: list[dict], path: pathlib.Path) -> None:
     cuts = [cell for cell in cells if cell["cut"] != "input"]
     pictures = [cell for cell in cells if cell["cut"] == "input"]
     figure, axes = plt.subplots(1, len(cuts), figsize=(4.2 * len(cuts), 3.8), sharey=True, squeeze=False)
-    for axis, cell in zip(axes[0], cuts):
+    for axis, cell in zip(axes[0], cuts, strict=True):
         for family, style in STYLES.items():
             rungs = [r for c in (cell, *pictures) for r in c["rungs"] if family_of(r["codec"]) == family]
             rungs.sort(key=lambda rung: rung["bytes"])
@@ -49,9 +51,15 @@ def draw(network: str, cells: list[dict], path: pathlib.Path) -> None:
                 [max(100 * (r["agreement_high"] - r["agreement"]), 0) for r in rungs],
                 [max(100 * (r["agreement"] - r["agreement_low"]), 0) for r in rungs],
             ]
-            spread[0] = [min(low, loss - 0.02) for low, loss in zip(spread[0], losses)]
+            spread[0] = [min(low, loss - 0.02) for low, loss in zip(spread[0], losses, strict=True)]
             axis.errorbar(
-                [r["bytes"] / 1000 for r in rungs], losses, yerr=spread, fmt=style, label=family, markersize=5, elinewidth=0.6,
+                [r["bytes"] / 1000 for r in rungs],
+                losses,
+                yerr=spread,
+                fmt=style,
+                label=family,
+                markersize=5,
+                elinewidth=0.6,
                 color=COLOURS[family],
             )
         axis.set_xscale("log")
@@ -60,7 +68,10 @@ def draw(network: str, cells: list[dict], path: pathlib.Path) -> None:
             scale.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
         axis.set_xlabel("kB")
-        axis.set_title(f"behind {cell['cut']}\n{cell['flops_share']:.0%} of the FLOPs, f32 {cell['raw_bytes'] / 1000:.0f} kB", fontsize=9)
+        axis.set_title(
+            f"behind {cell['cut']}\n{cell['flops_share']:.0%} of the FLOPs, f32 {cell['raw_bytes'] / 1000:.0f} kB",
+            fontsize=9,
+        )
         for share in (0.5, 2):
             axis.axhline(share, color="0.8", linewidth=0.8, zorder=0)
         axis.grid(axis="x", color="0.93")

@@ -196,7 +196,7 @@ class Result:
 
     def ratio(self, name: str, other: str) -> float | None:
         """Median over rounds of the p50 of one over that of the other in the same round."""
-        both = zip(self.rounds.get(name, []), self.rounds.get(other, []))
+        both = zip(self.rounds.get(name, []), self.rounds.get(other, []), strict=False)  # One that failed has none.
         ratios = [a["p50_us"] / b["p50_us"] for a, b in both]
         return statistics.median(ratios) if ratios else None
 
