@@ -9,11 +9,10 @@ from contextlib import ExitStack, contextmanager
 from aiohttp import web
 
 from elastic_pool.classifiers import CLASSIFIERS
-from elastic_pool.controller import Controller
-from elastic_pool.load import SqsQueue
+from elastic_pool.controller import Controller, queue_pool
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.pool_page import add_pool_page
-from elastic_pool.real_run import worker_command
+from elastic_pool.real_run import WORKER_ARGUMENTS
 from local_aws.tail_function import prepared_model
 
 QUEUE = "classify-{model}"
@@ -32,8 +31,7 @@ def running_pools(environment: Mapping[str, str], policy: LatencyTarget) -> Iter
 def _pool(name: str, environment: Mapping[str, str], policy: LatencyTarget) -> Controller:
     prepared = prepared_model(CLASSIFIERS[name].model_file())
     queue = QUEUE.format(model=name)
-    command = worker_command([f"{name}={prepared}"], queue, environment)
-    return Controller(command, SqsQueue(queue, environment), policy)
+    return queue_pool([f"{name}={prepared}"], queue, policy, environment, WORKER_ARGUMENTS)
 
 
 def pools_app(pools: Pools) -> web.Application:

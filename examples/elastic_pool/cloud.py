@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +10,9 @@ from dataclasses import dataclass
 from common.package_files import ROOT
 from common.server_process import running_server
 from elastic_pool.classifiers import Classifier
-from elastic_pool.controller import Controller
-from elastic_pool.load import SqsQueue
+from elastic_pool.controller import Controller, queue_pool
 from elastic_pool.policies import Policy
-from elastic_pool.real_run import in_environment, worker_command
-from elastic_pool.worker_process import WorkerCommand
+from elastic_pool.real_run import WORKER_ARGUMENTS, in_environment
 from local_aws import LocalAws
 from local_aws.moto_server import MotoServer
 from local_aws.tail_function import prepared_model
@@ -66,7 +63,8 @@ def running_cloud(classifier: Classifier, policy: Policy, port: int = 0, pool_pa
         queues = QueueServer()
         try:
             environment = {**aws.environment, "AWS_ENDPOINT_URL_SQS": queues.url}
-            pool = Controller(_command(classifier, environment), SqsQueue(QUEUE, environment), policy)
+            model = f"{classifier.name}={prepared_model(classifier.model_file())}"
+            pool = queue_pool([model], QUEUE, policy, environment, WORKER_ARGUMENTS, program=_WORKER)
             options = (
                 "--bucket",
                 BUCKET,
@@ -85,8 +83,3 @@ def running_cloud(classifier: Classifier, policy: Policy, port: int = 0, pool_pa
                 yield Cloud(web.url, pool, queues, environment)
         finally:
             queues.close()
-
-
-def _command(classifier: Classifier, environment: Mapping[str, str]) -> WorkerCommand:
-    model = f"{classifier.name}={prepared_model(classifier.model_file())}"
-    return dataclasses.replace(worker_command([model], QUEUE, environment), program=_WORKER)

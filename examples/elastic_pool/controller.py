@@ -23,7 +23,7 @@ from elastic_pool.load import LoadError, LoadSource, QueueCounts, SqsQueue
 from elastic_pool.policies import Decision, Load, Past, Policy
 from elastic_pool.pool import Pool, PoolOptions
 from elastic_pool.terminating import TerminateMessages
-from elastic_pool.worker_process import WorkerCommand
+from elastic_pool.worker_process import PROGRAM, WorkerCommand
 
 
 @dataclass(frozen=True)
@@ -211,9 +211,9 @@ def queue_pool(
     environment: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
     options: ControllerOptions | None = None,
-    pool_options: PoolOptions | None = None,
+    program: Path = PROGRAM,
 ) -> Controller:
     """Of splitnet-workers with these models behind a queue of SQS, which is made with its dead-letter queue if it is not
-    there. `arguments` are the workers' own (--threads 1, --cut …); `environment` says which AWS (LocalAws.environment)."""
-    command = WorkerCommand(models, f"sqs://{queue}", arguments, environment)
-    return Controller(command, SqsQueue(queue, environment), policy, options, pool_options)
+    there. `arguments` are the workers' own (--threads 1, --cut …); `environment` says which AWS (LocalAws.environment); `program` takes them all."""
+    command = WorkerCommand(models, f"sqs://{queue}", arguments, environment, program)
+    return Controller(command, SqsQueue(queue, environment), policy, options)

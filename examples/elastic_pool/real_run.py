@@ -19,32 +19,23 @@ from elastic_pool.controller import Controller
 from elastic_pool.load import SqsQueue
 from elastic_pool.photos import varied_photos
 from elastic_pool.simulation import Outcome
-from elastic_pool.worker_process import WorkerCommand, WorkerProcess, end_all
+from elastic_pool.worker_process import MOTO_ARGUMENTS, MOTO_POLL_S, WorkerCommand, WorkerProcess, end_all
 
 DEADLINE_S = 600.0
-POLL_S = 1
+#: Of workers: one thread, so that as many as there are cores don't disturb each other; the stage is cut before it begins.
+WORKER_ARGUMENTS = ("--threads", "1", "--cut", "input", *MOTO_ARGUMENTS)
 _PHOTOS = 24
 _END_TIMEOUT_S = 40.0
 _START_TIMEOUT_S = 60.0
 
 
 class RunError(Exception):
-    """A run that shows nothing: requests without an answer, workers that did not start."""
-
-
-def worker_command(models: Sequence[str | Path], queue: str, environment: Mapping[str, str]) -> WorkerCommand:
-    """One thread, so that as many workers as there are cores don't disturb each other; its stage is cut before it begins.
-
-    A poll of a worker that has ended may still take a message, which then comes back after the visibility timeout: moto's
-    server doesn't see that nobody hears it any more. So both times are short.
-    """
-    options = ("--threads", "1", "--cut", "input", "--sqs-wait-time", str(POLL_S), "--sqs-visibility-timeout", "5")
-    return WorkerCommand(models, f"sqs://{queue}", options, environment)
+    """A run that shows nothing: requests without an answer."""
 
 
 def forget_polls() -> None:
     """Waits until no poll of a worker that has ended can take a message."""
-    time.sleep(POLL_S + 0.5)
+    time.sleep(MOTO_POLL_S + 0.5)
 
 
 @contextmanager
@@ -67,29 +58,20 @@ def photo_tensors(classifier: Classifier) -> list[torch.Tensor]:
     return [classifier.pixels(photo.file) for photo in varied_photos(_PHOTOS)]
 
 
-def started_worker(command: WorkerCommand, number: int = 1) -> WorkerProcess:
-    """One that takes requests. Raises RunError."""
-    worker = WorkerProcess(command, number)
-    until_s = time.monotonic() + _START_TIMEOUT_S
-    while worker.ready_s is None:
-        if worker.poll() or time.monotonic() > until_s:
-            end_all([worker], 0.0)
-            raise RunError(f"the worker did not start: {worker.reason()}")
-        time.sleep(0.002)
-    return worker
-
-
 @contextmanager
 def queue_session(
     classifier: Classifier, queue: str, environment: Mapping[str, str], folder: Path = MODELS
 ) -> Iterator[splitnet.Session]:
     """Over sqs://, of a queue that is made and that no worker is behind: the one that it was opened with has ended.
 
-    The AWS of `environment` has to be that of this process too, for the session looks there.
+    The AWS of `environment` has to be that of this process too, for the session looks there. Raises RuntimeError, TimeoutError
+    (the worker did not start), LoadError, splitnet.Error.
     """
     SqsQueue(queue, environment).prepare()
-    worker = started_worker(worker_command([classifier.model_file(folder)], queue, environment))
+    command = WorkerCommand([classifier.model_file(folder)], f"sqs://{queue}", WORKER_ARGUMENTS, environment)
+    worker = WorkerProcess(command, 1)
     try:
+        worker.wait_ready(_START_TIMEOUT_S)
         session = classifier.open_session(f"sqs://{queue}", deadline_s=DEADLINE_S, max_in_flight=100_000, folder=folder)
     finally:
         end_all([worker], _END_TIMEOUT_S)

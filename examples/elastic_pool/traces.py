@@ -27,8 +27,8 @@ from common import prices
 from common.package_files import ROOT
 from elastic_pool import plots, real_run
 from elastic_pool.classifiers import UnknownClassifierError, classifier
-from elastic_pool.controller import Controller, ControllerOptions
-from elastic_pool.load import LoadError, SqsQueue
+from elastic_pool.controller import ControllerOptions, queue_pool
+from elastic_pool.load import LoadError
 from elastic_pool.load_shapes import SHAPES, LoadShape
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.real_run import RunError
@@ -98,7 +98,7 @@ SIMULATED_SERVICE_S, SIMULATED_START_S = 10.0, 72.0
 def real_runs(
     loads: Sequence[LoadShape], model: str, setting: Setting, environment: Mapping[str, str]
 ) -> Generator[Run]:
-    """Raises RunError, LoadError, splitnet.Error. The environment has to be that of this process too."""
+    """Raises RunError, LoadError, RuntimeError, TimeoutError, splitnet.Error. The environment has to be that of this process too."""
     network = classifier(model)
     photos = real_run.photo_tensors(network)
     with real_run.queue_session(network, "traces", environment) as session:
@@ -106,12 +106,9 @@ def real_runs(
             arrivals_s = load.arrivals_s(SEED)
             for contender in setting.contenders():
                 say(f"{load.name}, {len(arrivals_s)} requests: {contender.policy.name}")
-                pool = Controller(
-                    real_run.worker_command([network.model_file()], "traces", environment),
-                    SqsQueue("traces", environment),
-                    contender.policy,
-                    ControllerOptions(interval_s=contender.interval_s),
-                )
+                options = ControllerOptions(interval_s=contender.interval_s)
+                policy, arguments = contender.policy, real_run.WORKER_ARGUMENTS
+                pool = queue_pool([network.model_file()], "traces", policy, environment, arguments, options)
                 until_s = load.duration_s + setting.zero_after_s + setting.watched_s
                 outcome = real_run.run(pool, session, photos, arrivals_s, until_s)
                 yield Run(load.name, contender.policy.name, len(arrivals_s), outcome)
@@ -191,7 +188,7 @@ def main(arguments: Sequence[str]) -> int:
             )
             with LocalAws() as aws, real_run.in_environment(aws.environment):
                 runs = list(real_runs(loads, chosen.model, setting, aws.environment))
-    except (RunError, LoadError, UnknownClassifierError, splitnet.Error, OSError) as error:
+    except (RunError, LoadError, UnknownClassifierError, splitnet.Error, RuntimeError, OSError) as error:
         print(f"traces: {error}", file=sys.stderr)
         return 1
     print(runs_table(title, runs, setting.target_s))

@@ -19,6 +19,11 @@ from common.package_files import ROOT
 PROGRAM = ROOT / "build/release/splitnet-worker"
 _KEPT_LINES = 20
 
+MOTO_POLL_S = 1
+#: Of workers of a queue of moto's server, which doesn't see that nobody hears a poll any more: that of a worker that has ended
+#: may still take a message, which then comes back after the visibility timeout. So both times are short.
+MOTO_ARGUMENTS = ("--sqs-wait-time", str(MOTO_POLL_S), "--sqs-visibility-timeout", "3")
+
 
 @dataclass(frozen=True)
 class WorkerCommand:
@@ -92,6 +97,16 @@ class WorkerProcess:
                 assert stream is not None
                 stream.close()
         return self.ended_s is not None
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Until it takes requests. Raises RuntimeError: it has ended, and why; TimeoutError."""
+        until_s = time.monotonic() + timeout_s
+        while self.ready_s is None:
+            if self.poll():
+                raise RuntimeError(f"worker {self.number} did not start: {self.reason()}")
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"worker {self.number} is not ready after {timeout_s:g} s")
+            time.sleep(0.002)
 
     def drain(self) -> None:
         """Has it finish what it has, take nothing more, and end."""

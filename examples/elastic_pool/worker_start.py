@@ -28,11 +28,10 @@ from common.package_files import ROOT
 from common.tables import text_table
 from elastic_pool import real_run
 from elastic_pool.classifiers import Classifier, UnknownClassifierError, classifier
-from elastic_pool.controller import Controller, ControllerOptions
-from elastic_pool.load import SqsQueue
+from elastic_pool.controller import ControllerOptions, queue_pool
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.real_run import RunError
-from elastic_pool.worker_process import WorkerProcess, end_all
+from elastic_pool.worker_process import WorkerCommand, WorkerProcess, end_all
 from local_aws import LocalAws
 from local_aws.tail_function import prepared_model
 
@@ -62,7 +61,7 @@ def measure_start(
 ) -> Start:
     """Raises RunError, splitnet.Error."""
     answer = session.submit(photo)
-    worker = WorkerProcess(real_run.worker_command([model], queue, environment), 1)
+    worker = WorkerProcess(WorkerCommand([model], f"sqs://{queue}", real_run.WORKER_ARGUMENTS, environment), 1)
     try:
         answer.result()
         answered_s = time.monotonic()
@@ -79,8 +78,7 @@ def measure_first(
 ) -> First:
     """The first request of a pool that has had time to start its warm workers. Raises RunError, splitnet.Error."""
     policy = LatencyTarget(min_workers=warm, max_workers=2, zero_after_s=None)
-    command = real_run.worker_command([model], queue, environment)
-    with Controller(command, SqsQueue(queue, environment), policy) as pool:
+    with queue_pool([model], queue, policy, environment, real_run.WORKER_ARGUMENTS) as pool:
         pool.wait_ready(warm)
         time.sleep(random.uniform(0.0, 2 * ControllerOptions().interval_s))  # Anywhere between two looks.
         begun_s = time.monotonic()

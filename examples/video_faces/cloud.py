@@ -5,7 +5,6 @@ DynamoDB."""
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 from common.wire_bytes import on_wire
 from elastic_pool.aws_client import aws_client
-from elastic_pool.worker_process import WorkerCommand, WorkerProcess, end_all
+from elastic_pool.worker_process import MOTO_ARGUMENTS, WorkerCommand, WorkerProcess, end_all
 from local_aws import LocalAws, tail_function
 from video_faces import placing
 from video_faces.gallery import MAX_FILE_BYTES, Gallery
@@ -27,11 +26,7 @@ TABLE = "people"
 QUEUE = "faces"
 TRANSPORTS = ("sqs", "tcp", "lambda")
 STORE = f"s3://{BUCKET}/bodies"  #: For what doesn't fit into a message of the queue, or an invocation.
-#: So soon another worker gets what one that has died had taken.
-VISIBILITY_TIMEOUT_S = 3
 
-#: A question for requests that waits when nobody needs answers any more holds up the worker's end so long.
-_SQS_WAIT_S = 1
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 40.0
 
@@ -90,9 +85,9 @@ def started(networks: Networks, transport: str, workers: int = 2, models: Path =
     with LocalAws(functions, buckets=[BUCKET], tables=[(TABLE, KEY)], queues=[QUEUE]) as aws:
         os.environ.update({**aws.environment, "SPLITNET_STORE": STORE})
         cloud = Cloud(aws, {name: f"lambda://{name.replace('_', '-')}" for name in (DETECTOR, DESCRIPTOR)})
-        if transport != "lambda":
-            _start_workers(cloud, networks, transport, workers, models)
         try:
+            if transport != "lambda":
+                _start_workers(cloud, networks, transport, workers, models)
             yield cloud
         finally:
             end_all(cloud.workers, _END_TIMEOUT_S)
@@ -103,7 +98,7 @@ def _start_workers(cloud: Cloud, networks: Networks, transport: str, count: int,
     for spec in placing.worker_inputs(networks):
         arguments += ["--input", spec]
     if transport == "sqs":
-        arguments += ["--sqs-visibility-timeout", str(VISIBILITY_TIMEOUT_S), "--sqs-wait-time", str(_SQS_WAIT_S)]
+        arguments += MOTO_ARGUMENTS
     command = WorkerCommand(
         models=placing.model_files(models),
         listen=f"sqs://{QUEUE}" if transport == "sqs" else "tcp://127.0.0.1:0",
@@ -111,22 +106,8 @@ def _start_workers(cloud: Cloud, networks: Networks, transport: str, count: int,
         environment={**cloud.aws.environment, "SPLITNET_STORE": STORE},
     )
     cloud.workers.extend(WorkerProcess(command, number) for number in range(1, count + 1))
-    try:
-        for worker in cloud.workers:
-            _wait(worker)
-    except BaseException:
-        end_all(cloud.workers, _END_TIMEOUT_S)
-        raise
+    for worker in cloud.workers:
+        worker.wait_ready(_START_TIMEOUT_S)
     first, *others = [worker.endpoint for worker in cloud.workers]
     cloud.endpoints = dict.fromkeys((DETECTOR, DESCRIPTOR), first)
     cloud.spare_endpoints = others if transport == "tcp" else []
-
-
-def _wait(worker: WorkerProcess) -> None:
-    until_s = time.monotonic() + _START_TIMEOUT_S
-    while worker.ready_s is None:
-        if worker.poll():
-            raise RuntimeError(f"worker {worker.number} {worker.reason()}")
-        if time.monotonic() > until_s:
-            raise TimeoutError(f"worker {worker.number} is not ready after {_START_TIMEOUT_S:g} s")
-        time.sleep(0.02)

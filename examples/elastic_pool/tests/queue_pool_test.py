@@ -18,6 +18,7 @@ from common.server_process import running_server
 from elastic_pool import pool_server
 from elastic_pool.controller import Controller, ControllerOptions, queue_pool
 from elastic_pool.policies import LatencyTarget, Policy, WaitingPerWorker
+from elastic_pool.real_run import WORKER_ARGUMENTS
 from elastic_pool.tests.controller_test import is_there, model  # noqa: F401 (a fixture)
 from elastic_pool.tests.fakes import until
 from elastic_pool.tests.load_test import KEYS
@@ -37,8 +38,7 @@ def environment(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, 
 
 
 def started(model: Path, queue: str, environment: Mapping[str, str], policy: Policy = OURS) -> Controller:  # noqa: F811
-    arguments = ("--threads", "1", "--cut", "input", "--sqs-wait-time", "1", "--sqs-visibility-timeout", "2")
-    return queue_pool([model], queue, policy, environment, arguments, OPTIONS)
+    return queue_pool([model], queue, policy, environment, WORKER_ARGUMENTS, OPTIONS)
 
 
 def opened(model: Path, queue: str) -> splitnet.Session:  # noqa: F811
