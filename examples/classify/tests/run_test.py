@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from classify.asking import Question, ask_all, stored_labels
 from common.package_files import ROOT
 from common.tests.ctrl_c import hears_ctrl_c
 
@@ -48,9 +51,23 @@ def test_for_a_person() -> None:
         assert pages
         with urllib.request.urlopen(f"{pages[1]}/mobilenet_v2/", timeout=30) as page:
             assert page.status == 200
+        _some_at_once(*curl[1].split("/classify?url="))
     assert process.returncode == 130
 
 
+def _some_at_once(service: str, photo: str) -> None:
+    """Each of four photos, asked of two models at once: all are answered, and the answers stay."""
+    folder = photo.rpartition("/")[0]
+    with urllib.request.urlopen(f"{folder}/", timeout=30) as listed:
+        names = json.load(listed)[:4]
+    models = ("mobilenet_v2", "efficientnet_lite0")
+    replies = ask_all(service, [Question(f"{folder}/{name}", model) for name in names for model in models])
+    assert [reply.status for reply in replies] == [200] * 8, replies
+    assert len({reply.id for reply in replies}) == 8
+    assert stored_labels(service, replies) == [reply.label for reply in replies]
+
+
+@pytest.mark.long
 def test_as_a_check(tmp_path: Path) -> None:
     document = tmp_path / "found.json"
     done = subprocess.run(

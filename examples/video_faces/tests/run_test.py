@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -91,6 +92,16 @@ def test_ctrl_c_ends_everything(models: Path, transport: str) -> None:
     assert psutil.wait_procs(started, timeout=30)[1] == []
 
 
+def test_each_frame_of_a_file_is_named_as_planned(clip: str) -> None:
+    to_workers = ("--transport", "tcp", "--link", "")
+    told = ended("--source", clip, "--as-fast-as-possible", "--frames-per-chunk", "2", *to_workers)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "face_detector: " in told.stdout and "face_descriptor: " in told.stdout
+    shown = [line for line in told.stdout.splitlines() if line.startswith("frame ")]
+    assert sorted(int(line.split()[1]) for line in shown) == [15 * chunk + at for chunk in range(8) for at in (3, 11)]
+    assert all(re.search(r"  The caller \(0\.\d\d\), Telecommunications, senior", line) for line in shown), shown
+
+
 @pytest.fixture(scope="module")
 def checked(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """What `--check` prints and writes."""
@@ -100,6 +111,7 @@ def checked(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
     return told.stdout, json.loads(file.read_text())
 
 
+@pytest.mark.long
 def test_the_tables_have_theirs_beside_ours(checked: tuple[str, dict[str, Any]]) -> None:
     text, found = checked
     for words in ("60 to 68 %", "mostly under 2 s", "until named", "verdict: ", "(planned)", "people in the gallery"):
@@ -112,6 +124,7 @@ def small(found: dict[str, Any]) -> list[str]:
     return [] if found["no_small_device"] else ["small device"]
 
 
+@pytest.mark.long
 def test_no_frame_is_lost_and_the_caller_is_recognised(checked: tuple[str, dict[str, Any]]) -> None:
     _, found = checked
     first = ["every frame, on the workers", "as planned", "every frame, as planned"]
@@ -128,6 +141,7 @@ def test_no_frame_is_lost_and_the_caller_is_recognised(checked: tuple[str, dict[
     assert (found["people"], found["pictures_enrolled"], found["record_reads"]) == (4, 9, 1)
 
 
+@pytest.mark.long
 def test_each_network_was_measured_where_it_may_run(checked: tuple[str, dict[str, Any]]) -> None:
     _, found = checked
     devices = ["this machine", *("a fifth of this machine" for _ in small(found))]
