@@ -85,7 +85,7 @@ def test_a_second_answer_is_counted_and_not_kept(store: JobStore, worker: splitn
 def test_a_mistake_of_ours_is_the_error_of_one_picture(store: JobStore, worker: splitnet.Worker) -> None:
     """Of the 1,000 names some are missing."""
     mine = classifier(MODEL)
-    network = dataclasses.replace(mine, names=lambda folder: mine.names(folder)[:500])
+    network = dataclasses.replace(mine, labels=tuple(mine.names()[:500]))
     job = accepted(store, 3)
     store.put_input(job.id, 1, list(varied_photos(2))[1].file)
     found = {one.index: one for one in results(store, job, worker.address, Settings(), network)}
