@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
-from elastic_pool.aws_client import AWS_ERRORS, aws_client
+from common.aws_client import AWS_ERRORS, aws_client
 
 #: What the store raises when S3 can't be reached or refuses.
 STORE_ERRORS = AWS_ERRORS

@@ -8,9 +8,9 @@ import uuid
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
-import botocore.exceptions  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
+from common.aws_client import AWS_ERRORS
 from detection.boxes import Detection
 from detection.route import NotAnswered, Outcome, PictureRefused
 
@@ -28,7 +28,7 @@ class CloudRoute:
         try:
             self._s3: Any = boto3.client("s3", config=config)
             self._table: Any = boto3.resource("dynamodb", config=config).Table(table)
-        except botocore.exceptions.BotoCoreError as error:
+        except AWS_ERRORS as error:
             raise NotAnswered(f"AWS: {error}") from None
         self.reads = 0  #: How often the table was asked; each is paid for.
 
@@ -39,7 +39,7 @@ class CloudRoute:
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType="application/octet-stream")
             upload_s = time.perf_counter() - begun_s
             item = self._awaited(f"s3://{self._bucket}/{key}", begun_s + self._timeout_s)
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        except AWS_ERRORS as error:
             raise NotAnswered(f"bucket {self._bucket}, table {self._table.name}: {error}") from None
         total_s = time.perf_counter() - begun_s
         if "error" in item:

@@ -21,11 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from elastic_pool.aws_client import AWS_ERRORS
+from common.aws_client import AWS_ERRORS, aws_client
 from elastic_pool.labels import labels_file
 
 #: What the store raises when S3 can't be reached or refuses.
@@ -90,13 +88,7 @@ class JobStore:
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
-        settings = Config(
-            max_pool_connections=2 * CONNECTIONS,
-            connect_timeout=5,
-            read_timeout=30,
-            retries={"mode": "standard", "total_max_attempts": 5},
-        )
-        self._s3: Any = boto3.client("s3", config=settings)
+        self._s3 = aws_client("s3", attempts=5, connections=2 * CONNECTIONS)
 
     def put_input(self, job: str, index: int, data: bytes) -> None:
         self._put(_input_key(job, index), data, "application/octet-stream")

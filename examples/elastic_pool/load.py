@@ -9,7 +9,7 @@ from typing import Protocol
 
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from elastic_pool.aws_client import AWS_ERRORS, aws_client
+from common.aws_client import AWS_ERRORS, aws_client
 
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _NO_ANSWER: tuple[type[Exception], ...] = (
@@ -51,7 +51,7 @@ class SqsQueue:
         QUEUE-dead, as the workers have it, unless they are told another."""
         self.queue = queue
         self.dead_letter_queue = dead_letter_queue or f"{queue}-dead"
-        self._client = aws_client("sqs", environment, _TIMEOUT_S)
+        self._client = aws_client("sqs", environment, timeout_s=_TIMEOUT_S)
         self._url = ""
 
     def prepare(self) -> None:

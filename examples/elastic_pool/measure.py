@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import splitnet
-from elastic_pool.aws_client import aws_client
+from common.aws_client import aws_client
 from elastic_pool.classifiers import Classifier
 from elastic_pool.cloud import BUCKET, QUEUE, Cloud
 from elastic_pool.job_store import Result

@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass, field
 
 import altair
-import botocore.exceptions  # type: ignore[import-untyped]
 import pandas  # type: ignore[import-untyped]  # noqa: F401  Else Streamlit begins to import it in two threads at once.
 import streamlit
 from PIL import Image, ImageDraw
 
+from common.aws_client import AWS_ERRORS
 from common.pictures import PictureError
 from emotion import settings as options
 from emotion.emotions import LABELS, strongest
@@ -25,6 +25,8 @@ from emotion.network_picture import DEVICE_COLOUR, picture_of
 from emotion.whole_photo import WholePhoto, WholePhotoAnswer
 
 MAX_FACES = 10  #: That are answered; of a crowd the largest.
+
+_NO_ANSWER: tuple[type[Exception], ...] = (PictureError, TimeoutError, *AWS_ERRORS)
 
 
 @dataclass
@@ -233,7 +235,7 @@ def compare(whole: WholePhoto, seen: Seen, number: int, split: list[Recognition]
         if seen.whole is None:
             with streamlit.spinner("Sending the photo …"):
                 seen.whole = whole.recognise(seen.photo)
-    except (PictureError, TimeoutError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+    except _NO_ANSWER as error:
         streamlit.error(f"Sending the photo failed: {error}")
         return
     streamlit.table(_comparison(seen.whole, split, seen.search_s))

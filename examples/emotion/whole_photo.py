@@ -7,12 +7,8 @@ import json
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-import botocore.config  # type: ignore[import-untyped]
-import botocore.exceptions  # type: ignore[import-untyped]
-
+from common.aws_client import aws_client
 from common.pictures import PictureError
 from emotion.object_keys import answer_key, photo_key
 
@@ -40,8 +36,7 @@ class WholePhoto:
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
-        # No retries: a time that is measured is one try's.
-        self._s3: Any = boto3.client("s3", config=botocore.config.Config(retries={"total_max_attempts": 1}))
+        self._s3 = aws_client("s3", attempts=1)  # A time that is measured is one try's.
 
     def recognise(self, photo: bytes, timeout_s: float = 60) -> WholePhotoAnswer:
         """Neither photo nor answer stays in the bucket, unless the function answers after the time was over.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.aws_client import aws_client
 from common.wire_bytes import on_wire
-from elastic_pool.aws_client import aws_client
 from elastic_pool.worker_process import MOTO_ARGUMENTS, WorkerCommand, WorkerProcess, end_all
 from local_aws import LocalAws, tail_function
 from video_faces import placing

@@ -23,10 +23,10 @@ from classify.service import ClassifyService, ServiceLimits
 from classify.sessions import Opener, Sessions
 from classify.tests.conftest import BUCKET
 from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain
+from common.aws_client import aws_client
 from common.package_files import package_file
 from common.server_process import running_server
 from common.serving import protect
-from elastic_pool.aws_client import aws_client
 from elastic_pool.classifiers import MODELS, Classifier, classifier
 from elastic_pool.photos import varied_photos
 from local_aws import LocalAws

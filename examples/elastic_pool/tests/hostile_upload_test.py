@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
+from common.aws_client import aws_client
 from common.server_process import ServerProcess
-from elastic_pool.aws_client import aws_client
 from elastic_pool.photos import varied_photos
 from elastic_pool.tests.places import BUCKET
 from elastic_pool.web_client import NotTaken, WebClient, form

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from elastic_pool.aws_client import aws_client
+from common.aws_client import aws_client
 from elastic_pool.load import LoadError, QueueCounts, SqsQueue
 from local_aws.moto_server import MotoServer
 from local_aws.processes import free_ports

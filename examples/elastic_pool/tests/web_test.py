@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 import splitnet
+from common.aws_client import aws_client
 from common.server_process import ServerProcess
-from elastic_pool.aws_client import aws_client
 from elastic_pool.classifiers import classifier
 from elastic_pool.job_store import Result
 from elastic_pool.photos import Photo, varied_photos

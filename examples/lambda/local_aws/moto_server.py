@@ -8,10 +8,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
+from common.aws_client import aws_client
 
 from .processes import free_ports
 
@@ -53,18 +51,6 @@ class MotoServer:
         self._process.wait()
 
 
-def client(service: str, environment: Mapping[str, str]) -> Any:
-    """A boto3 client of this AWS that waits as long as long polling needs and doesn't retry."""
-    return boto3.client(
-        service,
-        region_name=environment["AWS_REGION"],
-        endpoint_url=environment[f"AWS_ENDPOINT_URL_{service.upper()}"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30),
-    )
-
-
 def create(
     environment: Mapping[str, str],
     buckets: Iterable[str],
@@ -72,10 +58,10 @@ def create(
     queues: Iterable[str],
 ) -> None:
     """Buckets, tables (name, partition key, a string) and queues."""
-    s3 = client("s3", environment)
+    s3 = aws_client("s3", environment)
     for bucket in buckets:
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": environment["AWS_REGION"]})
-    dynamodb = client("dynamodb", environment)
+    dynamodb = aws_client("dynamodb", environment)
     for name, key in tables:
         dynamodb.create_table(
             TableName=name,
@@ -83,6 +69,6 @@ def create(
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-    sqs = client("sqs", environment)
+    sqs = aws_client("sqs", environment)
     for queue in queues:
         sqs.create_queue(QueueName=queue)

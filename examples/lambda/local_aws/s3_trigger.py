@@ -15,11 +15,10 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-import botocore.exceptions  # type: ignore[import-untyped]
+from common.aws_client import AWS_ERRORS, aws_client
 
 from .configuration import ACCOUNT, S3Trigger
 from .function import FunctionPool, Throttled
-from .moto_server import client
 
 _POLL_S = 2
 _MARGIN_S = 30
@@ -31,8 +30,8 @@ class S3Carrier:
     def __init__(self, trigger: S3Trigger, pool: FunctionPool, environment: Mapping[str, str]) -> None:
         self._trigger = trigger
         self._pool = pool
-        self._s3 = client("s3", environment)
-        self._sqs = client("sqs", environment)
+        self._s3 = aws_client("s3", environment)
+        self._sqs = aws_client("sqs", environment)
         self._url = ""
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,7 +74,7 @@ class S3Carrier:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 task.add_done_callback(lambda _: room.release())
-        except botocore.exceptions.BotoCoreError:
+        except AWS_ERRORS:
             pass
         finally:
             for task in list(self._tasks):

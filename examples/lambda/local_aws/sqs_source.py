@@ -16,15 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+from common.aws_client import AWS_ERRORS, aws_client
 
 from .configuration import SqsSource
 from .function import FunctionPool, Throttled
-from .moto_server import client
-
-# The queue's server refuses, has gone, or breaks off in the middle of an answer.
-_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
 
 _POLL_S = 2
 _ERROR_PAUSE_S = 1
@@ -56,7 +51,7 @@ class SqsPoller:
         self._source = source
         self._pool = pool
         self._region = environment["AWS_REGION"]
-        self._sqs = client("sqs", environment)
+        self._sqs = aws_client("sqs", environment)
         self._visibility_s = source.visibility_timeout_s or 6 * pool.function.timeout_s
         if self._visibility_s < pool.function.timeout_s:
             raise ValueError(
@@ -91,7 +86,7 @@ class SqsPoller:
                 batch = _Batch()
                 try:
                     batch = await asyncio.to_thread(self._collect)
-                except _ERRORS:
+                except AWS_ERRORS:
                     await asyncio.sleep(_ERROR_PAUSE_S)
                 if not batch.messages:
                     room.release()
@@ -154,7 +149,7 @@ class SqsPoller:
     async def _carry(self, batch: _Batch) -> None:
         done = await self._done(batch)
         if done:
-            with contextlib.suppress(*_ERRORS):  # They come again.
+            with contextlib.suppress(*AWS_ERRORS):  # They come again.
                 await asyncio.to_thread(self._delete, done)
 
     async def _done(self, batch: _Batch) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -63,6 +64,7 @@ class LocalAws:
             stdout=subprocess.PIPE,
             text=True,
             cwd=package.parent,
+            env={**os.environ, "PYTHONPATH": str(package.parents[1])},  # For `common`.
             start_new_session=True,
         )
         try:

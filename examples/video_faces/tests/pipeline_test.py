@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import splitnet
-from elastic_pool.aws_client import aws_client
+from common.aws_client import aws_client
 from video_faces import cloud, measure, people
 from video_faces.cloud import Cloud
 from video_faces.faces import Frame

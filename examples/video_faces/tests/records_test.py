@@ -6,7 +6,7 @@ from __future__ import annotations
 import botocore.exceptions  # type: ignore[import-untyped]
 import pytest
 
-from elastic_pool.aws_client import aws_client
+from common.aws_client import aws_client
 from video_faces.cloud import TABLE, Cloud
 from video_faces.people import CALLER
 from video_faces.records import Record, Records

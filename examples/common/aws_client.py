@@ -23,8 +23,15 @@ _VARIABLES = {
 }
 
 
-def aws_client(service: str, environment: Mapping[str, str] | None = None, timeout_s: float = 30.0) -> Any:
-    """Without retries. What `environment` doesn't say (as LocalAws.environment: region, endpoint, credentials) boto3 finds
+def aws_client(
+    service: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    timeout_s: float = 30.0,
+    attempts: int = 1,
+    connections: int = 10,
+) -> Any:
+    """`timeout_s`: for each answer; `connections`: as many are kept. What `environment` doesn't say (as LocalAws.environment: region, endpoint, credentials) boto3 finds
     where it always does, the region also in AWS_REGION, as splitnet. Its clients may be used by several threads."""
     said = dict(environment or {})
     if "AWS_REGION" in os.environ:
@@ -33,5 +40,10 @@ def aws_client(service: str, environment: Mapping[str, str] | None = None, timeo
     for variable in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
         if variable in said:
             found.setdefault("endpoint_url", said[variable])
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=timeout_s)
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=5,
+        read_timeout=timeout_s,
+        max_pool_connections=connections,
+    )
     return boto3.session.Session().client(service, config=config, **found)
