@@ -20,7 +20,7 @@ from classify.pools import QUEUE, Pools, pools_app, running_pools
 from classify.report import document, table
 from common.command_line import count, end_on_signals, say, status_of
 from common.server_process import running_server
-from common.serving import Address, exit_status, serve
+from common.serving import Address, serve
 from elastic_pool.load import LoadError
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.this_machine import most_workers
@@ -41,7 +41,7 @@ class Started:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: with --check 0 when all is right. Without it, it runs until Ctrl-C (130) or SIGTERM (0)."""
+    """The exit status: with --check 0 when all is right. Without it, it runs until Ctrl-C (130) or SIGTERM (143)."""
     parser = argparse.ArgumentParser(
         "examples/classify/run",
         description="What is at this URL? The service, with workers that come and go.",
@@ -84,7 +84,7 @@ def show(options: argparse.Namespace) -> int:
         print(f"the service is at {found.service}; photos to try are at {found.photos}")
         print(f"  curl '{found.service}/classify?url={quote(photo, safe=':/')}'")
         print("the pages of the workers, Ctrl-C ends it all:", flush=True)
-        return exit_status(asyncio.run(serve(pools_app(found.pools), Address("127.0.0.1", found.pages_port))))
+        return 128 + asyncio.run(serve(pools_app(found.pools), Address("127.0.0.1", found.pages_port)))
 
 
 @contextmanager

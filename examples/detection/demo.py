@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import signal
 import sys
 from pathlib import Path
 
 import splitnet
+from common.command_line import end_on_signals
+from common.environment import in_environment
 from common.package_files import ROOT
 from common.server_process import running_server
+from common.worker_token import VARIABLE
 from detection import client, cloud, measure, model_files
 from detection.route import NotAnswered, PictureRefused
 
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.repetitions < 1:
         parser.error(f"--repetitions {options.repetitions}, expected at least 1")
-    measure.end_with_signals()
+    end_on_signals()
     try:
         return _run(options)
     except (splitnet.Error, NotAnswered, PictureRefused, RuntimeError, OSError) as error:
@@ -39,8 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     sizes = cloud.Sizes()
     token = secrets.token_hex(32)  # The tail's URL, behind a modelled link, asks for it.
-    with cloud.started(sizes=sizes, token=token) as aws:
-        os.environ.update({**aws.environment, "SPLITNET_TOKEN": token})
+    with cloud.started(sizes=sizes, token=token) as aws, in_environment({**aws.environment, VARIABLE: token}):
         with running_server("detection.server", "--port", "0" if options.check else str(options.port)) as server:
             photos = model_files.sample_photos()[0].parent
             print(f"\n== {len(model_files.sample_photos())} photos to the local server, {server.url}")

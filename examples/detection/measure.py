@@ -14,7 +14,6 @@ import datetime
 import os
 import platform
 import secrets
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -24,9 +23,12 @@ from pathlib import Path
 
 import splitnet
 from common import prices
+from common.command_line import end_on_signals
+from common.environment import in_environment
 from common.server_process import running_server
 from common.summary import Summary
 from common.wire_bytes import on_wire
+from common.worker_token import VARIABLE
 from detection import cloud, model_files, placing
 from detection.client import Sent, files_in, send_folder
 from detection.cloud_route import CloudRoute
@@ -62,11 +64,10 @@ class _Setup:
 def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, link: str = "") -> Report:
     """Each way over all files, so many times, after one call that is not counted.
 
-    `link` stands before the tail's URL, whose token is taken from the environment (placing). Raises splitnet.Error,
-    RuntimeError (no server, or a cold call was not cold), NotAnswered and PictureRefused (at the calls that are not
-    counted).
+    The environment of this process has to be that of `aws`. `link` stands before the tail's URL, whose token is taken
+    from the environment, too (placing). Raises splitnet.Error, RuntimeError (no server, or a cold call was not cold),
+    NotAnswered and PictureRefused (at the calls that are not counted).
     """
-    os.environ.update(aws.environment)
     part = model_files.partitioner()
     setup = _Setup(aws, sizes, files, repetitions)
     local, expected, failures = _local(setup)
@@ -277,10 +278,10 @@ def main(arguments: list[str] | None = None) -> int:
     files = files_in(options.folder) if options.folder else model_files.sample_photos()
     if not files or options.repetitions < 1:
         parser.error(f"found {len(files)} files, {options.repetitions} times; expected at least one of each")
-    end_with_signals()
-    os.environ["SPLITNET_TOKEN"] = secrets.token_hex(32)
+    end_on_signals()
+    token = secrets.token_hex(32)
     try:
-        with cloud.started(token=os.environ["SPLITNET_TOKEN"]) as aws:
+        with cloud.started(token=token) as aws, in_environment({**aws.environment, VARIABLE: token}):
             report = measure(aws, cloud.Sizes(), files, options.repetitions, options.link)
     except (splitnet.Error, NotAnswered, PictureRefused, RuntimeError, OSError) as error:
         print(f"detection.measure: {error}", file=sys.stderr)
@@ -289,16 +290,6 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         options.json.write_text(report.to_json() + "\n")
     return 1 if report.failures else 0
-
-
-def end_with_signals() -> None:
-    """Ctrl-C and SIGTERM end this program, and what it has started, with 128 and their number."""
-
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, end)
 
 
 if __name__ == "__main__":

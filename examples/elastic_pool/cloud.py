@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from common.environment import in_environment
 from common.package_files import ROOT
 from common.server_process import running_server
 from elastic_pool.classifiers import Classifier
 from elastic_pool.controller import Controller, queue_pool
 from elastic_pool.policies import Policy
-from elastic_pool.real_run import WORKER_ARGUMENTS, in_environment
+from elastic_pool.real_run import WORKER_ARGUMENTS
 from local_aws import LocalAws
 from local_aws.moto_server import MotoServer
 from local_aws.tail_function import prepared_model

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,21 +35,6 @@ class RunError(Exception):
 def forget_polls() -> None:
     """Waits until no poll of a worker that has ended can take a message."""
     time.sleep(MOTO_POLL_S + 0.5)
-
-
-@contextmanager
-def in_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Of this process, meanwhile: that of sessions, too."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def photo_tensors(classifier: Classifier) -> list[torch.Tensor]:

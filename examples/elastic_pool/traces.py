@@ -24,6 +24,7 @@ from pathlib import Path
 
 import splitnet
 from common import prices
+from common.environment import in_environment
 from common.package_files import ROOT
 from elastic_pool import plots, real_run
 from elastic_pool.classifiers import UnknownClassifierError, classifier
@@ -186,7 +187,7 @@ def main(arguments: Sequence[str]) -> int:
                 "elastic_traces",
                 f"{chosen.model}: workers of a queue on {os.cpu_count()} cores",
             )
-            with LocalAws() as aws, real_run.in_environment(aws.environment):
+            with LocalAws() as aws, in_environment(aws.environment):
                 runs = list(real_runs(loads, chosen.model, setting, aws.environment))
     except (RunError, LoadError, UnknownClassifierError, splitnet.Error, RuntimeError, OSError) as error:
         print(f"traces: {error}", file=sys.stderr)

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 import splitnet
+from common.environment import in_environment
 from common.package_files import ROOT
 from common.tables import text_table
 from elastic_pool import real_run
@@ -155,7 +156,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/worker_start.json", help="%(default)s")
     chosen = parser.parse_args(arguments)
     try:
-        with LocalAws() as aws, real_run.in_environment(aws.environment):
+        with LocalAws() as aws, in_environment(aws.environment):
             starts, firsts = measure(classifier(chosen.model), chosen.rounds, aws.environment)
     except (RunError, UnknownClassifierError, splitnet.Error, OSError, RuntimeError) as error:
         print(f"worker_start: {error}", file=sys.stderr)

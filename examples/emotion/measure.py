@@ -7,7 +7,6 @@ machine (local_aws). Each time goes from the photo's bytes to the answer, the se
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import splitnet
 from common import prices
+from common.environment import in_environment
 from emotion.cloud import BLOCKS_IN_CLOUD, BUCKET, MEMORY_MEGABYTES, TAIL, WHOLE
 from emotion.emotions import strongest
 from emotion.faces import find_faces, open_photo
@@ -246,12 +246,10 @@ def _dollars(samples: Sequence[Sample], stored_bytes: int) -> Dollars:
 @contextmanager
 def _over(link: splitnet.ShapedOptions, aws: LocalAws) -> Iterator[None]:
     """Within it this process reaches Lambda and S3 over the link."""
-    saved = dict(os.environ)
+    environment = dict(aws.environment)
     with ExitStack() as stack:
-        stack.callback(os.environ.update, saved)
-        stack.callback(os.environ.clear)
-        os.environ.update(aws.environment)
         for name in ("AWS_ENDPOINT_URL_LAMBDA", "AWS_ENDPOINT_URL_S3"):
-            wire = stack.enter_context(Wire(aws.environment[name].removeprefix("http://"), link))
-            os.environ[name] = f"http://{wire.address}"
+            wire = stack.enter_context(Wire(environment[name].removeprefix("http://"), link))
+            environment[name] = f"http://{wire.address}"
+        stack.enter_context(in_environment(environment))
         yield

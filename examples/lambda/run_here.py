@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
 import secrets
-import signal
 import statistics
 import subprocess
 import sys
@@ -28,6 +26,8 @@ import torch
 
 import splitnet
 from common import prices
+from common.command_line import end_on_signals
+from common.environment import in_environment
 from local_aws import Function, Invocation, LocalAws, image_function
 
 CALL_FUNCTION = pathlib.Path(__file__).resolve().parents[2] / "build/release/call_function"
@@ -211,7 +211,6 @@ def cost(calls: list[Call], memory_megabytes: int) -> str:
 
 
 def check(aws: LocalAws, arguments: argparse.Namespace, part: splitnet.Partitioner, token: str) -> int:
-    os.environ |= aws.environment | {"SPLITNET_STORE": STORE}
     caller = Caller(aws, arguments, part, token)
     calls = []
     for call in caller.calls():
@@ -253,26 +252,21 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=2, help="calls at once; more are refused")
     parser.add_argument("--check", action="store_true", help="call it and end")
     arguments = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
+    end_on_signals()
     token = secrets.token_hex(32)
     try:
         part = splitnet.Partitioner(arguments.model)
         part.layers.resolve(as_cut(arguments.cut))  # A name that is none is told now, not by the first call.
         with LocalAws(functions=[function(arguments, token)], buckets=[BUCKET]) as aws:
             if arguments.check:
-                return check(aws, arguments, part, token)
+                with in_environment(aws.environment | {"SPLITNET_STORE": STORE}):
+                    return check(aws, arguments, part, token)
             for line in instructions(aws, arguments, token):
                 print(line, flush=True)
             wait(aws)
     except (splitnet.Error, CallError, OSError, RuntimeError, ValueError) as error:
         print(f"run_here.py: {error}", file=sys.stderr)
     return 1
-
-
-def end(number: int, frame: object) -> None:
-    """What has been started ends with it."""
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

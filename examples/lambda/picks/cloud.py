@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import splitnet
 from common import prices
+from common.environment import in_environment
 from local_aws import Function, Invocation, LocalAws
 from local_aws.tail_function import tail_function
 from picks.errors import CheckError
@@ -42,16 +42,11 @@ class Cloud:
 
         profiled = function("profiled", 1769, ["x".join(str(size) for size in shape)])
         functions = {size: function(f"tail-{size}", size) for size in sizes}
-        saved = dict(os.environ)
         with LocalAws(functions=[profiled, *functions.values()]) as aws:
             if not aws.simulates_memory:
                 raise CheckError(f"this machine can't simulate memory sizes: {aws.limits}")
-            os.environ.update(aws.environment)
-            try:
+            with in_environment(aws.environment):
                 yield Cloud(aws, functions, profiled)
-            finally:
-                os.environ.clear()
-                os.environ.update(saved)
 
     def recycle(self, function: Function) -> None:
         """Its next call is cold."""
