@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import splitnet
 from classify.measure import Experiments
+from classify.models_file import ModelsFileError, known_models
 from classify.pools import QUEUE, Pools, pools_app, running_pools
 from classify.report import document, table
 from common.command_line import count, end_on_signals, say, status_of
@@ -55,11 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--max-workers", type=count, default=most_workers(), metavar="N", help="that run at once, of each model"
     )
+    parser.add_argument("--models", type=Path, metavar="FILE", help="JSON with more models; the README says how")
     options = parser.parse_args(arguments)
     end_on_signals()
     try:
         return check(options) if options.check else show(options)
-    except (splitnet.Error, LoadError, RuntimeError, OSError) as error:
+    except (splitnet.Error, LoadError, ModelsFileError, RuntimeError, OSError) as error:
         print(f"classify: {error}", file=sys.stderr)
         return 1
 
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def check(options: argparse.Namespace) -> int:
     """Measures, prints, writes."""
     policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=3, zero_after_s=3)
-    with started(policy, port=0, photos=max(options.few, options.many)) as found:
+    with started(policy, port=0, photos=max(options.few, options.many), models=options.models) as found:
         experiments = Experiments(found.service, found.photos, found.pools, options.few, options.many, say)
         runs = experiments.run_all()
     print(table(runs))
@@ -78,7 +80,8 @@ def check(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """For a person, until Ctrl-C."""
-    with started(LatencyTarget(max_workers=options.max_workers), options.port, photos=24) as found:
+    policy = LatencyTarget(max_workers=options.max_workers)
+    with started(policy, options.port, photos=24, models=options.models) as found:
         with urllib.request.urlopen(f"{found.photos}/") as answer:
             photo = f"{found.photos}/{json.load(answer)[0]}"
         print(f"the service is at {found.service}; photos to try are at {found.photos}")
@@ -88,19 +91,21 @@ def show(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def started(policy: LatencyTarget, port: int, photos: int) -> Iterator[Started]:
+def started(policy: LatencyTarget, port: int, photos: int, models: Path | None = None) -> Iterator[Started]:
     """All of it, on loopback; at the end all has ended. The photos are the only thing there that the service may fetch."""
+    known = known_models(models)
     say("starting S3, the queues, the pools, the photos and the service")
     (pages_port,) = free_ports(1)
     with (
         LocalAws(buckets=[BUCKET]) as aws,
-        running_pools(aws.environment, policy) as pools,
+        running_pools(known, aws.environment, policy) as pools,
         running_server("classify.photo_server", "--count", str(photos)) as shown,
         running_server(
             "classify.server",
             *("--bucket", BUCKET, "--worker", f"sqs://{QUEUE}", "--port", str(port)),
             *("--allow-address", shown.url.removeprefix("http://")),
             *("--pool-page", f"http://127.0.0.1:{pages_port}/"),
+            *(("--models", str(models)) if models else ()),
             environment=aws.environment,
         ) as service,
     ):

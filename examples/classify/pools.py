@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from aiohttp import web
 
-from elastic_pool.classifiers import CLASSIFIERS
+from elastic_pool.classifiers import Classifier
 from elastic_pool.controller import Controller, queue_pool
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.pool_page import add_pool_page
@@ -21,17 +21,19 @@ Pools = Mapping[str, Controller]
 
 
 @contextmanager
-def running_pools(environment: Mapping[str, str], policy: LatencyTarget) -> Iterator[Pools]:
+def running_pools(
+    models: Mapping[str, Classifier], environment: Mapping[str, str], policy: LatencyTarget
+) -> Iterator[Pools]:
     """By model. No worker runs before something waits; all have ended when the block does. Raises LoadError,
     RuntimeError (a model can't be prepared)."""
     with ExitStack() as stack:
-        yield {name: stack.enter_context(_pool(name, environment, policy)) for name in CLASSIFIERS}
+        yield {name: stack.enter_context(_pool(model, environment, policy)) for name, model in models.items()}
 
 
-def _pool(name: str, environment: Mapping[str, str], policy: LatencyTarget) -> Controller:
-    prepared = prepared_model(CLASSIFIERS[name].model_file())
-    queue = QUEUE.format(model=name)
-    return queue_pool([f"{name}={prepared}"], queue, policy, environment, WORKER_ARGUMENTS)
+def _pool(model: Classifier, environment: Mapping[str, str], policy: LatencyTarget) -> Controller:
+    prepared = prepared_model(model.model_file())
+    queue = QUEUE.format(model=model.name)
+    return queue_pool([f"{model.name}={prepared}"], queue, policy, environment, WORKER_ARGUMENTS)
 
 
 def pools_app(pools: Pools) -> web.Application:

@@ -72,7 +72,9 @@ class Classifier:
     @property
     def codec(self) -> str:
         """The pixels as bytes, a quarter of the float32; nothing is lost, for they were bytes before."""
-        return f"u8:mean={_commas(self.preprocessing.mean)};std={_commas(self.preprocessing.deviation)}"
+        mean, deviation = self.preprocessing.mean, self.preprocessing.deviation
+        count = max(len(one) if isinstance(one, tuple) else 1 for one in (mean, deviation))
+        return f"u8:mean={_commas(mean, count)};std={_commas(deviation, count)}"
 
     def model_file(self, folder: Path = MODELS) -> Path:
         """Where it is; a relative one is in the folder. Raises FileNotFoundError."""
@@ -118,8 +120,8 @@ def lines_of(file: Path) -> tuple[str, ...]:
     return tuple(file.read_text(encoding="utf-8").splitlines())
 
 
-def _commas(values: PerChannel) -> str:
-    return ",".join(map(repr, values)) if isinstance(values, tuple) else repr(values)
+def _commas(values: PerChannel, count: int) -> str:
+    return ",".join(map(repr, values if isinstance(values, tuple) else (values,) * count))
 
 
 def _imagenet(
