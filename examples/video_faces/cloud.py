@@ -4,7 +4,6 @@ DynamoDB."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.aws_client import aws_client
+from common.environment import in_environment
 from common.wire_bytes import on_wire
 from elastic_pool.worker_process import MOTO_ARGUMENTS, WorkerCommand, WorkerProcess, end_all
 from local_aws import LocalAws, tail_function
@@ -72,7 +72,7 @@ class Cloud:
 
 @contextmanager
 def started(networks: Networks, transport: str, workers: int = 2, models: Path = placing.MODELS) -> Iterator[Cloud]:
-    """Until the block ends. `transport` is one of TRANSPORTS. The environment of this process says from then on where
+    """Until the block ends. `transport` is one of TRANSPORTS. The environment of this process says meanwhile where
     this AWS is, for sessions. Raises RuntimeError, OSError, TimeoutError."""
     if transport not in TRANSPORTS:
         raise ValueError(f"transport {transport!r} is unknown, expected one of {', '.join(TRANSPORTS)}")
@@ -82,8 +82,10 @@ def started(networks: Networks, transport: str, workers: int = 2, models: Path =
             tail_function(name.replace("_", "-"), models / f"{name}.pt", inputs=[spec.partition("=")[2]], store=STORE)
             for name, spec in zip((DETECTOR, DESCRIPTOR), placing.worker_inputs(networks), strict=True)
         ]
-    with LocalAws(functions, buckets=[BUCKET], tables=[(TABLE, KEY)], queues=[QUEUE]) as aws:
-        os.environ.update({**aws.environment, "SPLITNET_STORE": STORE})
+    with (
+        LocalAws(functions, buckets=[BUCKET], tables=[(TABLE, KEY)], queues=[QUEUE]) as aws,
+        in_environment({**aws.environment, "SPLITNET_STORE": STORE}),
+    ):
         cloud = Cloud(aws, {name: f"lambda://{name.replace('_', '-')}" for name in (DETECTOR, DESCRIPTOR)})
         try:
             if transport != "lambda":
