@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web tier: pictures come in, labels go out, workers do the work.
+"""The web tier over HTTP: pictures come in, labels go out, workers do the work.
 
     python -m elastic_pool.web --bucket BUCKET [--worker sqs://QUEUE] [--port 8080]
 
@@ -20,15 +20,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import io
 import json
 import re
-import secrets
 import sys
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -37,92 +32,23 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 import splitnet
-from common.pictures import PictureError, open_picture
+from common.pictures import PictureError
 from common.serving import Address, add_address, exit_status, serve
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.classifying import Classifying, Job, Settings
-from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobStore, NoSuchInput, NoSuchJob
+from elastic_pool.job_store import STORE_ERRORS, JobStore, NoSuchInput, NoSuchJob
 from elastic_pool.labels import labels_file
-from elastic_pool.upload import Limits, Refused, Uploads
+from elastic_pool.upload import Limits, Refused
+from elastic_pool.web_tier import WebTier
 
 _PAGES = Path(__file__).with_name("web_files")
 _JOB = re.compile(r"[A-Za-z0-9_-]{22}")
 _PATIENCE_S = 20.0  #: Of a request for results: shorter than what proxies allow.
-_KEPT_JOBS = 64  #: In memory, beside those that are under way.
-_SMALL = 96  #: Side of small pictures.
 
 #: What the program ends with, in one line.
 _ENDS: tuple[type[Exception], ...] = (splitnet.Error, OSError, ValueError) + STORE_ERRORS
 
 _Value = TypeVar("_Value")
-
-
-class WebTier:
-    """What the requests share. Belongs to an event loop."""
-
-    def __init__(self, store: JobStore, classifying: Classifying, limits: Limits, pool: str) -> None:
-        self.run = secrets.token_hex(4)  #: Another one after each start: results may then come in another order.
-        self.pool = pool  #: Address of the page about the workers; empty: there is none.
-        self.classifying = classifying
-        self._store = store
-        self._threads = ThreadPoolExecutor(CONNECTIONS, "web")
-        self.uploads = Uploads(store, self._threads, limits)
-        self._shrinking = asyncio.Semaphore(2)
-        self._jobs: OrderedDict[str, asyncio.Future[Job]] = OrderedDict()
-
-    async def resume(self) -> None:
-        """Goes on with the jobs that are not done."""
-        for identifier in await self.stored(self._store.open_jobs):
-            with contextlib.suppress(NoSuchJob):  # Somebody has removed its list.
-                await self.job(identifier)
-
-    async def accept(self, request: web.Request) -> str:
-        """The number of a new job. Raises Refused."""
-        self.classifying.wake()
-        job = Job(await self.uploads.take(request))
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(job)
-        self._keep(job.id, done)
-        self.classifying.start(job)
-        return job.id
-
-    async def job(self, identifier: str) -> Job:
-        """From memory, or as it is in the bucket; then one that is not done is gone on with. Raises NoSuchJob."""
-        if identifier not in self._jobs:
-            self._keep(identifier, asyncio.ensure_future(self._load(identifier)))
-        loading = self._jobs[identifier]
-        try:
-            return await asyncio.shield(loading)
-        finally:
-            if loading.done() and loading.exception() and self._jobs.get(identifier) is loading:
-                del self._jobs[identifier]
-
-    async def _load(self, identifier: str) -> Job:
-        job = Job(await self.stored(self._store.accepted, identifier))
-        for result in await self.stored(self._store.results, identifier):
-            job.add(result)
-        if not job.is_done or identifier in await self.stored(self._store.open_jobs):
-            self.classifying.start(job)
-        return job
-
-    def _keep(self, identifier: str, job: asyncio.Future[Job]) -> None:
-        self._jobs[identifier] = job
-        for old, other in list(self._jobs.items())[: max(0, len(self._jobs) - _KEPT_JOBS)]:
-            if other.done() and not other.exception() and other.result().is_done:
-                del self._jobs[old]
-
-    async def small_picture(self, job: str, index: int) -> bytes:
-        """A JPEG. Raises PictureError, NoSuchInput."""
-        async with self._shrinking:
-            return await self.stored(lambda: _small(self._store.input(job, index)))
-
-    async def stored(self, work: Callable[..., _Value], *arguments: object) -> _Value:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
-
-    async def close(self, _: web.Application) -> None:
-        await self.classifying.close()
-        self._threads.shutdown()
-
 
 _TIER: web.AppKey[WebTier] = web.AppKey("tier")
 _ENDING: web.AppKey[asyncio.Event] = web.AppKey("ending")
@@ -231,14 +157,6 @@ async def _job(request: web.Request) -> Job:
         return await request.app[_TIER].job(identifier)
     except NoSuchJob:
         raise _error(web.HTTPNotFound, "there is no such job") from None
-
-
-def _small(data: bytes) -> bytes:
-    image = open_picture(data, 2 * _SMALL, Settings().max_decoded_pixels).image
-    image.thumbnail((_SMALL, _SMALL))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=80)
-    return stream.getvalue()
 
 
 def _error(kind: type[web.HTTPError], words: str) -> web.HTTPError:
