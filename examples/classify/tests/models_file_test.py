@@ -41,9 +41,8 @@ def test_an_added_model_knows_what_photos_show(coco: Path) -> None:
     one = classifier("coco", known)
     with splitnet.Session(splitnet.Partitioner(one.model_file()), threads=1) as session:
         photos = [package_file(f"skimage/data/{name}.png").read_bytes() for name in ("chelsea", "motorcycle_left")]
-        found = [one.label(session(one.pixels(photo))) for photo in photos]
-    assert [label.name for label in found] == ["cat", "motorbike"]
-    assert all(0.3 < label.probability <= 1 for label in found), found
+        found = [one.label(session(one.pixels(photo))).name for photo in photos]
+    assert found == ["cat", "motorbike"]
 
 
 @pytest.fixture(scope="module")
