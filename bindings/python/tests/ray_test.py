@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import subprocess
@@ -85,16 +86,21 @@ def pipeline(part: splitnet.Partitioner) -> Iterator[splitnet.ray.Pipeline]:
         yield opened
 
 
+@functools.cache
+def slow_part() -> splitnet.Partitioner:
+    return splitnet.Partitioner(torch.jit.script(Slow()), [torch.rand(64, 64), 1])
+
+
 @pytest.fixture(scope="module")
 def slow() -> Iterator[splitnet.ray.Pipeline]:
     """One stage; a request of n products."""
-    part = splitnet.Partitioner(torch.jit.script(Slow()), [torch.rand(64, 64), 1])
-    with splitnet.ray.Pipeline(part, replicas=2, max_in_flight=6, max_tries=2, name="slow") as opened:
+    with splitnet.ray.Pipeline(slow_part(), replicas=2, max_in_flight=6, max_tries=2, name="slow") as opened:
         yield opened
 
 
 LONG = (torch.rand(64, 64), 8_000_000)
 SHORT = (torch.rand(64, 64), 1)
+SOME = (torch.rand(64, 64), 10_000)
 
 
 def photos(count: int) -> list[torch.Tensor]:
@@ -321,9 +327,8 @@ def test_a_deadline_and_a_bound_on_what_is_under_way(slow: splitnet.ray.Pipeline
 @contextlib.contextmanager
 def opened_slow(**options: Any) -> Iterator[tuple[splitnet.ray.Pipeline, Callable[[], list[psutil.Process]]]]:
     """One stage; and its actors, those of other pipelines not among them."""
-    part = splitnet.Partitioner(torch.jit.script(Slow()), [torch.rand(64, 64), 1])
     others = set(actors("ray::StageActor", "ray::StageActor.run"))
-    with splitnet.ray.Pipeline(part, max_in_flight=6, name="alone", **options) as opened:
+    with splitnet.ray.Pipeline(slow_part(), max_in_flight=6, name="alone", **options) as opened:
         yield opened, lambda: [one for one in actors("ray::StageActor", "ray::StageActor.run") if one not in others]
 
 
@@ -403,13 +408,61 @@ def test_a_pipeline_that_can_not_store_its_stages_leaves_no_thread(
 def test_scaling(slow: splitnet.ray.Pipeline) -> None:
     slow.scale(0, 3)
     assert slow.stats.stages[0].ready == 3
+    asked = [slow.submit(*SOME) for _ in range(6)]
+    wait_for(lambda: slow.stats.stages[0].under_way >= 3, "passes of all three")
     slow.scale(0, 1)
     assert slow.stats.stages[0].replicas == 1
+    assert all(torch.equal(one.result(30), whole(slow_part(), *SOME)) for one in asked), "what they had is finished"
     assert slow(*SHORT).shape == (64, 64)
     with pytest.raises(splitnet.InvalidArgument, match="replicas is 0"):
         slow.scale(0, 0)
     with pytest.raises(splitnet.InvalidArgument, match="stage is 1, expected 0 to 0"):
         slow.scale(1, 1)
+
+
+@contextlib.contextmanager
+def load(ask: Callable[[], bool]) -> Iterator[None]:
+    """Six threads that ask again and again; every answer has to be right."""
+    over = threading.Event()
+
+    def keep_asking() -> bool:
+        answers = [ask()]
+        while not over.is_set():
+            answers.append(ask())
+        return all(answers)
+
+    with ThreadPoolExecutor(6) as threads:
+        asking = [threads.submit(keep_asking) for _ in range(6)]
+        try:
+            yield
+        finally:
+            over.set()
+        assert all(one.result() for one in asking)
+
+
+def test_load_makes_another_actor_and_its_end_takes_it_away() -> None:
+    config = {"max_replicas": 2, "upscale_delay_s": 0.3, "downscale_delay_s": 0.3}
+    expected = whole(slow_part(), *SOME)
+    with opened_slow(autoscaling_config=config) as (pipeline, own):
+        assert pipeline.stats.stages[0].replicas == 1
+        with load(lambda: torch.equal(pipeline(*SOME), expected)):
+            wait_for(lambda: pipeline.stats.stages[0].ready == 2 and len(own()) == 2, "a second actor")
+        wait_for(lambda: pipeline.stats.stages[0].replicas == 1 and len(own()) == 1, "one actor")
+        assert torch.equal(pipeline(*SOME), expected)
+        assert pipeline.stats.failed == 0 and pipeline.stats.stages[0].deaths == 0
+        with pytest.raises(splitnet.InvalidArgument, match="stage 0 scales by itself, from 1 to 2 actors"):
+            pipeline.scale(0, 2)
+
+
+def test_closing_ends_autoscaling_that_waits_for_room() -> None:
+    config = {"max_replicas": 40, "target_ongoing_requests": 0.02, "upscale_delay_s": 0}
+    with opened_slow(autoscaling_config=config) as (pipeline, own):
+        asked = pipeline.submit(*LONG)
+        wait_for(lambda: pipeline.stats.stages[0].replicas == 40, "many actors that start")
+        pipeline.close()
+        with pytest.raises(splitnet.Cancelled):
+            asked.result(10)
+        wait_for(lambda: not own(), "the end of the actors")
 
 
 def test_closing_ends_what_is_in_flight_and_the_actors(slow: splitnet.ray.Pipeline) -> None:
@@ -433,6 +486,13 @@ def test_a_cluster_without_room_says_so(part: splitnet.Partitioner) -> None:
 def test_what_is_refused(part: splitnet.Partitioner) -> None:
     with pytest.raises(splitnet.InvalidArgument, match="replicas has 3 values, expected one for each of 2 stages"):
         splitnet.ray.Pipeline(part, ["first"], replicas=[1, 1, 1])
+    scaling = {"min_replicas": 2, "max_replicas": 4}
+    with pytest.raises(splitnet.InvalidArgument, match="replicas is 5, expected at most max_replicas, 4"):
+        splitnet.ray.Pipeline(part, ["first"], replicas=[1, 5], autoscaling_config=[None, scaling])
+    with pytest.raises(
+        splitnet.InvalidArgument, match="expected at least 7: with fewer requests stage 1 never has its 4"
+    ):
+        splitnet.ray.Pipeline(part, ["first"], max_in_flight=6, autoscaling_config=[None, scaling])
     with pytest.raises(splitnet.InvalidArgument, match="expected a Partitioner"):
         splitnet.ray.Pipeline("classifier.pt")  # type: ignore[arg-type]
 
@@ -445,11 +505,13 @@ def served(model_file: Path, photo: torch.Tensor) -> Iterator[tuple[str, Any]]:
         example_inputs=[photo],
         token=TOKEN,
         ray_actor_options={"num_cpus": 1},
+        graceful_shutdown_wait_loop_s=0.2,
         autoscaling_config={
             "min_replicas": 1,
             "max_replicas": 2,
             "target_ongoing_requests": 1,
             "upscale_delay_s": 0.2,
+            "downscale_delay_s": 0.5,
             "look_back_period_s": 0.5,
         },
     )
@@ -495,33 +557,21 @@ def test_a_handle_runs_the_whole_model(
         handle.run.remote(photo, model="other").result(timeout_s=20)
 
 
-def test_serve_starts_a_replica_when_there_is_much_to_do(
+def test_serve_starts_a_replica_when_there_is_much_to_do_and_ends_it_when_there_is_not(
     served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor
 ) -> None:
     def replicas() -> int:
         (found,) = serve.status().applications["small"].deployments.values()
         return sum(found.replica_states.values())
 
-    address, _ = served
-    over = threading.Event()
-    wrong: list[object] = []
-
-    def ask() -> None:
-        with splitnet.Session(part, worker=address, cut="first", threads=1, token=TOKEN, finish_on_device=False) as one:
-            while not over.is_set():
-                if not torch.equal(one(photo), whole(part, photo)):
-                    wrong.append(one)
-
-    asking = [threading.Thread(target=ask) for _ in range(6)]
-    for one in asking:
-        one.start()
-    try:
-        wait_for(lambda: replicas() == 2, "a second replica")
-    finally:
-        over.set()
-        for one in asking:
-            one.join()
-    assert not wrong
+    with splitnet.Session(
+        part, worker=served[0], cut="first", threads=1, token=TOKEN, finish_on_device=False
+    ) as session:
+        expected = whole(part, photo)
+        with load(lambda: torch.equal(session(photo), expected)):
+            wait_for(lambda: replicas() == 2, "a second replica")
+        wait_for(lambda: replicas() == 1, "the end of one of them")
+        assert torch.equal(session(photo), expected)
 
 
 def test_no_request_is_lost_when_a_replica_dies(

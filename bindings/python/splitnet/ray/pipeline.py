@@ -22,6 +22,7 @@ from splitnet.arguments import check_model
 from splitnet.errors import Cancelled, DeadlineExceeded, InvalidArgument, Unavailable
 from splitnet.event_loop import in_event_loop
 from splitnet.partitioner import CutLike, Partitioner, as_cut
+from splitnet.ray.autoscaling import LOOK_EVERY_S, AutoscalingConfig, Past, autoscaling_of, look
 from splitnet.ray.stage_pool import PoolOptions, StagePool, StageStats
 from splitnet.ray.values import Packed, pack, unpack
 
@@ -46,8 +47,15 @@ class Pipeline:
     asks Ray for unless `actor_options` (for `ActorClass.options`: resources, placement, …; one mapping, or one for each
     stage) say otherwise. Answers are bit for bit those of the model in one piece with as many threads.
 
-    Boundaries go from actor to actor through Ray's object store. At most `max_in_flight` requests (by default two for
-    each actor) are under way; further ones wait.
+    `autoscaling_config` has the load change the number of actors: a mapping for all stages, or one for each, None for a
+    stage that keeps its own. The words and defaults are Ray Serve's: `max_replicas` (has to be there), `min_replicas`
+    (1, and at least 1), `target_ongoing_requests` (2), `upscale_delay_s` (30), `downscale_delay_s` (600). A stage with n
+    requests that wait or run there should have ceil(n / target_ongoing_requests) actors, within the bounds. It gets more
+    when it should have had more at every look, ten in a second, for `upscale_delay_s`, and fewer likewise, by the
+    smallest change of those looks. It begins with `replicas`, or `min_replicas` where that is more.
+
+    Boundaries go from actor to actor through Ray's object store. At most `max_in_flight` requests are under way, by
+    default two for each actor that there can be (`target_ongoing_requests` where that is more); further ones wait.
 
     When an actor dies, another one is started, and its requests are done again by others. A request over which
     `max_tries` actors died is given up (`Internal`). `deadline_s` counts from the call.
@@ -63,6 +71,7 @@ class Pipeline:
         cuts: Sequence[CutLike] = (),
         *,
         replicas: int | Sequence[int] = 1,
+        autoscaling_config: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
         threads: int = 1,
         max_in_flight: int | None = None,
         deadline_s: float | None = None,
@@ -76,6 +85,9 @@ class Pipeline:
             raise Unavailable("Ray is not started, expected ray.init() before")
         stages = model.stages([as_cut(cut) for cut in cuts], _core.StageOptions(threads=threads))
         counts = [_count(one) for one in _for_each_stage(replicas, len(stages), "replicas")]
+        scalings = _for_each_stage(autoscaling_config, len(stages), "autoscaling_config")
+        self._autoscaling = [autoscaling_of(one) for one in scalings]
+        counts = [one.at_first(count) if one else count for count, one in zip(counts, self._autoscaling, strict=True)]
         options = _for_each_stage(actor_options or {}, len(stages), "actor_options")
         if min(threads, max_tries, 1 if max_in_flight is None else max_in_flight) < 1:
             raise InvalidArgument(
@@ -85,7 +97,7 @@ class Pipeline:
         self._infos = [stage.info for stage in stages]
         self._name = name or (model.name if isinstance(model, Partitioner) else "model")
         self._deadline_s = deadline_s
-        self._max_in_flight = max_in_flight or 2 * sum(counts)
+        self._max_in_flight = _most_in_flight(max_in_flight, counts, self._autoscaling)
         self._places = asyncio.Semaphore(self._max_in_flight)
         self._requests: set[asyncio.Task[Any]] = set()
         self._scalings: set[asyncio.Task[Any]] = set()
@@ -100,10 +112,23 @@ class Pipeline:
         self._thread = threading.Thread(target=self._loop.run_forever, name="splitnet-ray", daemon=True)
         self._thread.start()
         try:
-            self._in_loop(self._scale(dict(enumerate(counts)))).result()
+            self._in_loop(self._open(counts)).result()
         except BaseException:
             self.close()
             raise
+
+    async def _open(self, counts: Sequence[int]) -> None:
+        await self._scale(dict(enumerate(counts)))
+        for pool, scaling in zip(self._pools, self._autoscaling, strict=True):
+            if scaling:
+                self._scalings.add(asyncio.ensure_future(self._autoscale(pool, scaling)))
+
+    async def _autoscale(self, pool: StagePool, scaling: AutoscalingConfig) -> None:
+        """Not only until it is cancelled: asyncio's wait_for may miss that, before Python 3.12."""
+        past: Past | None = None
+        while ray.is_initialized() and not self._is_closed:
+            past = await look(pool, scaling, past)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _scale(self, counts: Mapping[int, int]) -> None:
         """By the stages' numbers."""
@@ -160,11 +185,16 @@ class Pipeline:
     def scale(self, stage: int, replicas: int) -> None:
         """From now on the stage (from 0) has so many actors; returns when they are ready.
 
-        Those that are too many finish what they have. Raises InvalidArgument, Unavailable (no room in the cluster),
-        Cancelled (the pipeline was closed).
+        Those that are too many finish what they have. Raises InvalidArgument (also where the load decides:
+        `autoscaling_config`), Unavailable (no room in the cluster), Cancelled (the pipeline was closed).
         """
         if not 0 <= stage < len(self._pools):
             raise InvalidArgument(f"stage is {stage}, expected 0 to {len(self._pools) - 1}")
+        if scaling := self._autoscaling[stage]:
+            raise InvalidArgument(
+                f"stage {stage} scales by itself, from {scaling.min_replicas} to {scaling.max_replicas} actors; expected "
+                "one without autoscaling_config"
+            )
         scaled = self._in_loop(self._scale({stage: _count(replicas)}))
         try:
             scaled.result()
@@ -258,7 +288,7 @@ def _stored(stages: Sequence[_core.Stage]) -> Iterator[Any]:
 
 def _for_each_stage(value: Any, stages: int, name: str) -> list[Any]:
     """One value for all, or a sequence with one for each. Raises InvalidArgument."""
-    if isinstance(value, int | Mapping):
+    if value is None or isinstance(value, int | Mapping):
         return [value] * stages
     if len(value) != stages:
         raise InvalidArgument(f"{name} has {len(value)} values, expected one for each of {stages} stages")
@@ -269,3 +299,15 @@ def _count(replicas: int) -> int:
     if replicas < 1:
         raise InvalidArgument(f"replicas is {replicas}, expected at least 1")
     return replicas
+
+
+def _most_in_flight(asked: int | None, counts: Sequence[int], scalings: Sequence[AutoscalingConfig | None]) -> int:
+    """By default what all stages can have. Raises InvalidArgument: too few for a stage to get its actors."""
+    for stage, scaling in enumerate(scalings):
+        if scaling and asked is not None and asked < scaling.needed_ongoing:
+            raise InvalidArgument(
+                f"max_in_flight is {asked}, expected at least {scaling.needed_ongoing}: with fewer requests stage {stage} "
+                f"never has its {scaling.max_replicas} actors"
+            )
+    stages = zip(counts, scalings, strict=True)
+    return asked or sum(one.most_ongoing if one else 2 * count for count, one in stages)

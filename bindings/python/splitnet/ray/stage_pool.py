@@ -62,7 +62,7 @@ class StagePool:
 
     def __init__(self, index: int, file: Any, options: PoolOptions) -> None:
         """`file`: in the object store, what Stage.save wrote."""
-        self._index = index
+        self.index = index
         self._file = file
         self._options = options
         self._replicas: list[_Replica] = []
@@ -70,7 +70,18 @@ class StagePool:
         self._scaling = asyncio.Lock()
         self._someone_is_ready = asyncio.Event()
         self._starting: set[asyncio.Task[None]] = set()
+        self._waiting = 0
         self._passes = self._deaths = self._redone = 0
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas there should be."""
+        return self._wanted
+
+    @property
+    def ongoing(self) -> int:
+        """Passes that wait or run; those at replicas that only finish what they have are not among them."""
+        return self._waiting + sum(len(one.calls) for one in list(self._replicas))
 
     def stats(self) -> StageStats:
         """May be called on any thread."""
@@ -78,7 +89,7 @@ class StagePool:
         return StageStats(
             replicas=len(replicas),
             ready=sum(one.is_ready for one in replicas),
-            under_way=sum(len(one.calls) for one in replicas),
+            under_way=self.ongoing,
             passes=self._passes,
             deaths=self._deaths,
             redone=self._redone,
@@ -96,7 +107,7 @@ class StagePool:
             except asyncio.TimeoutError:
                 raise Unavailable(self._not_started(len(added))) from None
             except RayError as error:
-                raise Unavailable(f"stage {self._index}: an actor could not be started: {error}") from None
+                raise Unavailable(f"stage {self.index}: an actor could not be started: {error}") from None
             finally:
                 late = [one for one in added if not one.is_ready and one.suspect is None]
                 for replica in late:
@@ -108,7 +119,7 @@ class StagePool:
         free = ray.available_resources()  # type: ignore[no-untyped-call]
         wanted = {"num_cpus": self._options.threads, **self._options.actor}
         return (
-            f"stage {self._index}: {count} actors with {wanted} were not ready in {self._options.start_timeout_s} s; "
+            f"stage {self.index}: {count} actors with {wanted} were not ready in {self._options.start_timeout_s} s; "
             f"the cluster has free: {free}"
         )
 
@@ -135,22 +146,25 @@ class StagePool:
                     ray.cancel(results)
                 raise
             except RayTaskError as error:
-                raise _of_stage(error, self._index) from None
+                raise _of_stage(error, self.index) from None
             except RayActorError as error:
                 blamed += replica.suspect is call
                 if blamed == self._options.max_tries:
-                    raise Internal(f"stage {self._index}: {blamed} replicas died over this request: {error}") from None
+                    raise Internal(f"stage {self.index}: {blamed} replicas died over this request: {error}") from None
                 self._redone += 1
             except RayError as error:
-                raise Unavailable(f"stage {self._index}: {error}") from None
+                raise Unavailable(f"stage {self.index}: {error}") from None
 
     async def _least_busy(self) -> _Replica:
         """Waits while all of them start. Raises Unavailable."""
         while not (ready := [one for one in self._replicas if one.is_ready]):
+            self._waiting += 1
             try:
                 await asyncio.wait_for(self._someone_is_ready.wait(), self._options.start_timeout_s)
             except asyncio.TimeoutError:
                 raise Unavailable(self._not_started(len(self._replicas))) from None
+            finally:
+                self._waiting -= 1
         return min(ready, key=lambda one: len(one.calls))
 
     async def _answers(self, replica: _Replica) -> bool:
@@ -160,7 +174,7 @@ class StagePool:
         except RayActorError:
             return False
         except RayError as error:
-            raise Unavailable(f"stage {self._index}: {error}") from None
+            raise Unavailable(f"stage {self.index}: {error}") from None
         return replica.is_ready
 
     def _called(self, replica: _Replica, result: Any) -> asyncio.Future[Any]:
@@ -197,7 +211,7 @@ class StagePool:
         """Blames the call that it worked on, and has another one started."""
         replica.suspect = next(iter(replica.calls))
         self._deaths += 1
-        _log.warning("stage %d lost a replica, another one is started: %s", self._index, error)
+        _log.warning("stage %d lost a replica, another one is started: %s", self.index, error)
         self._remove(replica)
         if not replica.is_retired:
             task = asyncio.ensure_future(self._replace())
@@ -214,7 +228,7 @@ class StagePool:
             except RayError as error:
                 if replica.is_retired:
                     return
-                _log.warning("stage %d: a replica could not be started: %s", self._index, error)
+                _log.warning("stage %d: a replica could not be started: %s", self.index, error)
                 self._remove(replica)
                 await asyncio.sleep(_RESTART_PAUSE_S)
 

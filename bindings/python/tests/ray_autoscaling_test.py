@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many actors a stage gets: the decision alone, without Ray and without a clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import splitnet
+from local_ray import serve
+from splitnet.ray.autoscaling import AutoscalingConfig, Load, Past, autoscaling_of
+
+
+@pytest.mark.parametrize(
+    ("ongoing", "target", "expected"),
+    [
+        (0, 2, 2), (4, 2, 2), (5, 2, 3), (6, 2, 3), (9, 2, 5), (10, 2, 5), (11, 2, 5), (1000, 2, 5),
+        (2, 0.5, 4), (1, 0.3, 4), (3, 1.5, 2), (4, 1.5, 3),
+    ],
+)  # fmt: skip
+def test_without_delays_there_are_as_many_as_the_target_asks_for(ongoing: int, target: float, expected: int) -> None:
+    config = AutoscalingConfig(5, 2, target, upscale_delay_s=0, downscale_delay_s=0)
+    for before in (2, 3, 4, 5):
+        assert config.decide(Load(7.0, ongoing, before), None) == (expected, None)
+
+
+#: Looks: when, requests, and the replicas from then on. One request for each replica, 3 s up, 5 s down, 1 to 10 replicas.
+TRACES: dict[str, list[tuple[float, int, int]]] = {
+    "it fits": [(0, 1, 1), (100, 1, 1)],
+    "more, when it lasts": [(0, 4, 1), (1, 4, 1), (2.9, 4, 1), (3, 4, 4), (3.1, 4, 4)],
+    "the fewest that were wanted": [(0, 9, 1), (1, 3, 1), (2, 20, 1), (3, 7, 3), (4, 7, 3), (7, 7, 7)],
+    "a moment that fits begins it anew": [(0, 4, 1), (2, 1, 1), (3, 4, 1), (5, 4, 1), (6, 4, 4)],
+    "fewer, later": [(0, 4, 1), (3, 4, 4), (4, 0, 4), (8.9, 0, 4), (9, 0, 1)],
+    "the most that was wanted": [(0, 8, 1), (3, 8, 8), (4, 0, 8), (5, 6, 8), (9, 0, 6), (10, 0, 6), (15, 0, 1)],
+    "a moment of load keeps them": [(0, 4, 1), (3, 4, 4), (4, 0, 4), (8, 4, 4), (9, 0, 4), (14, 0, 1)],
+    "turned round": [(0, 4, 1), (3, 4, 4), (4, 2, 4), (8, 6, 4), (9, 6, 4), (11, 6, 6), (12, 4, 6), (17, 4, 4)],
+    "a late look": [(0, 4, 1), (60, 6, 4)],
+    "within the bounds": [(0, 100, 1), (3, 100, 10), (10, 0, 10), (15, 0, 1)],
+}
+
+
+@pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES)
+def test_it_follows_what_lasts(trace: list[tuple[float, int, int]]) -> None:
+    config = AutoscalingConfig(10, target_ongoing_requests=1, upscale_delay_s=3, downscale_delay_s=5)
+    replicas = 1
+    past: Past | None = None
+    for now_s, ongoing, expected in trace:
+        replicas, past = config.decide(Load(1e6 + now_s, ongoing, replicas), past)
+        assert replicas == expected, f"at {now_s} s"
+
+
+@pytest.mark.parametrize(("most", "target"), [(1, 2.0), (4, 2.0), (4, 1.5), (3, 0.1), (6, 5.0)])
+def test_the_requests_under_way_are_enough_to_get_all_replicas(most: int, target: float) -> None:
+    config = AutoscalingConfig(most, 1, target, upscale_delay_s=0, downscale_delay_s=0)
+    assert config.decide(Load(0.0, config.needed_ongoing, 1), None)[0] == most
+    assert most == 1 or config.decide(Load(0.0, config.needed_ongoing - 1, 1), None)[0] < most
+    assert config.most_ongoing >= max(2 * most, config.needed_ongoing)
+
+
+def test_the_words_and_defaults_are_those_of_serve() -> None:
+    ours, theirs = AutoscalingConfig(4), serve.config.AutoscalingConfig(max_replicas=4)
+    assert all(getattr(theirs, name) == value for name, value in vars(ours).items())
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"max_replicas": 2, "look_back_period_s": 3}, r"has \['look_back_period_s'\], expected none but"),
+        ({"min_replicas": 2}, r"has \['min_replicas'\], expected max_replicas too"),
+        ({"max_replicas": 0}, "max_replicas is 0, expected a whole number from 1 on"),
+        ({"max_replicas": 2, "min_replicas": 3}, "max_replicas is 2, expected a whole number from 3 on"),
+        ({"max_replicas": 2, "min_replicas": 0}, "min_replicas is 0, expected a whole number from 1 on"),
+        ({"max_replicas": 2.5}, "max_replicas is 2.5, expected a whole number"),
+        ({"max_replicas": 2, "target_ongoing_requests": 0}, "target_ongoing_requests is 0, expected a number above 0"),
+        ({"max_replicas": 2, "upscale_delay_s": -1}, "upscale_delay_s is -1, expected a number from 0 on"),
+        ({"max_replicas": 2, "downscale_delay_s": float("nan")}, "downscale_delay_s is nan, expected a number"),
+        ({"max_replicas": 2, "downscale_delay_s": "5"}, "downscale_delay_s is '5', expected a number"),
+        (4, "autoscaling_config is 4, expected a mapping"),
+    ],
+)
+def test_what_is_wrong_is_named(value: Any, message: str) -> None:
+    with pytest.raises(splitnet.InvalidArgument, match=message):
+        autoscaling_of(value)
