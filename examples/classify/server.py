@@ -31,7 +31,6 @@ from classify.addresses import AddressRule, Endpoint
 from classify.fetcher import open_fetcher
 from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore
 from classify.service import ClassifyService, OverloadedError, ServiceLimits
-from classify.sessions import Sessions
 from common.serving import Address, add_address, exit_status, is_of_another_site, serve
 from elastic_pool.classifiers import CLASSIFIERS, Classifier, UnknownClassifierError
 
@@ -148,7 +147,7 @@ async def _serve(options: argparse.Namespace, address: Address) -> int:
         return model.open_session(worker, deadline_s=limits.give_up_s, max_in_flight=limits.pictures)
 
     async with open_fetcher(AddressRule(exceptions=frozenset(options.allow_address))) as fetcher:
-        service = ClassifyService(OutcomeStore(options.bucket), fetcher, Sessions(open_session), limits)
+        service = ClassifyService(OutcomeStore(options.bucket), fetcher, open_session, limits)
         app = make_app(service, options.pool_page)
         return await serve(app, address, cancels_for_who_is_gone=True)
 

@@ -26,18 +26,19 @@ import torch
 import splitnet
 from classify.fetcher import Fetcher, FetchError, checked_url
 from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_id
-from classify.sessions import Sessions
 from common.option_checks import expect_more_than_0
 from common.pauses import pauses_s
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label, classifier
+from elastic_pool.lazy_session import LazySession
 
-_TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded)
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _STORING = 10  #: Requests to S3 at once: as many connections as boto3 keeps.
 
 _Value = TypeVar("_Value")
+
+Opener = Callable[[Classifier], splitnet.Session]
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,14 @@ class ClassifyService:
     """Belongs to an event loop; `close` it there."""
 
     def __init__(
-        self, store: OutcomeStore, fetcher: Fetcher, sessions: Sessions, limits: ServiceLimits | None = None
+        self, store: OutcomeStore, fetcher: Fetcher, open_session: Opener, limits: ServiceLimits | None = None
     ) -> None:
+        """`open_session` is called on a thread."""
         self.limits = limits or ServiceLimits()
         self._store = store
         self._fetcher = fetcher
-        self._sessions = sessions
+        self._open_session = open_session
+        self._sessions: dict[str, LazySession] = {}  # One for each model, which all requests for it use.
         self._waiting: dict[str, asyncio.Task[Outcome]] = {}  # By the request's number.
         self._promised: set[str] = set()
         self._ending = asyncio.Event()
@@ -134,7 +137,8 @@ class ClassifyService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._sessions.close()
+        for session in self._sessions.values():
+            await session.close()
         self._decoding.shutdown()
         self._storing.shutdown()
 
@@ -189,7 +193,7 @@ class ClassifyService:
             return Outcome(request, status=error.status, error=str(error))
         except PictureError as error:
             return Outcome(request, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error=str(error))
-        except (TimeoutError, splitnet.DeadlineExceeded):
+        except TimeoutError:
             words = f"there was no label within {self.limits.give_up_s:g} s"
             return Outcome(request, status=HTTPStatus.GATEWAY_TIMEOUT, error=words)
         except Exception as error:
@@ -201,15 +205,9 @@ class ClassifyService:
     async def _label(self, url: str, model: Classifier) -> Label:
         async with AsyncExitStack() as place:
             pixels = await self._pixels(url, model, place)
-            pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-            while True:
-                try:
-                    session = await self._sessions.of(model)
-                    answer = await session.submit(pixels)
-                    return model.label(answer.output)
-                except _TRY_AGAIN as error:
-                    _say(f"a picture is tried again: {error}")
-                await asyncio.sleep(next(pauses))
+            session = LazySession(partial(self._open_session, model), _say)
+            answer = await self._sessions.setdefault(model.name, session).submit(pixels)
+            return model.label(answer.output)
 
     async def _pixels(self, url: str, model: Classifier, place: AsyncExitStack) -> torch.Tensor:
         """Leaves `place` with one of the model's places, which none takes before it is its host's turn."""

@@ -8,14 +8,12 @@ else is a result: `error` says what was wrong.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 
@@ -25,8 +23,8 @@ from common.pauses import pauses_s
 from common.pictures import PictureError
 from elastic_pool.classifiers import Classifier, Label
 from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobList, JobStore, NoSuchInput, Result
+from elastic_pool.lazy_session import LazySession
 
-_TRY_AGAIN = (splitnet.Unavailable, splitnet.Overloaded, splitnet.DeadlineExceeded)
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 
@@ -94,7 +92,7 @@ class Classifying:
         self._storing = ThreadPoolExecutor(CONNECTIONS, "store")
         self._decoding = ThreadPoolExecutor(self.settings.decoding, "decode")
         self._decoding_places = asyncio.Semaphore(self.settings.decoding)
-        self._opening: asyncio.Future[splitnet.Session] | None = None
+        self._session = LazySession(self._open, _say)
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, job: Job) -> None:
@@ -114,8 +112,7 @@ class Classifying:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        if self._opening and self._opening.done() and not self._opening.exception():
-            await asyncio.to_thread(self._opening.result().close)
+        await self._session.close()
         self._storing.shutdown()
         self._decoding.shutdown()
 
@@ -158,43 +155,21 @@ class Classifying:
 
     async def _label(self, pixels: torch.Tensor) -> Label:
         """Raises splitnet.Error: one that will not go away."""
-        until_s = time.monotonic() + self.settings.give_up_s
-        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-        while True:
-            try:
-                session = await self._session()
-                answer = await session.submit(pixels)
-                return self._classifier.label(answer.output)
-            except _TRY_AGAIN as error:
-                if time.monotonic() > until_s:
-                    raise
-                _say(f"a picture is tried again: {error}")
-            await asyncio.sleep(next(pauses))
+        answer = await self._session.submit(pixels, self.settings.give_up_s)
+        return self._classifier.label(answer.output)
 
-    def wake(self) -> asyncio.Future[splitnet.Session]:
-        """Opens the session if it is not open: the first worker then starts while pictures are still coming."""
-        if self._opening is None:
-            self._opening = _in_daemon(self._open)
-            self._opening.add_done_callback(lambda opened: opened.exception())  # Is seen by who needs the session.
-        return self._opening
-
-    async def _session(self) -> splitnet.Session:
-        """The one that all use. Waits for a worker: there may be none before there is work.
-
-        Raises Unavailable, whatever is wrong: the queue may not be there yet, or a worker may have another model.
-        """
-        opening = self.wake()
-        try:
-            return await asyncio.shield(opening)
-        except splitnet.Error as error:
-            if self._opening is opening:
-                self._opening = None
-            raise splitnet.Unavailable(str(error)) from None
+    def wake(self) -> None:
+        """The first worker then starts while pictures are still coming."""
+        self._session.wake()
 
     def _open(self) -> splitnet.Session:
-        return self._classifier.open_session(
-            self._worker, deadline_s=self.settings.answer_s, max_in_flight=self.settings.at_once
-        )
+        """Raises Unavailable, whatever is wrong: the queue may not be there yet, or a worker may have another model."""
+        try:
+            return self._classifier.open_session(
+                self._worker, deadline_s=self.settings.answer_s, max_in_flight=self.settings.at_once
+            )
+        except splitnet.Error as error:
+            raise splitnet.Unavailable(str(error)) from None
 
     async def _stored(self, work: Callable[[], _Value]) -> _Value:
         """What the store does; again and again, while S3 is away."""
@@ -208,32 +183,6 @@ class Classifying:
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[[], _Value]) -> _Value:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-
-def _in_daemon(work: Callable[[], _Value]) -> asyncio.Future[_Value]:
-    """On a thread that the end of the program doesn't wait for: opening a session can't be broken off."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_Value] = loop.create_future()
-
-    def tell(value: _Value | None, error: Exception | None) -> None:
-        if future.cancelled():
-            return
-        if error:
-            future.set_exception(error)
-        else:
-            future.set_result(cast(_Value, value))
-
-    def run() -> None:
-        value, error = None, None
-        try:
-            value = work()
-        except Exception as found:
-            error = found
-        with contextlib.suppress(RuntimeError):  # The loop has ended.
-            loop.call_soon_threadsafe(tell, value, error)
-
-    threading.Thread(target=run, daemon=True, name="open session").start()
-    return future
 
 
 def _say(words: str) -> None:

@@ -19,8 +19,7 @@ from classify.addresses import AddressRule, Endpoint
 from classify.fetcher import FetchLimits, open_fetcher
 from classify.outcomes import Outcome, OutcomeStore, Request
 from classify.server import main, make_app
-from classify.service import ClassifyService, ServiceLimits
-from classify.sessions import Opener, Sessions
+from classify.service import ClassifyService, Opener, ServiceLimits
 from classify.tests.conftest import BUCKET
 from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain
 from common.aws_client import aws_client
@@ -75,7 +74,7 @@ class Fixture:
     async def client(self, pictures: HostileServer) -> AsyncIterator[Client]:
         at = frozenset(Endpoint(address, pictures.port) for address in ("127.0.0.1", "::1"))
         async with open_fetcher(AddressRule(exceptions=at), self.fetching) as fetcher:
-            service = ClassifyService(self.store, fetcher, Sessions(self.open_session), self.limits)
+            service = ClassifyService(self.store, fetcher, self.open_session, self.limits)
             app = make_app(service)
             protect(app)
             server = TestServer(app)  # Which cancels for who is gone.
@@ -501,7 +500,7 @@ def test_labels_come_while_s3_is_away(fixture: Fixture) -> None:
         async with hostile_server({"/cat": picture(CAT)}) as pictures:
             rule = AddressRule(exceptions=frozenset({Endpoint("127.0.0.1", pictures.port)}))
             async with open_fetcher(rule) as fetcher:
-                service = ClassifyService(fixture.store, fetcher, Sessions(fixture.open_session))
+                service = ClassifyService(fixture.store, fetcher, fixture.open_session)
                 outcome = await service.classify(f"{pictures.url}/cat", "mobilenet_v2")
                 assert outcome.label == "Egyptian cat"
                 await service.close()
