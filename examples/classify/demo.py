@@ -22,9 +22,9 @@ from classify.report import document, table
 from common.command_line import count, end_on_signals, say, status_of
 from common.server_process import running_server
 from common.serving import Address, serve
-from elastic_pool.load import LoadError
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.this_machine import most_workers
+from elastic_pool.work_queue import QueueError
 from local_aws import LocalAws
 from local_aws.processes import free_ports
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_on_signals()
     try:
         return check(options) if options.check else show(options)
-    except (splitnet.Error, LoadError, ModelsFileError, RuntimeError, OSError) as error:
+    except (splitnet.Error, QueueError, ModelsFileError, RuntimeError, OSError) as error:
         print(f"classify: {error}", file=sys.stderr)
         return 1
 

@@ -24,7 +24,7 @@ Pools = Mapping[str, Controller]
 def running_pools(
     models: Mapping[str, Classifier], environment: Mapping[str, str], policy: LatencyTarget
 ) -> Iterator[Pools]:
-    """By model. No worker runs before something waits; all have ended when the block does. Raises LoadError,
+    """By model. No worker runs before something waits; all have ended when the block does. Raises QueueError,
     RuntimeError (a model can't be prepared)."""
     with ExitStack() as stack:
         yield {name: stack.enter_context(_pool(model, environment, policy)) for name, model in models.items()}

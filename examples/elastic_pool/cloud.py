@@ -58,7 +58,7 @@ class Cloud:
 def running_cloud(classifier: Classifier, policy: Policy, port: int = 0, pool_page: str = "") -> Iterator[Cloud]:
     """All on loopback; at the end all has ended. `pool_page`: the address that the web tier tells people.
 
-    The environment of this process is that of the clients meanwhile. Raises LoadError, RuntimeError, OSError.
+    The environment of this process is that of the clients meanwhile. Raises QueueError, RuntimeError, OSError.
     """
     with LocalAws(buckets=[BUCKET]) as aws:
         queues = QueueServer()

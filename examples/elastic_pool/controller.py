@@ -19,10 +19,10 @@ from pathlib import Path
 from common import prices
 from elastic_pool.estimates import LoadEstimator
 from elastic_pool.history import History, Sample
-from elastic_pool.load import LoadError, LoadSource, QueueCounts, SqsQueue
-from elastic_pool.policies import Decision, Load, Past, Policy
+from elastic_pool.policies import Decision, Observation, Past, Policy
 from elastic_pool.pool import Pool, PoolOptions
 from elastic_pool.terminating import TerminateMessages
+from elastic_pool.work_queue import QueueCounts, QueueError, SqsQueue, WorkQueue
 from elastic_pool.worker_process import PROGRAM, WorkerCommand
 
 
@@ -54,7 +54,7 @@ class Controller:
     def __init__(
         self,
         command: WorkerCommand,
-        source: LoadSource,
+        queue: WorkQueue,
         policy: Policy,
         options: ControllerOptions | None = None,
         pool_options: PoolOptions | None = None,
@@ -62,7 +62,7 @@ class Controller:
         self._policy = policy
         self._history = History()
         self._options = options or ControllerOptions()
-        self._source = source
+        self._queue = queue
         self._pool = Pool(command, pool_options or PoolOptions())
         self._estimator = LoadEstimator(self._options.expected_service_s, self._options.expected_start_s)
         self._messages = TerminateMessages(self._options.terminate_valid_s)
@@ -73,8 +73,8 @@ class Controller:
         self._begun_s = 0.0
 
     def __enter__(self) -> Controller:
-        """Returns when the queues are there. Raises LoadError."""
-        self._source.prepare()
+        """Returns when the queues are there. Raises QueueError."""
+        self._queue.prepare()
         self._begun_s = time.monotonic()
         self._thread.start()
         return self
@@ -151,20 +151,20 @@ class Controller:
 
     def _look(self) -> None:
         try:
-            counts = self._source.counts()
-        except LoadError as error:
+            counts = self._queue.counts()
+        except QueueError as error:
             self._record(QueueCounts(self.now().waiting, self.now().in_flight), Decision(), str(error))
             return
         work = self._pool.work()
         self._estimator.look(time.monotonic(), counts.waiting, counts.in_flight, work.ended, work.work_s)
-        decision, self._past = self._policy.decide(self._load(counts), self._past)
+        decision, self._past = self._policy.decide(self._observe(counts), self._past)
         self._messages.send(decision.terminate, time.monotonic())
         self._pool.start(decision.start)
         self._record(counts, decision, self._pool.trouble())
 
-    def _load(self, counts: QueueCounts) -> Load:
+    def _observe(self, counts: QueueCounts) -> Observation:
         now_s = time.monotonic()
-        return Load(
+        return Observation(
             now_s=now_s,
             waiting=counts.waiting,
             in_flight=counts.in_flight,

@@ -17,13 +17,13 @@ from common.command_line import count, end_on_signals, say, status_of
 from common.serving import Address, serve
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.cloud import running_cloud
-from elastic_pool.load import LoadError
 from elastic_pool.measure import Experiments
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.pool_page import add_pool_page
 from elastic_pool.report import document, table
 from elastic_pool.this_machine import most_workers
 from elastic_pool.web_client import NotTaken
+from elastic_pool.work_queue import QueueError
 from local_aws.processes import free_ports
 
 _LEAST_KILLS, _PICTURES_PER_KILL = 2, 30
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     end_on_signals()
     try:
         return check(options) if options.check else show(options)
-    except (splitnet.Error, LoadError, NotTaken, RuntimeError, OSError) as error:
+    except (splitnet.Error, QueueError, NotTaken, RuntimeError, OSError) as error:
         print(f"elastic: {error}", file=sys.stderr)
         return 1
 

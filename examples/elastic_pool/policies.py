@@ -15,7 +15,7 @@ from elastic_pool.queueing import workers_for_wait
 
 
 @dataclass(frozen=True)
-class Load:
+class Observation:
     """What is known at one moment. Counts of SQS are approximate, so nothing here is exact."""
 
     now_s: float  #: Of a monotonic clock.
@@ -54,7 +54,7 @@ class Policy(Protocol):
     def name(self) -> str:
         """For tables, plots and the page."""
 
-    def decide(self, load: Load, past: Past) -> tuple[Decision, Past]:
+    def decide(self, seen: Observation, past: Past) -> tuple[Decision, Past]:
         """Called every few seconds, with what the call before has returned as past; Past() the first time."""
 
 
@@ -71,11 +71,11 @@ class WaitingMinusRunning:
     def __post_init__(self) -> None:
         _expect_at_least(self, "max_workers", 1)
 
-    def decide(self, load: Load, past: Past) -> tuple[Decision, Past]:
-        there = load.running + load.starting
-        if load.waiting == 0:
-            return Decision(terminate=max(0, load.running - load.terminating)), past
-        return Decision(start=max(0, min(load.waiting - there, self.max_workers - there))), past
+    def decide(self, seen: Observation, past: Past) -> tuple[Decision, Past]:
+        there = seen.running + seen.starting
+        if seen.waiting == 0:
+            return Decision(terminate=max(0, seen.running - seen.terminating)), past
+        return Decision(start=max(0, min(seen.waiting - there, self.max_workers - there))), past
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ class WaitingPerWorker:
         _expect_at_least(self, "waiting_per_worker", 1)
         _expect_at_least(self, "max_workers", 1)
 
-    def decide(self, load: Load, past: Past) -> tuple[Decision, Past]:
-        desired = math.ceil(load.waiting / self.waiting_per_worker)
+    def decide(self, seen: Observation, past: Past) -> tuple[Decision, Past]:
+        desired = math.ceil(seen.waiting / self.waiting_per_worker)
         feasible = min(self.max_workers, desired)
-        missing = feasible - load.running - load.starting
-        return Decision(start=max(0, missing), terminate=max(0, -missing - load.terminating)), past
+        missing = feasible - seen.running - seen.starting
+        return Decision(start=max(0, missing), terminate=max(0, -missing - seen.terminating)), past
 
 
 @dataclass(frozen=True)
@@ -145,44 +145,44 @@ class LatencyTarget:
         if self.zero_after_s is not None and not self.zero_after_s >= 0:
             raise ValueError(f"zero_after_s: found {self.zero_after_s}, expected 0 or more seconds, or None")
 
-    def decide(self, load: Load, past: Past) -> tuple[Decision, Past]:
-        busy = load.waiting + load.in_flight > 0
-        busy_s = load.now_s if busy or past.busy_s is None else past.busy_s
-        if not busy and self.zero_after_s is not None and load.now_s - busy_s >= self.zero_after_s:
-            return Decision(terminate=max(0, load.running - load.terminating)), Past(busy_s=busy_s)
-        wanted = self._wanted(load)
-        there = load.running + load.starting
-        before = past.wanted or ((load.now_s, there),)  # Whoever is there at first was wanted by somebody.
-        window = tuple(one for one in before if one[0] > load.now_s - self.stop_after_s) + ((load.now_s, wanted),)
+    def decide(self, seen: Observation, past: Past) -> tuple[Decision, Past]:
+        busy = seen.waiting + seen.in_flight > 0
+        busy_s = seen.now_s if busy or past.busy_s is None else past.busy_s
+        if not busy and self.zero_after_s is not None and seen.now_s - busy_s >= self.zero_after_s:
+            return Decision(terminate=max(0, seen.running - seen.terminating)), Past(busy_s=busy_s)
+        wanted = self._wanted(seen)
+        there = seen.running + seen.starting
+        before = past.wanted or ((seen.now_s, there),)  # Whoever is there at first was wanted by somebody.
+        window = tuple(one for one in before if one[0] > seen.now_s - self.stop_after_s) + ((seen.now_s, wanted),)
         kept = max(number for _, number in window)
         decision = Decision(
             start=max(0, wanted - there),
-            terminate=max(0, min(there - kept, load.running) - load.terminating),
+            terminate=max(0, min(there - kept, seen.running) - seen.terminating),
         )
         return decision, Past(window, busy_s)
 
-    def _wanted(self, load: Load) -> int:
-        wanted = max(self.min_workers, self._for_arrivals(load), self._for_backlog(load))
+    def _wanted(self, seen: Observation) -> int:
+        wanted = max(self.min_workers, self._for_arrivals(seen), self._for_backlog(seen))
         return min(self.max_workers, wanted)
 
-    def _for_arrivals(self, load: Load) -> int:
+    def _for_arrivals(self, seen: Observation) -> int:
         """None where fewer than one request is expected in the time that workers are kept: a remnant of an average."""
-        if load.arrivals_per_s * max(self.stop_after_s, load.service_time_s) < 1:
+        if seen.arrivals_per_s * max(self.stop_after_s, seen.service_time_s) < 1:
             return 0
-        wait_s = max(self.target_s - load.service_time_s, 0.0)
+        wait_s = max(self.target_s - seen.service_time_s, 0.0)
         return workers_for_wait(
-            load.arrivals_per_s, load.service_time_s, wait_s, self.late_share, most=self.max_workers
+            seen.arrivals_per_s, seen.service_time_s, wait_s, self.late_share, most=self.max_workers
         )
 
-    def _for_backlog(self, load: Load) -> int:
-        backlog = load.waiting + load.in_flight
+    def _for_backlog(self, seen: Observation) -> int:
+        backlog = seen.waiting + seen.in_flight
         if backlog == 0:
             return 0
-        within_s = max(self.target_s, load.start_time_s + load.service_time_s)
-        left_s = backlog * load.service_time_s - load.running * within_s
-        needed = load.running + math.ceil(left_s / (within_s - load.start_time_s)) if left_s > 0 else 0
-        enough = math.ceil(backlog * load.service_time_s / self.target_s)
-        return max(needed, min(load.running + load.starting, enough))
+        within_s = max(self.target_s, seen.start_time_s + seen.service_time_s)
+        left_s = backlog * seen.service_time_s - seen.running * within_s
+        needed = seen.running + math.ceil(left_s / (within_s - seen.start_time_s)) if left_s > 0 else 0
+        enough = math.ceil(backlog * seen.service_time_s / self.target_s)
+        return max(needed, min(seen.running + seen.starting, enough))
 
 
 def machine_workers(cores: int, threads: int, memory_bytes: int, worker_memory_bytes: int) -> int:

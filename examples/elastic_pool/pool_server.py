@@ -19,10 +19,10 @@ from aiohttp import web
 
 from common.serving import Address, add_address, exit_status, serve
 from elastic_pool.controller import Controller, ControllerOptions, queue_pool
-from elastic_pool.load import LoadError
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.pool_page import add_pool_page
 from elastic_pool.this_machine import most_workers
+from elastic_pool.work_queue import QueueError
 
 #: By name: what makes a policy of the options.
 POLICIES: dict[str, Callable[[argparse.Namespace], Policy]] = {
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = ControllerOptions(interval_s=chosen.interval_s)
         with queue_pool(chosen.models, chosen.queue, policy, arguments=worker_options, options=options) as pool:
             return exit_status(asyncio.run(_serve(pool, address)))
-    except (ValueError, OSError, LoadError, RuntimeError) as error:
+    except (ValueError, OSError, QueueError, RuntimeError) as error:
         print(f"elastic_pool.pool_server: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # While it starts.

@@ -15,9 +15,9 @@ import torch
 import splitnet
 from elastic_pool.classifiers import MODELS, Classifier
 from elastic_pool.controller import Controller
-from elastic_pool.load import SqsQueue
 from elastic_pool.photos import varied_photos
 from elastic_pool.simulation import Outcome
+from elastic_pool.work_queue import SqsQueue
 from elastic_pool.worker_process import MOTO_ARGUMENTS, MOTO_POLL_S, WorkerCommand, WorkerProcess, end_all
 
 DEADLINE_S = 600.0
@@ -49,7 +49,7 @@ def queue_session(
     """Over sqs://, of a queue that is made and that no worker is behind: the one that it was opened with has ended.
 
     The AWS of `environment` has to be that of this process too, for the session looks there. Raises RuntimeError, TimeoutError
-    (the worker did not start), LoadError, splitnet.Error.
+    (the worker did not start), QueueError, splitnet.Error.
     """
     SqsQueue(queue, environment).prepare()
     command = WorkerCommand([classifier.model_file(folder)], f"sqs://{queue}", WORKER_ARGUMENTS, environment)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from common import prices
 from elastic_pool.estimates import LoadEstimator
 from elastic_pool.history import Sample
-from elastic_pool.policies import Load, Past, Policy
+from elastic_pool.policies import Observation, Past, Policy
 from elastic_pool.terminating import TerminateMessages
 
 Draw = Callable[[random.Random], float]
@@ -148,7 +148,7 @@ class Simulation:
     def _look(self) -> None:
         ended, waiting = len(self._outcome.requests), len(self._queue)
         self._estimator.look(self._now_s, waiting, self._busy, ended, self._work_s)
-        decision, self._past = self._policy.decide(self._load(), self._past)
+        decision, self._past = self._policy.decide(self._observe(), self._past)
         for _ in range(decision.start):
             self._start(self._pool.start_s(self._dice))
         self._messages.send(decision.terminate, self._now_s)
@@ -156,9 +156,9 @@ class Simulation:
         self._record(decision.start - decision.terminate)
         self._at(self._now_s + self._pool.interval_s, self._look)
 
-    def _load(self) -> Load:
+    def _observe(self) -> Observation:
         running = len(self._idle) + self._busy
-        return Load(
+        return Observation(
             now_s=self._now_s,
             waiting=len(self._queue),
             in_flight=self._busy,
@@ -173,19 +173,19 @@ class Simulation:
         )
 
     def _record(self, decided: int) -> None:
-        load = self._load()
+        seen = self._observe()
         worker_s = self._gone_s + sum(self._now_s - worker.started_s for worker in self._workers)
         self._outcome.samples.append(
             Sample(
                 time_s=self._now_s,
-                waiting=load.waiting,
-                in_flight=load.in_flight,
-                running=load.running,
-                starting=load.starting,
-                idle=load.idle,
-                arrivals_per_s=load.arrivals_per_s,
-                service_time_s=load.service_time_s,
-                oldest_age_s=load.oldest_age_s,
+                waiting=seen.waiting,
+                in_flight=seen.in_flight,
+                running=seen.running,
+                starting=seen.starting,
+                idle=seen.idle,
+                arrivals_per_s=seen.arrivals_per_s,
+                service_time_s=seen.service_time_s,
+                oldest_age_s=seen.oldest_age_s,
                 latency_s=self._estimator.latency_s,
                 ended=len(self._outcome.requests),
                 started=self._started,

@@ -29,13 +29,13 @@ from common.package_files import ROOT
 from elastic_pool import plots, real_run
 from elastic_pool.classifiers import UnknownClassifierError, classifier
 from elastic_pool.controller import ControllerOptions, queue_pool
-from elastic_pool.load import LoadError
 from elastic_pool.load_shapes import SHAPES, LoadShape
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.real_run import RunError
 from elastic_pool.simulation import SimulatedPool, around, simulate
 from elastic_pool.summaries import Run, headline, runs_table
 from elastic_pool.this_machine import most_workers
+from elastic_pool.work_queue import QueueError
 from local_aws import LocalAws
 
 SEED = 1
@@ -99,7 +99,7 @@ SIMULATED_SERVICE_S, SIMULATED_START_S = 10.0, 72.0
 def real_runs(
     loads: Sequence[LoadShape], model: str, setting: Setting, environment: Mapping[str, str]
 ) -> Generator[Run]:
-    """Raises RunError, LoadError, RuntimeError, TimeoutError, splitnet.Error. The environment has to be that of this process too."""
+    """Raises RunError, QueueError, RuntimeError, TimeoutError, splitnet.Error. The environment has to be that of this process too."""
     network = classifier(model)
     photos = real_run.photo_tensors(network)
     with real_run.queue_session(network, "traces", environment) as session:
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
             )
             with LocalAws() as aws, in_environment(aws.environment):
                 runs = list(real_runs(loads, chosen.model, setting, aws.environment))
-    except (RunError, LoadError, UnknownClassifierError, splitnet.Error, RuntimeError, OSError) as error:
+    except (RunError, QueueError, UnknownClassifierError, splitnet.Error, RuntimeError, OSError) as error:
         print(f"traces: {error}", file=sys.stderr)
         return 1
     print(runs_table(title, runs, setting.target_s))

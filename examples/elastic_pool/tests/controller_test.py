@@ -19,7 +19,7 @@ from common.package_files import ROOT
 from elastic_pool.controller import Controller, ControllerOptions
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.pool import PoolOptions
-from elastic_pool.tests.fakes import SaidLoad, until
+from elastic_pool.tests.fakes import SaidQueue, until
 from elastic_pool.worker_process import WorkerCommand
 from local_aws.limits import Limits, support
 
@@ -37,14 +37,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def controller(
     model: Path,
-    load: SaidLoad,
+    queue: SaidQueue,
     policy: Policy = OURS,
     options: ControllerOptions = FAST,
     pool_options: PoolOptions | None = None,
     arguments: Sequence[str] = ("--threads", "1"),
 ) -> Controller:
     command = WorkerCommand([model], "tcp://127.0.0.1:0", arguments)
-    return Controller(command, load, policy, options, pool_options)
+    return Controller(command, queue, policy, options, pool_options)
 
 
 def opened(model: Path, pool: Controller) -> splitnet.Session:
@@ -62,18 +62,18 @@ def is_there(pid: int) -> bool:
 
 
 def test_workers_come_work_and_go(model: Path) -> None:
-    load = SaidLoad()
-    with controller(model, load) as pool:
-        assert load.prepared == 1
+    queue = SaidQueue()
+    with controller(model, queue) as pool:
+        assert queue.prepared == 1
         until(lambda: len(pool.history.samples()) > 2, "looks at an empty queue")
         assert pool.now().started == 0, "nobody is started for nothing"
-        load.set(50)
+        queue.set(50)
         pool.wait_ready(2)
         pids = pool.pids()
         with opened(model, pool) as session:
             assert session(torch.full((1, 4), 2.0)).tolist() == [[2.0] * 4]
         until(lambda: pool.now().ended >= 1, "the answer counts")
-        load.set(0)
+        queue.set(0)
         until(
             lambda: pool.now().running + pool.now().draining == 0 and not any(map(is_there, pids)),
             "all stop when nothing comes",
@@ -87,8 +87,8 @@ def test_workers_come_work_and_go(model: Path) -> None:
 
 
 def test_nobody_is_left_when_the_block_ends(model: Path) -> None:
-    load = SaidLoad(10)
-    with controller(model, load) as pool:
+    queue = SaidQueue(10)
+    with controller(model, queue) as pool:
         pool.wait_ready(2)
         pids = pool.pids()
     assert not any(map(is_there, pids))
@@ -96,8 +96,8 @@ def test_nobody_is_left_when_the_block_ends(model: Path) -> None:
 
 
 def test_a_worker_that_is_killed_is_noticed_and_replaced(model: Path) -> None:
-    load = SaidLoad(50)
-    with controller(model, load) as pool:
+    queue = SaidQueue(50)
+    with controller(model, queue) as pool:
         pool.wait_ready(2)
         victim = pool.pids()[0]
         os.kill(victim, signal.SIGKILL)
@@ -109,8 +109,8 @@ def test_a_worker_that_is_killed_is_noticed_and_replaced(model: Path) -> None:
 
 
 def test_a_worker_that_says_nothing_any_more_is_replaced(model: Path) -> None:
-    load = SaidLoad(50)
-    with controller(model, load, pool_options=PoolOptions(silent_timeout_s=0.5)) as pool:
+    queue = SaidQueue(50)
+    with controller(model, queue, pool_options=PoolOptions(silent_timeout_s=0.5)) as pool:
         pool.wait_ready(2)
         os.kill(pool.pids()[0], signal.SIGSTOP)
         until(lambda: pool.now().died == 1, "it is missed")
@@ -120,10 +120,10 @@ def test_a_worker_that_says_nothing_any_more_is_replaced(model: Path) -> None:
 
 def test_workers_that_die_at_once_are_not_started_without_end(model: Path) -> None:
     """A wrong option: why is in the reason, and the pauses double."""
-    load = SaidLoad(50)
+    queue = SaidQueue(50)
     patient = PoolOptions(first_pause_s=0.2, longest_pause_s=5.0)
     begin_s = time.monotonic()
-    with controller(model, load, pool_options=patient, arguments=["--cut", "no.such.layer"]) as pool:
+    with controller(model, queue, pool_options=patient, arguments=["--cut", "no.such.layer"]) as pool:
         until(lambda: pool.now().died >= 4, "they die")
         assert "none is started for" in pool.now().trouble
         assert "no.such.layer" in pool.deaths()[-1], pool.deaths()
@@ -139,9 +139,9 @@ def test_workers_that_die_at_once_are_not_started_without_end(model: Path) -> No
 
 
 def test_a_program_that_is_not_there(model: Path) -> None:
-    load = SaidLoad(50)
+    queue = SaidQueue(50)
     command = WorkerCommand([model], "tcp://127.0.0.1:0", program=Path("/no/such/worker"))
-    with Controller(command, load, OURS, FAST) as pool:
+    with Controller(command, queue, OURS, FAST) as pool:
         until(lambda: pool.now().died > 0, "it ends")
     assert "/no/such/worker" in pool.deaths()[0]
 
@@ -163,7 +163,7 @@ def test_a_worker_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
     )
     command = WorkerCommand([hungry], "tcp://127.0.0.1:0", before=limits.wrap([]))
     try:
-        with Controller(command, SaidLoad(1), LatencyTarget(max_workers=1), FAST) as pool:
+        with Controller(command, SaidQueue(1), LatencyTarget(max_workers=1), FAST) as pool:
             pool.wait_ready(1)
             with opened(hungry, pool) as session, pytest.raises(splitnet.Unavailable):
                 session(torch.tensor([[4000.0]]))  # 4 GB.
@@ -177,42 +177,42 @@ def test_a_worker_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
 
 
 def test_as_long_as_the_queue_does_not_answer_all_stays_as_it_is(model: Path) -> None:
-    load = SaidLoad(50)
-    with controller(model, load) as pool:
+    queue = SaidQueue(50)
+    with controller(model, queue) as pool:
         pool.wait_ready(2)
-        load.trouble = "queue work: could not connect"
-        until(lambda: pool.now().trouble == load.trouble, "the history says so")
+        queue.trouble = "queue work: could not connect"
+        until(lambda: pool.now().trouble == queue.trouble, "the history says so")
         assert (pool.now().waiting, pool.now().decided) == (50, 0)
         os.kill(pool.pids()[0], signal.SIGKILL)
         until(lambda: pool.now().died == 1, "workers are looked after")
-        load.trouble = ""
+        queue.trouble = ""
         pool.wait_ready(2)
         until(lambda: pool.now().trouble == "", "all is well again")
 
 
 def test_s4s_formula_with_real_workers(model: Path) -> None:
     """QoS 5: 6 messages are for two; 5 for one; none for nobody."""
-    load = SaidLoad(6)
-    with controller(model, load, WaitingPerWorker(5, 3)) as pool:
+    queue = SaidQueue(6)
+    with controller(model, queue, WaitingPerWorker(5, 3)) as pool:
         pool.wait_ready(2)
-        load.set(5)
+        queue.set(5)
         until(lambda: pool.now().running == 1 and pool.now().draining == 0, "one gets a terminate message")
-        load.set(0)
+        queue.set(0)
         until(lambda: pool.now().running == 0, "the other too")
     assert (pool.now().started, pool.now().died) == (2, 0)
 
 
 def test_s2s_formula_with_real_workers(model: Path) -> None:
-    load = SaidLoad(3)
-    with controller(model, load, WaitingMinusRunning(2)) as pool:
+    queue = SaidQueue(3)
+    with controller(model, queue, WaitingMinusRunning(2)) as pool:
         pool.wait_ready(2)
-        load.set(0)
+        queue.set(0)
         until(lambda: pool.now().running == 0, "all stop")
     assert pool.now().started == 2
 
 
 def test_a_failure_of_the_controller_is_not_kept_from_anybody(model: Path) -> None:
-    class Wrong(SaidLoad):
+    class Wrong(SaidQueue):
         def counts(self) -> None:  # type: ignore[override]
             raise KeyError("a mistake")
 
@@ -228,9 +228,9 @@ def test_workers_do_not_outlive_a_killed_controller(model: Path) -> None:
 import time
 from elastic_pool.controller import Controller, ControllerOptions
 from elastic_pool.policies import LatencyTarget
-from elastic_pool.tests.fakes import SaidLoad
+from elastic_pool.tests.fakes import SaidQueue
 from elastic_pool.worker_process import WorkerCommand
-with Controller(WorkerCommand([{str(model)!r}], "tcp://127.0.0.1:0"), SaidLoad(50), LatencyTarget(max_workers=2)) as pool:
+with Controller(WorkerCommand([{str(model)!r}], "tcp://127.0.0.1:0"), SaidQueue(50), LatencyTarget(max_workers=2)) as pool:
     pool.wait_ready(2)
     print(*pool.pids(), flush=True)
     time.sleep(600)

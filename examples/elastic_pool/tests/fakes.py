@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from elastic_pool.load import LoadError, QueueCounts
+from elastic_pool.work_queue import QueueCounts, QueueError
 
 PATIENCE_S = 60.0
 
 
-class SaidLoad:
+class SaidQueue:
     """As many messages as somebody has set."""
 
     def __init__(self, waiting: int = 0, in_flight: int = 0) -> None:
@@ -27,7 +27,7 @@ class SaidLoad:
     def counts(self) -> QueueCounts:
         self.looks.release()
         if self.trouble:
-            raise LoadError(self.trouble)
+            raise QueueError(self.trouble)
         return self.value
 
     def set(self, waiting: int, in_flight: int = 0) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The formulas of S2 and S4 by tables worked out by hand; what ours promises, on many random loads."""
+"""The formulas of S2 and S4 by tables worked out by hand; what ours promises, on many random observations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from elastic_pool.policies import (
     Decision,
     LatencyTarget,
-    Load,
+    Observation,
     Past,
     Policy,
     WaitingMinusRunning,
@@ -20,8 +20,8 @@ from elastic_pool.policies import (
 )
 
 
-def decision(policy: Policy, **of_load: int) -> Decision:
-    return policy.decide(Load(now_s=0.0, **of_load), Past())[0]
+def decision(policy: Policy, **counts: int) -> Decision:
+    return policy.decide(Observation(now_s=0.0, **counts), Past())[0]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_s4_does_not_send_again_what_nobody_has_got_yet() -> None:
     assert decision(WaitingPerWorker(5, 19), running=4, terminating=6) == Decision()
 
 
-def random_load(dice: random.Random, now_s: float) -> Load:
+def random_observation(dice: random.Random, now_s: float) -> Observation:
     running = dice.randrange(12)
-    return Load(
+    return Observation(
         now_s=now_s,
         waiting=dice.choice([0, 0, 1, 3, dice.randrange(1000)]),
         in_flight=dice.randrange(10),
@@ -98,10 +98,10 @@ def random_load(dice: random.Random, now_s: float) -> Load:
 def test_never_more_than_the_most_and_never_both_at_once(policy: Policy) -> None:
     dice, past = random.Random(1), Past()
     for step in range(3000):
-        load = random_load(dice, step * 1.0)
-        found, past = policy.decide(load, past)
+        seen = random_observation(dice, step * 1.0)
+        found, past = policy.decide(seen, past)
         assert found.start >= 0 and found.terminate >= 0
-        assert found.start == 0 or load.running + load.starting + found.start <= 10
+        assert found.start == 0 or seen.running + seen.starting + found.start <= 10
         assert found.start == 0 or found.terminate == 0
 
 
@@ -109,10 +109,10 @@ def test_ours_ends_no_more_than_run_and_keeps_the_warm_ones() -> None:
     policy = LatencyTarget(max_workers=10, min_workers=2, zero_after_s=None)
     dice, past = random.Random(2), Past()
     for step in range(3000):
-        load = random_load(dice, step * 1.0)
-        found, past = policy.decide(load, past)
-        there = load.running + load.starting
-        assert found.terminate + load.terminating <= max(load.terminating, there - 2)
+        seen = random_observation(dice, step * 1.0)
+        found, past = policy.decide(seen, past)
+        there = seen.running + seen.starting
+        assert found.terminate + seen.terminating <= max(seen.terminating, there - 2)
         assert there + found.start >= 2
 
 
@@ -126,8 +126,8 @@ class Following:
         self.workers = 0
         self.changes: list[int] = []
 
-    def look(self, load: Load) -> int:
-        seen = replace(load, now_s=self.now_s, running=self.workers, idle=self.workers)
+    def look(self, seen: Observation) -> int:
+        seen = replace(seen, now_s=self.now_s, running=self.workers, idle=self.workers)
         found, self.past = self.policy.decide(seen, self.past)
         self.workers += found.start - found.terminate
         if found != Decision():
@@ -138,13 +138,13 @@ class Following:
 
 def test_ours_goes_to_zero_when_idle_for_long_and_not_before() -> None:
     following = Following(LatencyTarget(min_workers=1, zero_after_s=30, stop_after_s=10))
-    busy = Load(0, waiting=40, arrivals_per_s=20, service_time_s=0.2, start_time_s=1)
+    busy = Observation(0, waiting=40, arrivals_per_s=20, service_time_s=0.2, start_time_s=1)
     assert following.look(busy) > 1
-    quiet = [following.look(Load(0, service_time_s=0.2, start_time_s=1)) for _ in range(60)]
+    quiet = [following.look(Observation(0, service_time_s=0.2, start_time_s=1)) for _ in range(60)]
     assert quiet[15] == 1, "the warm one stays"
     assert quiet[28] == 1
     assert quiet[31:] == [0] * 29
-    assert following.look(Load(0, waiting=1, service_time_s=0.2, start_time_s=1)) == 1, "and comes back"
+    assert following.look(Observation(0, waiting=1, service_time_s=0.2, start_time_s=1)) == 1, "and comes back"
 
 
 def test_ours_starts_the_warm_ones_before_anything_comes() -> None:
@@ -161,7 +161,7 @@ def test_ours_does_not_flap_where_the_formulas_do() -> None:
         for _ in range(600):
             waiting = max(0, round(dice.gauss(4, 4)))
             rate = max(0.0, dice.gauss(10, 1.5))
-            following.look(Load(0, waiting, 5, arrivals_per_s=rate, service_time_s=0.4, start_time_s=2))
+            following.look(Observation(0, waiting, 5, arrivals_per_s=rate, service_time_s=0.4, start_time_s=2))
         signs = [change > 0 for change in following.changes]
         return sum(1 for one, next_one in zip(signs, signs[1:], strict=False) if one != next_one)
 
@@ -171,8 +171,8 @@ def test_ours_does_not_flap_where_the_formulas_do() -> None:
 
 def test_ours_starts_fast_and_stops_late() -> None:
     following = Following(LatencyTarget(target_s=2, stop_after_s=20, zero_after_s=None))
-    heavy = Load(0, waiting=30, arrivals_per_s=20, service_time_s=0.5, start_time_s=1)
-    light = Load(0, waiting=0, in_flight=1, arrivals_per_s=1, service_time_s=0.5, start_time_s=1)
+    heavy = Observation(0, waiting=30, arrivals_per_s=20, service_time_s=0.5, start_time_s=1)
+    light = Observation(0, waiting=0, in_flight=1, arrivals_per_s=1, service_time_s=0.5, start_time_s=1)
     most = following.look(heavy)
     assert most >= 10, "at the first look"
     assert [following.look(light) for _ in range(18)] == [most] * 18
@@ -180,7 +180,7 @@ def test_ours_starts_fast_and_stops_late() -> None:
 
 
 def test_ours_starts_nobody_who_would_come_too_late() -> None:
-    backlog = Load(0, waiting=8, running=4, service_time_s=0.5, start_time_s=10)
+    backlog = Observation(0, waiting=8, running=4, service_time_s=0.5, start_time_s=10)
     policy = LatencyTarget(target_s=2)
     assert policy.decide(backlog, Past())[0] == Decision(), "four have done it long before a fifth is there"
     quick = replace(backlog, start_time_s=0.2)
@@ -189,9 +189,9 @@ def test_ours_starts_nobody_who_would_come_too_late() -> None:
 
 def test_ours_takes_what_little_the_arrivals_need() -> None:
     """20 requests a second of 0.1 s: two would be busy all the time, a third keeps waiting short."""
-    load = Load(0, in_flight=2, arrivals_per_s=20, service_time_s=0.1, start_time_s=1)
-    assert LatencyTarget(target_s=1.0).decide(load, Past())[0].start == 3
-    assert LatencyTarget(target_s=0.15).decide(load, Past())[0].start > 3
+    seen = Observation(0, in_flight=2, arrivals_per_s=20, service_time_s=0.1, start_time_s=1)
+    assert LatencyTarget(target_s=1.0).decide(seen, Past())[0].start == 3
+    assert LatencyTarget(target_s=0.15).decide(seen, Past())[0].start > 3
 
 
 @pytest.mark.parametrize(

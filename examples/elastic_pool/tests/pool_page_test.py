@@ -24,7 +24,7 @@ from elastic_pool.history import History, Sample
 from elastic_pool.policies import LatencyTarget, Policy
 from elastic_pool.pool_page import add_pool_page
 from elastic_pool.tests.controller_test import controller, model  # noqa: F401 (a fixture)
-from elastic_pool.tests.fakes import SaidLoad
+from elastic_pool.tests.fakes import SaidQueue
 from emotion.tests.page import CHROMIUM, FLAGS, TIMEOUT_MS
 
 expect = sync_api.expect
@@ -80,23 +80,23 @@ def number(page: Any, name: str) -> Any:
 
 
 def test_the_page_follows_the_pool(page: Any, model: Path) -> None:  # noqa: F811
-    load = SaidLoad(0)
-    with controller(model, load) as pool, served(pool) as url:
+    queue = SaidQueue(0)
+    with controller(model, queue) as pool, served(pool) as url:
         page.goto(url)  # Without the slash, which comes by itself.
         expect(page.locator("#policy")).to_have_text("latency target")
         expect(page.locator("#state")).to_have_text("running")
         expect(number(page, "running")).to_have_text("0")
-        load.set(30, 2)
+        queue.set(30, 2)
         expect(number(page, "waiting")).to_have_text("30")
         expect(number(page, "in_flight")).to_have_text("2")
         expect(number(page, "running")).to_have_text("2")
         victim = pool.pids()[0]
         os.kill(victim, signal.SIGKILL)
         expect(page.locator("#deaths li")).to_have_text([re.compile(rf"\(process {victim}\): killed by SIGKILL")])
-        load.trouble = "queue work: could not connect"
-        expect(page.locator("#state")).to_have_text(load.trouble)
-        load.trouble = ""
-        load.set(0)
+        queue.trouble = "queue work: could not connect"
+        expect(page.locator("#state")).to_have_text(queue.trouble)
+        queue.trouble = ""
+        queue.set(0)
         expect(number(page, "running")).to_have_text("0")
         expect(number(page, "died")).to_have_text("1")
         for name in ("waiting", "in_flight", "running", "oldest_age_s", "dollars"):

@@ -21,7 +21,7 @@ from elastic_pool.policies import LatencyTarget, Policy, WaitingPerWorker
 from elastic_pool.real_run import WORKER_ARGUMENTS
 from elastic_pool.tests.controller_test import is_there, model  # noqa: F401 (a fixture)
 from elastic_pool.tests.fakes import until
-from elastic_pool.tests.load_test import KEYS
+from elastic_pool.tests.work_queue_test import KEYS
 from local_aws import LocalAws
 from local_aws.moto_server import MotoServer
 

@@ -8,7 +8,15 @@ import statistics
 import pytest
 
 from elastic_pool.load_shapes import SHAPES, LoadShape, burst, ramp, steady, step
-from elastic_pool.policies import Decision, LatencyTarget, Load, Past, Policy, WaitingMinusRunning, WaitingPerWorker
+from elastic_pool.policies import (
+    Decision,
+    LatencyTarget,
+    Observation,
+    Past,
+    Policy,
+    WaitingMinusRunning,
+    WaitingPerWorker,
+)
 from elastic_pool.queueing import late_probability, mean_wait_s
 from elastic_pool.simulation import SimulatedPool, around, exponential, simulate
 
@@ -18,7 +26,7 @@ class Unchanged:
 
     name = "unchanged"
 
-    def decide(self, load: Load, past: Past) -> tuple[Decision, Past]:
+    def decide(self, seen: Observation, past: Past) -> tuple[Decision, Past]:
         return Decision(), past
 
 
@@ -83,8 +91,8 @@ def test_a_terminate_message_ends_an_idle_worker_and_no_other() -> None:
     class AllStop:
         name = "all stop"
 
-        def decide(self, load: Load, past: Past) -> tuple[Decision, Past]:
-            return Decision(terminate=load.running if load.now_s == 10.0 else 0), past
+        def decide(self, seen: Observation, past: Past) -> tuple[Decision, Past]:
+            return Decision(terminate=seen.running if seen.now_s == 10.0 else 0), past
 
     pool = SimulatedPool(around(30.0, 0.0), around(1.0), interval_s=10.0, workers=2)
     outcome = simulate(AllStop(), [9.0], pool, 100.0)

@@ -17,7 +17,7 @@ from elastic_pool import real_run, traces
 from elastic_pool.classifiers import classifier
 from elastic_pool.history import Sample
 from elastic_pool.load_shapes import steady
-from elastic_pool.policies import Load, Past
+from elastic_pool.policies import Observation, Past
 from elastic_pool.real_run import RunError
 from elastic_pool.simulation import Outcome
 from elastic_pool.summaries import Figures, Run, headline, runs_table
@@ -82,7 +82,7 @@ def test_a_request_without_an_answer_ends_a_real_run(worker: splitnet.Worker) ->
 @pytest.mark.parametrize("simulated", [True, False])
 def test_one_bound_for_all_policies(simulated: bool) -> None:
     setting = traces.simulated_setting if simulated else traces.real_setting
-    full = Load(now_s=0.0, waiting=1000)
+    full = Observation(now_s=0.0, waiting=1000)
     assert [one.policy.decide(full, Past())[0].start for one in setting(3).contenders()] == [3, 3, 3]
     assert [one.policy.decide(full, Past())[0].start for one in setting(None).contenders()[:2]] == [15, 15]
 

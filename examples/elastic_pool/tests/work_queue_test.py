@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from common.aws_client import aws_client
-from elastic_pool.load import LoadError, QueueCounts, SqsQueue
+from elastic_pool.work_queue import QueueCounts, QueueError, SqsQueue
 from local_aws.moto_server import MotoServer
 from local_aws.processes import free_ports
 
@@ -87,7 +87,7 @@ def test_answers_that_are_none(status: int) -> None:
         thread.start()
         queue = SqsQueue("work", {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
         try:
-            with pytest.raises(LoadError, match="queue work: "):
+            with pytest.raises(QueueError, match="queue work: "):
                 queue.counts()
         finally:
             server.shutdown()
@@ -98,7 +98,7 @@ def test_a_server_that_comes_back_without_its_memory() -> None:
     port = free_ports(1)[0]
     environment = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
     queue = SqsQueue("work", environment)
-    with pytest.raises(LoadError, match="queue work: "):
+    with pytest.raises(QueueError, match="queue work: "):
         queue.prepare()
     for _ in range(2):
         server = MotoServer(port)
@@ -108,5 +108,5 @@ def test_a_server_that_comes_back_without_its_memory() -> None:
             assert names(aws_client("sqs", environment)) == {"work", "work-dead"}
         finally:
             server.stop()
-        with pytest.raises(LoadError, match="queue work: "):
+        with pytest.raises(QueueError, match="queue work: "):
             queue.counts()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a controller learns how much waits: SQS, or whatever else counts messages."""
+"""The queue before the workers, and how much waits in it: SQS, or whatever else counts messages."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class QueueCounts:
     in_flight: int
 
 
-class LoadError(Exception):
+class QueueError(Exception):
     """Nobody could say how much waits; says why."""
 
 
-class LoadSource(Protocol):
+class WorkQueue(Protocol):
     """Asked by one thread at a time."""
 
     def prepare(self) -> None:
-        """Has what is asked be there. Raises LoadError."""
+        """Has what is asked be there. Raises QueueError."""
 
     def counts(self) -> QueueCounts:
-        """Raises LoadError."""
+        """Raises QueueError."""
 
 
 class SqsQueue:
@@ -75,9 +75,9 @@ class SqsQueue:
             self.prepare()
             return QueueCounts(0, 0)
 
-    def _trouble(self, error: Exception) -> LoadError:
+    def _trouble(self, error: Exception) -> QueueError:
         words = f"found no {error} in its answer" if isinstance(error, KeyError) else str(error)
-        return LoadError(f"queue {self.queue}: {words}")
+        return QueueError(f"queue {self.queue}: {words}")
 
     def _counts(self) -> QueueCounts:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
