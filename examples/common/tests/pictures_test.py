@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from PIL import Image
 
 from common.package_files import package_file
 from common.pictures import MAX_PIXELS, PictureError, open_picture
+from common.tests.black_png import black_png
 
 EXAMPLES = Path(__file__).resolve().parents[2]
 
@@ -100,23 +100,11 @@ def test_a_cut_off_file_is_an_error_not_a_crash(cat: Image.Image, form: str) -> 
             assert picture.image.size == (90, 60)
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A PNG of zeros, 1,000 times smaller than what it decodes to."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
-
-    header = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
-    packer = zlib.compressobj(9)
-    pixels = b"".join(packer.compress(bytes(1 + 3 * width)) for _ in range(height)) + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
 def test_refuses_a_decompression_bomb_before_it_is_decoded() -> None:
     side = int(MAX_PIXELS**0.5) + 1
     with pytest.raises(PictureError, match=rf"{side}x{side} pixels \(PNG\), expected at most 64 million"):
-        open_picture(bomb(side, side))
-    huge = bomb(1, 1).replace((1).to_bytes(4) * 2, (2**31 - 1).to_bytes(4) * 2)
+        open_picture(black_png(side, side))
+    huge = black_png(1, 1).replace((1).to_bytes(4) * 2, (2**31 - 1).to_bytes(4) * 2)
     with pytest.raises(PictureError):
         open_picture(huge)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import io
 import socket
-import struct
 import urllib.parse
-import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +13,7 @@ from PIL import Image
 
 from common.aws_client import aws_client
 from common.server_process import ServerProcess
+from common.tests.black_png import black_png
 from elastic_pool.photos import varied_photos
 from elastic_pool.tests.places import BUCKET
 from elastic_pool.web_client import NotTaken, WebClient, form
@@ -23,18 +22,6 @@ from local_aws import LocalAws
 TIMEOUT_S = 120.0
 PHOTO = next(varied_photos(1)).file
 MEBI = 2**20
-
-
-def png(width: int, height: int, rows: int) -> bytes:
-    """Of one colour, with so many of its rows."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    packer = zlib.compressobj(9)
-    data = b"".join(packer.compress(bytes(1 + 3 * width)) for _ in range(rows)) + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def gif_named_jpg() -> bytes:
@@ -57,8 +44,8 @@ def test_files_that_are_no_pictures(client: WebClient) -> None:
     files = {
         "words.jpg": b"no picture at all\n" * 100,
         "empty.png": b"",
-        "bomb.png": png(50_000, 50_000, 2000),
-        "large.png": png(5_000, 5_000, 5_000),
+        "bomb.png": black_png(50_000, 50_000, 2000),
+        "large.png": black_png(5_000, 5_000, 5_000),
         "half.jpg": PHOTO[: len(PHOTO) // 2],
         "page.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
         "zeros.jpg": bytes(MEBI + 1),
