@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is at this URL? A picture's address in, what it shows out.
 
-    python -m classify.server --bucket BUCKET [--worker sqs://classify-{model}] [--port 8080]
+    python -m classify.server --bucket BUCKET [--worker sqs://classify-{model}] [--models FILE] [--port 8080]
 
 | request | answer |
 | --- | --- |
@@ -29,10 +29,11 @@ from aiohttp import web
 import splitnet
 from classify.addresses import AddressRule, Endpoint
 from classify.fetcher import open_fetcher
+from classify.models_file import known_models
 from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore
 from classify.service import ClassifyService, OverloadedError, ServiceLimits
 from common.serving import Address, add_address, exit_status, is_of_another_site, serve
-from elastic_pool.classifiers import CLASSIFIERS, Classifier, UnknownClassifierError
+from elastic_pool.classifiers import Classifier, UnknownClassifierError
 
 DEFAULT_MODEL = "mobilenet_v2"
 RETRY_AFTER_S = 5
@@ -77,9 +78,8 @@ async def _page(_: web.Request) -> web.StreamResponse:
 
 
 async def _models(request: web.Request) -> web.Response:
-    return web.json_response(
-        {"models": list(CLASSIFIERS), "default": DEFAULT_MODEL, "pool_page": request.app[_POOL_PAGE]}
-    )
+    known = list(request.app[_SERVICE].models)
+    return web.json_response({"models": known, "default": DEFAULT_MODEL, "pool_page": request.app[_POOL_PAGE]})
 
 
 async def _classify(request: web.Request) -> web.Response:
@@ -141,13 +141,14 @@ async def _errors_in_json(
 
 async def _serve(options: argparse.Namespace, address: Address) -> int:
     limits = ServiceLimits(answer_s=options.answer_timeout)
+    models = known_models(options.models)
 
     def open_session(model: Classifier) -> splitnet.Session:
         worker = options.worker.replace("{model}", model.name)
         return model.open_session(worker, deadline_s=limits.give_up_s, max_in_flight=limits.pictures)
 
     async with open_fetcher(AddressRule(exceptions=frozenset(options.allow_address))) as fetcher:
-        service = ClassifyService(OutcomeStore(options.bucket), fetcher, open_session, limits)
+        service = ClassifyService(OutcomeStore(options.bucket), fetcher, open_session, limits, models)
         app = make_app(service, options.pool_page)
         return await serve(app, address, cancels_for_who_is_gone=True)
 
@@ -158,6 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bucket", required=True, help="of S3, for results; it has to be there")
     parser.add_argument(
         "--worker", default="sqs://classify-{model}", help="endpoint of the workers of a model (%(default)s)"
+    )
+    parser.add_argument(
+        "--models", type=Path, metavar="FILE", help="JSON with more models, as classify/models_file.py describes it"
     )
     parser.add_argument(
         "--allow-address",

@@ -12,7 +12,7 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_
 from common.option_checks import expect_more_than_0
 from common.pauses import pauses_s
 from common.pictures import PictureError
-from elastic_pool.classifiers import Classifier, Label, classifier
+from elastic_pool.classifiers import CLASSIFIERS, Classifier, Label, UnknownClassifierError, classifier
 from elastic_pool.lazy_session import LazySession
 
 _FIRST_PAUSE_S = 0.2
@@ -65,10 +65,16 @@ class ClassifyService:
     """Belongs to an event loop; `close` it there."""
 
     def __init__(
-        self, store: OutcomeStore, fetcher: Fetcher, open_session: Opener, limits: ServiceLimits | None = None
+        self,
+        store: OutcomeStore,
+        fetcher: Fetcher,
+        open_session: Opener,
+        limits: ServiceLimits | None = None,
+        models: Mapping[str, Classifier] = CLASSIFIERS,
     ) -> None:
-        """`open_session` is called on a thread."""
+        """`open_session` is called on a thread; `models`: by the names under which they can be asked."""
         self.limits = limits or ServiceLimits()
+        self.models = models
         self._store = store
         self._fetcher = fetcher
         self._open_session = open_session
@@ -101,7 +107,7 @@ class ClassifyService:
 
         Cancelling it ends the work. Raises UnknownClassifierError, OverloadedError; everything else is an outcome.
         """
-        request = Request(new_id(), url, classifier(model).name)
+        request = Request(new_id(), url, classifier(model, self.models).name)
         try:
             checked_url(url)
         except FetchError as error:
@@ -187,10 +193,12 @@ class ClassifyService:
     async def _outcome(self, request: Request) -> Outcome:
         try:
             async with asyncio.timeout(self.limits.give_up_s):
-                label = await self._label(request.picture, classifier(request.model))
+                label = await self._label(request.picture, classifier(request.model, self.models))
             return Outcome(request, label.name, label.probability)
         except FetchError as error:
             return Outcome(request, status=error.status, error=str(error))
+        except UnknownClassifierError as error:  # Of an earlier start of the program, which had it.
+            return Outcome(request, status=HTTPStatus.NOT_FOUND, error=str(error))
         except PictureError as error:
             return Outcome(request, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error=str(error))
         except TimeoutError:

@@ -21,11 +21,12 @@ from classify.outcomes import Outcome, OutcomeStore, Request
 from classify.server import main, make_app
 from classify.service import ClassifyService, Opener, ServiceLimits
 from classify.tests.conftest import BUCKET
-from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain
+from classify.tests.hostile_server import Answer, HostileServer, hostile_server, picture, plain, redirect
 from common.aws_client import aws_client
 from common.package_files import package_file
 from common.server_process import running_server
 from common.serving import protect
+from common.tests.black_png import black_png
 from elastic_pool.classifiers import MODELS, Classifier, classifier
 from elastic_pool.photos import varied_photos
 from local_aws import LocalAws
@@ -186,10 +187,13 @@ BAD = {
     "/classify?url=http://169.254.169.254/latest/meta-data/": 403,
     "/classify?url=http://[::1]/": 403,
     "/classify?url=http://localhost/": 403,
+    "/classify?url=PICTURES/inside": 403,
     "/classify?url=PICTURES/missing": 502,
     "/classify?url=PICTURES/large": 413,
     "/classify?url=PICTURES/page": 415,
     "/classify?url=PICTURES/nothing": 415,
+    "/classify?url=PICTURES/bomb": 415,
+    "/classify?url=PICTURES/bomb&model=emotion": 415,
     "/results/": 404,
     "/results/unknown": 404,
     "/results/AAAAAAAAAAAAAAAAAAAAAA": 404,
@@ -205,6 +209,8 @@ def test_refusals_say_why(fixture: Fixture) -> None:
         "/large": picture(b"x" * 1_000_001),
         "/page": picture(b"<html>a page</html>", "image/png"),
         "/nothing": picture(b""),
+        "/inside": redirect("http://127.0.0.1:1/"),
+        "/bomb": picture(black_png(5_000, 5_000), "image/png"),
     }
 
     async def work(client: Client) -> None:
@@ -215,6 +221,9 @@ def test_refusals_say_why(fixture: Fixture) -> None:
             assert "label" not in answer
         status, answer, _ = await client.classify("/page", Accept="text/plain")
         assert status == 415 and answer.startswith("error: found 19 bytes that are no picture")
+        assert "127.0.0.1" in (await client.classify("/inside"))[1]["error"]
+        status, answer, _ = await client.classify("/bomb")
+        assert answer["error"] == "the picture has 5000x5000 pixels (PNG), expected at most 24 million"
 
     fixture.run(answers, work)
 
@@ -425,6 +434,19 @@ def test_what_was_answered_is_not_done_again(fixture: Fixture) -> None:
             async with fixture.client(pictures) as client:
                 assert (await client.get(f"/results/{request.id}"))[1]["label"] == "cat"
                 assert fixture.store.promised() == [] and client.service.waiting == 0
+
+    asyncio.run(run())
+
+
+def test_a_promise_for_a_model_that_is_gone_ends(fixture: Fixture) -> None:
+    async def run() -> None:
+        async with hostile_server({}) as pictures:
+            request = Request("B" * 22, f"{pictures.url}/cat", "coco")
+            fixture.store.promise(request)
+            async with fixture.client(pictures) as client:
+                status, answer, _ = await until_there(client, request.id)
+                assert status == 404 and answer["error"].startswith("no model is called 'coco', expected one of ")
+            assert fixture.store.promised() == [] and pictures.requests == []
 
     asyncio.run(run())
 
