@@ -54,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--many", type=count, default=400, metavar="N", help="with --check: requests at once")
     parser.add_argument("--port", type=int, default=8080, help="of the service; 0 chooses a free one")
     parser.add_argument(
-        "--max-workers", type=count, default=most_workers(), metavar="N", help="that run at once, of each model"
+        "--max-workers-per-model",
+        type=count,
+        default=most_workers(),
+        metavar="N",
+        help="that run at once, of each model: two models that are asked for may have twice as many",
     )
     parser.add_argument("--models", type=Path, metavar="FILE", help="JSON with more models; the README says how")
     options = parser.parse_args(arguments)
@@ -68,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Measures, prints, writes."""
-    policy = LatencyTarget(max_workers=options.max_workers, stop_after_s=3, zero_after_s=3)
+    policy = LatencyTarget(max_workers=options.max_workers_per_model, stop_after_s=3, zero_after_s=3)
     with started(policy, port=0, photos=max(options.few, options.many), models=options.models) as found:
         experiments = Experiments(found.service, found.photos, found.pools, options.few, options.many, say)
         runs = experiments.run_all()
@@ -80,7 +84,7 @@ def check(options: argparse.Namespace) -> int:
 
 def show(options: argparse.Namespace) -> int:
     """For a person, until Ctrl-C."""
-    policy = LatencyTarget(max_workers=options.max_workers)
+    policy = LatencyTarget(max_workers=options.max_workers_per_model)
     with started(policy, options.port, photos=24, models=options.models) as found:
         with urllib.request.urlopen(f"{found.photos}/") as answer:
             photo = f"{found.photos}/{json.load(answer)[0]}"

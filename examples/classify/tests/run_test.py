@@ -15,9 +15,25 @@ from pathlib import Path
 import pytest
 
 from classify.asking import Question, ask_all, stored_labels
+from classify.demo import main
 from common.package_files import ROOT
+from common.tests.wrong_usage import expect_wrong_usage
 
 RUN = ROOT / "examples/classify/run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--beauty"], "unrecognized arguments: --beauty"),
+        (["--many", "0"], "found '0', expected a whole number of at least 1"),
+        (["--max-workers-per-model", "many"], "found 'many', expected a whole number of at least 1"),
+    ],
+)
+def test_wrong_usage_is_named_before_anything_is_started(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expect_wrong_usage(main, arguments, words, capsys)
 
 
 @contextmanager
