@@ -16,6 +16,7 @@ import pytest
 
 from classify.asking import Question, ask_all, stored_labels
 from classify.demo import main
+from classify.tests.coco_model import write_coco
 from common.package_files import ROOT
 from common.tests.wrong_usage import expect_wrong_usage
 
@@ -27,6 +28,7 @@ RUN = ROOT / "examples/classify/run"
     [
         (["--beauty"], "unrecognized arguments: --beauty"),
         (["--many", "0"], "found '0', expected a whole number of at least 1"),
+        (["--models"], "--models: expected one argument"),
         (["--max-workers-per-model", "many"], "found 'many', expected a whole number of at least 1"),
     ],
 )
@@ -37,9 +39,10 @@ def test_wrong_usage_is_named_before_anything_is_started(
 
 
 @contextmanager
-def started() -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """For a person, until the block ends; and what was said until all of it was there."""
-    with subprocess.Popen([RUN, "--port", "0"], stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    command = [str(RUN), "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         try:
             said = ""
@@ -52,8 +55,9 @@ def started() -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.send_signal(signal.SIGTERM)
 
 
-def test_for_a_person() -> None:
-    with started() as (process, said):
+def test_for_a_person(tmp_path: Path) -> None:
+    """Who has a model of their own, too."""
+    with started("--models", str(write_coco(tmp_path))) as (process, said):
         curl = re.search(r"curl '(.*)'", said)
         assert curl
         with urllib.request.urlopen(curl[1], timeout=100) as answer:
@@ -65,6 +69,10 @@ def test_for_a_person() -> None:
         with urllib.request.urlopen(f"{pages[1]}/mobilenet_v2/", timeout=30) as page:
             assert page.status == 200
         _some_at_once(*curl[1].split("/classify?url="))
+        with urllib.request.urlopen(f"{curl[1]}&model=coco", timeout=100) as answer:
+            assert json.load(answer)["label"] == "dog"
+        with urllib.request.urlopen(f"{pages[1]}/coco/", timeout=30) as page:
+            assert page.status == 200
     assert process.returncode == 143
 
 
