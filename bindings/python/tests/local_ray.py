@@ -20,8 +20,6 @@ os.environ.update(
     RAY_AUTH_TOKEN=secrets.token_hex(32),
     # A node that other machines can't join listens on loopback only.
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
-    RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S="0.2",
-    RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S="0.2",
     RAY_USAGE_STATS_ENABLED="0",
     # By default 15: actors would wait for whatever else this machine does.
     RAY_worker_niceness="0",

@@ -512,6 +512,7 @@ def served(model_file: Path, photo: torch.Tensor) -> Iterator[tuple[str, Any]]:
             "target_ongoing_requests": 1,
             "upscale_delay_s": 0.2,
             "downscale_delay_s": 0.5,
+            "metrics_interval_s": 0.2,  # Or an end of the load is known after 10 s.
             "look_back_period_s": 0.5,
         },
     )
@@ -560,17 +561,17 @@ def test_a_handle_runs_the_whole_model(
 def test_serve_starts_a_replica_when_there_is_much_to_do_and_ends_it_when_there_is_not(
     served: tuple[str, Any], part: splitnet.Partitioner, photo: torch.Tensor
 ) -> None:
-    def replicas() -> int:
+    def replicas() -> Any:
         (found,) = serve.status().applications["small"].deployments.values()
-        return sum(found.replica_states.values())
+        return found.replica_states
 
     with splitnet.Session(
         part, worker=served[0], cut="first", threads=1, token=TOKEN, finish_on_device=False
     ) as session:
         expected = whole(part, photo)
         with load(lambda: torch.equal(session(photo), expected)):
-            wait_for(lambda: replicas() == 2, "a second replica")
-        wait_for(lambda: replicas() == 1, "the end of one of them")
+            wait_for(lambda: replicas() == {"RUNNING": 2}, "a second replica")
+        wait_for(lambda: replicas() == {"RUNNING": 1}, "the end of one of them")
         assert torch.equal(session(photo), expected)
 
 
