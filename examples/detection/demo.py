@@ -22,6 +22,7 @@ _OUT = ROOT / "build/detection"
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0 when all is right. Without --check it runs on until Ctrl-C (130) or SIGTERM (143)."""
     parser = argparse.ArgumentParser(prog="examples/detection/run", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="end after the table; 0 only if everything worked")
     parser.add_argument("--port", type=int, default=8080, help="of the server; 0 chooses a free one (%(default)s)")
