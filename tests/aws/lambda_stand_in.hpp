@@ -64,10 +64,10 @@ class LambdaStandIn {
     std::string trace;
   };
 
-  Response serve(const Request& request) {
+  std::optional<Response> serve(const Request& request, const ScriptedServer::Peer& peer) {
     const std::string target(request.target());
     if (target.starts_with("/2015-03-31/functions/")) return on_invoke(request);
-    if (target == "/2018-06-01/runtime/invocation/next") return on_next();
+    if (target == "/2018-06-01/runtime/invocation/next") return on_next(peer);
     if (target.starts_with("/2018-06-01/runtime/invocation/")) return on_answer(target.substr(31), request.body());
     return store.serve(request);
   }
@@ -93,9 +93,14 @@ class LambdaStandIn {
     return closed_ ? ScriptedServer::reply(500, "") : answers_.at(id);
   }
 
-  Response on_next() {
+  /// Who has gone gets nothing: it would be lost.
+  std::optional<Response> on_next(const ScriptedServer::Peer& peer) {
+    constexpr auto look = std::chrono::milliseconds(20);
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return closed_ || !waiting_.empty(); });
+    while (!changed_.wait_for(lock, look, [&] { return closed_ || !waiting_.empty(); })) {
+      if (peer.has_gone()) return std::nullopt;
+    }
+    if (peer.has_gone()) return std::nullopt;
     if (closed_) return ScriptedServer::reply(500, "");
     const Event event = waiting_.front();
     waiting_.pop_front();
@@ -127,7 +132,8 @@ class LambdaStandIn {
   std::deque<Event> waiting_;
   std::map<std::string, Response> answers_;
   std::vector<Request> invocations_;
-  ScriptedServer server_{[this](const Request& request) { return serve(request); }};
+  ScriptedServer server_{
+      [this](const Request& request, const ScriptedServer::Peer& peer) { return serve(request, peer); }};
 };
 
 }  // namespace splitnet::testing
