@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "splitnet/error.hpp"
+#ifdef SPLITNET_WITH_AWS
+#include "splitnet/transport/sqs.hpp"
+#endif
 
 #ifndef SPLITNET_VERSION
 #define SPLITNET_VERSION "unknown"
@@ -15,17 +18,21 @@ namespace {
 
 #ifdef SPLITNET_WITH_AWS
 void add_sqs_options(CLI::App& app, SqsArguments& sqs) {
+  const SqsOptions otherwise;
   app.add_option("--sqs-in-flight", sqs.in_flight,
                  "Requests of a queue that this worker holds at once; what waits here no other worker can take. 0: "
                  "one more than --executors times --batch")
       ->capture_default_str();
   app.add_option("--sqs-visibility-timeout", sqs.visibility_timeout_s,
-                 "Seconds after which another worker gets a request whose worker has died; [30]")
+                 "Seconds after which another worker gets a request whose worker has died")
+      ->default_str(std::to_string(otherwise.visibility_timeout.count()))
       ->check(CLI::Range(2, 8 * 3600));
   app.add_option("--sqs-max-deliveries", sqs.max_deliveries,
-                 "How often a request is tried before it goes to the dead-letter queue; [5]")
+                 "How often a request is tried before it goes to the dead-letter queue")
+      ->default_str(std::to_string(otherwise.max_deliveries))
       ->check(CLI::PositiveNumber);
-  app.add_option("--sqs-wait-time", sqs.wait_time_s, "Seconds that one question for requests waits for some; [20]")
+  app.add_option("--sqs-wait-time", sqs.wait_time_s, "Seconds that one question for requests waits for some")
+      ->default_str(std::to_string(otherwise.wait_time.count()))
       ->check(CLI::Range(0, 20));
   app.add_option("--sqs-dead-letter-queue", sqs.dead_letter_queue,
                  "The queue for what nobody could do; without it QUEUE-dead, and made if it is not there")
