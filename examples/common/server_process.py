@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.child_process import end_child, start_child
 from common.package_files import ROOT
 
 _START_TIMEOUT_S = 300.0  #: Models are loaded before it listens, and machines may be busy.
@@ -46,25 +46,12 @@ def running_server(
     Ctrl-C is not for it: it ends when the block does. It also ends when the thread that called this does, however.
     Raises RuntimeError: it did not start (it says why on standard error), or did not end well.
     """
-    command = [
-        "setpriv",
-        "--pdeathsig",
-        "TERM",
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        module,
-        "--port",
-        "0",
-        *arguments,
-    ]
-    settings = {**os.environ, **(environment or {}), "PYTHONPATH": _PATH}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings, start_new_session=True) as process:
+    command = [sys.executable, "-W", "ignore", "-m", module, "--port", "0", *arguments]
+    with start_child(command, {**(environment or {}), "PYTHONPATH": _PATH}, stdout=subprocess.PIPE) as process:
         try:
             yield ServerProcess(_url(module, process), process)
         finally:
-            _end(process)
+            end_child(process, _END_TIMEOUT_S)
     if process.returncode != 0:
         raise RuntimeError(f"{module} ended with exit status {process.returncode}")
 
@@ -80,12 +67,3 @@ def _url(module: str, process: subprocess.Popen[str]) -> str:
     if not line.startswith(_LISTENING) or not line.endswith("\n"):
         raise RuntimeError(f"{module}: found {line[:100]!r}, expected {_LISTENING!r} and its address")
     return line.removeprefix(_LISTENING).strip()
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Lets it finish what it has, and no longer than it may take."""
-    process.terminate()
-    try:
-        process.wait(_END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import collections
-import os
 import signal
 import subprocess
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from common.child_process import start_child
 from common.package_files import ROOT
 
 PROGRAM = ROOT / "build/release/splitnet-worker"
@@ -37,14 +37,9 @@ class WorkerCommand:
     before: Sequence[str] = ()  #: What starts the program: ("prlimit", "--data=2000000000"), a control group's entry.
 
     def line(self) -> list[str]:
-        """With a status server on a free port, and SIGTERM when the thread that has started it ends, however."""
+        """With a status server on a free port."""
         where = ("--listen", self.listen, "--status", "127.0.0.1:0")
-        return [
-            *("setpriv", "--pdeathsig", "TERM", *self.before, str(self.program)),
-            *(str(model) for model in self.models),
-            *where,
-            *self.arguments,
-        ]
+        return [*self.before, str(self.program), *map(str, self.models), *where, *self.arguments]
 
 
 class WorkerProcess:
@@ -60,16 +55,7 @@ class WorkerProcess:
         self.status_url = ""
         self.drains = False
         self._said: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
-        self._process = subprocess.Popen(
-            command.line(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env={**os.environ, **(command.environment or {})},
-            start_new_session=True,  # Ctrl-C is for who has started it.
-        )
+        self._process = start_child(command.line(), command.environment, subprocess.PIPE, subprocess.PIPE)
         assert self._process.stdout is not None and self._process.stderr is not None
         self._readers = [
             threading.Thread(target=read, args=(stream,), daemon=True)

@@ -18,7 +18,7 @@ from emotion import settings
 from emotion.cloud import BUCKET, TAIL, emotion_cloud
 from emotion.measure import measure
 from emotion.measure_table import THEIRS, tables
-from emotion.page_server import PageServer
+from emotion.page_server import running_page
 from local_aws import LocalAws
 
 
@@ -55,7 +55,7 @@ def _run(chosen: argparse.Namespace) -> int:
     page_settings = settings.from_options(chosen)
     say("starting the functions, S3 and the page")
     with emotion_cloud(page_settings.models, secrets.token_hex(32)) as aws:
-        with PageServer(page_settings.arguments, aws.environment) as page:
+        with running_page(page_settings.arguments, aws.environment) as page:
             if chosen.check:
                 return check(aws, chosen)
             print(f"the page is at {page.url}; Ctrl-C ends it", flush=True)

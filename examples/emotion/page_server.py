@@ -3,70 +3,39 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping, Sequence
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from common.child_process import end_child, start_child, wait_for_answer
 from common.package_files import ROOT
+from common.server_process import ServerProcess
+from local_aws.processes import free_ports
+
+_START_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 10.0
 
 
-class PageServer:
-    """A Streamlit process with the page, which ends with the thread that started it, whatever ends that.
+@contextmanager
+def running_page(
+    arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
+    """A Streamlit process with the page, until the block ends, or the thread that called this does, however.
 
     Raises RuntimeError (it ended), TimeoutError.
     """
-
-    def __init__(self, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        app = str(ROOT / "examples/emotion/app.py")
-        self.process = subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "TERM", sys.executable, "-W", "ignore"),
-                *("-m", "streamlit", "run", app, f"--server.port={port}", "--", *arguments),
-            ],
-            env={**os.environ, **(environment or {}), "PYTHONPATH": str(ROOT / "examples")},
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for whoever started this; it ends the page.
-        )
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
-
-    def _wait(self, timeout_s: float = 60) -> None:
-        until_s = time.monotonic() + timeout_s
-        while time.monotonic() < until_s:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the page's process ended with {self.process.returncode}")
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        raise TimeoutError(f"no page at {self.url} after {timeout_s:g} s")
-
-    def close(self) -> None:
-        """Ends it. Idempotent."""
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-    def __enter__(self) -> PageServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    app = str(ROOT / "examples/emotion/app.py")
+    process = start_child(
+        [
+            *(sys.executable, "-W", "ignore", "-m", "streamlit"),
+            *("run", app, f"--server.port={port}", "--", *arguments),
+        ],
+        {**(environment or {}), "PYTHONPATH": str(ROOT / "examples")},
+    )
+    try:
+        wait_for_answer(process, f"{url}/_stcore/health", _START_TIMEOUT_S)
+        yield ServerProcess(url, process)
+    finally:
+        end_child(process, _END_TIMEOUT_S)

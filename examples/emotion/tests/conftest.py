@@ -15,12 +15,12 @@ from playwright import sync_api
 
 import splitnet
 from common.package_files import ROOT, package_file
+from common.server_process import ServerProcess
 
 sys.path.append(str(ROOT / "examples/lambda"))  # local_aws: a folder named lambda can be no package.
 
 from emotion.cloud import emotion_cloud
 from emotion.faces import Face, find_faces, open_photo
-from emotion.page_server import PageServer
 from emotion.settings import MODELS
 from emotion.tests.page import CHROMIUM, FLAGS, TIMEOUT_MS, Show
 from local_aws import LocalAws
@@ -90,7 +90,7 @@ def browser(photo: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def show(browser: Any, server: PageServer) -> Iterator[Show]:
+def show(browser: Any, server: ServerProcess) -> Iterator[Show]:
     """Opens the page; at the end it must not have said anything on the console nor asked anybody else."""
     contexts: list[Any] = []
     bad: list[str] = []

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from common.server_process import ServerProcess
 from emotion.cloud import BUCKET, TAIL, WHOLE
 from emotion.faces import Face
-from emotion.page_server import PageServer
+from emotion.page_server import running_page
 from emotion.tests.leaks import leaks
 from emotion.tests.page import Show, choose, table_rows, upload
 from emotion.wire import Wire
@@ -32,11 +33,11 @@ def wires(aws: LocalAws) -> Iterator[dict[str, Wire]]:
 
 
 @pytest.fixture(scope="module")
-def server(aws: LocalAws, wires: dict[str, Wire], models: Path) -> Iterator[PageServer]:
+def server(aws: LocalAws, wires: dict[str, Wire], models: Path) -> Iterator[ServerProcess]:
     """All that it knows of AWS are the wires."""
     environment = {**aws.environment, **{name: f"http://{wire.address}" for name, wire in wires.items()}}
     arguments = ["--worker", f"lambda://{TAIL}", "--bucket", BUCKET, "--models", str(models)]
-    with PageServer(arguments, environment) as started:
+    with running_page(arguments, environment) as started:
         yield started
 
 

@@ -15,15 +15,16 @@ from playwright.sync_api import expect
 
 import splitnet
 from common.package_files import package_file
+from common.server_process import ServerProcess
 from emotion.emotions import LABELS
 from emotion.network_picture import WORKER_COLOUR
-from emotion.page_server import PageServer
+from emotion.page_server import running_page
 from emotion.tests.page import Show, choose, picture, table_rows, until, upload
 
 
 @pytest.fixture(scope="module")
-def server(worker: splitnet.Worker, models: Path) -> Iterator[PageServer]:
-    with PageServer(["--worker", worker.address, "--models", str(models)]) as started:
+def server(worker: splitnet.Worker, models: Path) -> Iterator[ServerProcess]:
+    with running_page(["--worker", worker.address, "--models", str(models)]) as started:
         yield started
 
 
@@ -106,7 +107,7 @@ def test_of_a_crowd_the_largest_faces_are_answered(show: Show, astronaut: Image.
 
 
 def test_a_page_with_wrong_options_says_so(browser: Any) -> None:
-    with PageServer(["--objective", "beauty"]) as server:
+    with running_page(["--objective", "beauty"]) as server:
         page = browser.new_page()
         page.goto(server.url)
         expect(page.get_by_text("This page was started with options that are wrong")).to_be_visible()
@@ -141,7 +142,7 @@ def test_when_the_worker_goes_the_page_says_so(
     show: Show, part: splitnet.Partitioner, models: Path, photo: bytes
 ) -> None:
     mortal = splitnet.Worker(part, threads=1)
-    with PageServer(["--worker", mortal.address, "--models", str(models)]) as server:
+    with running_page(["--worker", mortal.address, "--models", str(models)]) as server:
         page = show(server.url)
         page.get_by_text("Choose the cut myself").click()
         choose(page, "after conv2")

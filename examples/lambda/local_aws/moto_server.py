@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterable, Mapping
 
 from common.aws_client import aws_client
+from common.child_process import start_child, wait_for_answer
 
 from .processes import free_ports
 
@@ -22,29 +21,12 @@ class MotoServer:
     def __init__(self, port: int = 0) -> None:
         self.port = port or free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._process = subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "moto.server"),
-                *("--host", "127.0.0.1", "--port", str(self.port)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(self.port)]
+        self._process = start_child(command, stderr=subprocess.DEVNULL)
 
     def wait(self) -> None:
-        """Until it answers. Raises OSError."""
-        until_s = time.monotonic() + _START_TIMEOUT_S
-        while time.monotonic() < until_s:
-            if self._process.poll() is not None:
-                raise OSError(f"moto's server ended with status {self._process.returncode}, expected it at {self.url}")
-            try:
-                urllib.request.urlopen(f"{self.url}/moto-api/data.json", timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise OSError(f"moto's server did not answer at {self.url} in {_START_TIMEOUT_S} s")
+        """Until it answers. Raises RuntimeError, TimeoutError."""
+        wait_for_answer(self._process, f"{self.url}/moto-api/data.json", _START_TIMEOUT_S)
 
     def stop(self) -> None:
         self._process.kill()
