@@ -53,12 +53,7 @@ std::vector<SqsMessage> messages_of(HttpReply& reply) {
     now = std::chrono::duration_cast<std::chrono::milliseconds>(date->time_since_epoch());
   }
   require_object(reply.body);
-  const JsonObject document(std::move(reply.body));
-  std::vector<SqsMessage> messages;
-  for (std::size_t i = 0; i < document.size("Messages"); ++i) {
-    messages.push_back(read_sqs_message(document, "Messages/" + std::to_string(i), SqsSpelling::of_service, now));
-  }
-  return messages;
+  return read_sqs_messages(JsonObject(std::move(reply.body)), now);
 }
 
 std::string batch_body(const std::string& url, const std::vector<std::string>& entries) {

@@ -83,4 +83,12 @@ SqsMessage read_sqs_message(const JsonObject& document, const std::string& point
   return message;
 }
 
+std::vector<SqsMessage> read_sqs_messages(const JsonObject& document, std::optional<std::chrono::milliseconds> now) {
+  std::vector<SqsMessage> messages;
+  for (std::size_t i = 0; i < document.size("Messages"); ++i) {
+    messages.push_back(read_sqs_message(document, "Messages/" + std::to_string(i), SqsSpelling::of_service, now));
+  }
+  return messages;
+}
+
 }  // namespace splitnet::detail

@@ -38,9 +38,11 @@ std::string members_to_send(const SqsMessage& message);
 /// How a message is spelled: by the service, or in an event of Lambda.
 enum class SqsSpelling { of_service, of_lambda };
 
-/// The message at `pointer`. `now`: since the epoch, by the service's clock, to the second; the age of a message that
-/// was received before has no other measure.
+/// The message at `pointer`. `now`: since the epoch, by the service's clock or one like it, to the second; the age of
+/// a message that was received before has no other measure.
 SqsMessage read_sqs_message(const JsonObject& document, const std::string& pointer, SqsSpelling spelling,
                             std::optional<std::chrono::milliseconds> now);
+/// Those of an answer to ReceiveMessage.
+std::vector<SqsMessage> read_sqs_messages(const JsonObject& document, std::optional<std::chrono::milliseconds> now);
 
 }  // namespace splitnet::detail

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What other threads answer, brought to the thread of a context. Private.
+// What runs on the thread of a context: timers, and what other threads ask for or answer. Private.
 #pragma once
 
 #include <exception>
@@ -10,17 +10,24 @@
 
 namespace splitnet::detail {
 
-/// A function of one result, for any thread, that has `done` run with it on the context's thread, which goes on as long
-/// as that may yet happen. What `done` throws ends there.
+/// For timers and posts, whose context's thread would end with what is thrown: that ends here. There is no memory
+/// then; what was asked for ends at its deadline, or comes again.
+template <class Step>
+auto guarded(Step step) {
+  return [step = std::move(step)](auto&&... results) mutable {
+    try {
+      step(std::forward<decltype(results)>(results)...);
+    } catch (const std::exception&) {
+    }
+  };
+}
+
+/// A function of one result, for any thread, that has `done` run with it on the context's thread, guarded; that goes
+/// on as long as it may yet happen.
 template <class Done>
 auto on_context(const std::shared_ptr<asio::io_context>& context, Done done) {
   return [context, work = asio::make_work_guard(*context), done = std::move(done)](auto result) {
-    asio::post(*context, [done, result = std::move(result)]() mutable {
-      try {
-        done(std::move(result));
-      } catch (const std::exception&) {  // No memory. What was asked for ends at its deadline, or comes again.
-      }
-    });
+    asio::post(*context, guarded([done, result = std::move(result)]() mutable { done(std::move(result)); }));
   };
 }
 

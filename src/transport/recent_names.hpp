@@ -12,25 +12,26 @@ namespace splitnet::detail {
 
 class RecentNames {
  public:
-  /// `most`: of those that were answered; the oldest are forgotten.
+  /// `most`: of those that are kept; the oldest are forgotten.
   explicit RecentNames(std::size_t most) : most_(most) {}
 
   /// False: it is known already.
   bool begin(const std::string& name) { return known_.insert(name).second; }
   [[nodiscard]] bool knows(const std::string& name) const { return known_.contains(name); }
-  /// It was not answered, and may come again.
+  /// It may come again.
   void forget(const std::string& name) { known_.erase(name); }
+  /// Of one that is over: for a while.
   void keep(std::string name) {
-    answered_.push_back(std::move(name));
-    if (answered_.size() <= most_) return;
-    known_.erase(answered_.front());
-    answered_.pop_front();
+    kept_.push_back(std::move(name));
+    if (kept_.size() <= most_) return;
+    known_.erase(kept_.front());
+    kept_.pop_front();
   }
 
  private:
   const std::size_t most_;
   std::unordered_set<std::string> known_;
-  std::deque<std::string> answered_;  // Oldest first.
+  std::deque<std::string> kept_;  // Oldest first.
 };
 
 }  // namespace splitnet::detail

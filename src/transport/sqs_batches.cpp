@@ -4,11 +4,20 @@
 #include <exception>
 #include <utility>
 
+#include "aws/thrown_error.hpp"
+#include "on_context.hpp"
+
 namespace splitnet::detail {
 namespace {
 
 /// SQS takes no more.
 constexpr std::size_t kMostEntries = 10;
+
+std::optional<SqsFailure> failure_of(const SqsResult<SqsClient::BatchResult>& result, std::size_t entry) {
+  if (const auto* const failure = std::get_if<SqsFailure>(&result)) return *failure;
+  const auto& error = std::get<SqsClient::BatchResult>(result)[entry];
+  return error ? std::optional<SqsFailure>(SqsFailure{*error}) : std::nullopt;
+}
 
 }  // namespace
 
@@ -18,19 +27,19 @@ void SqsBatches::add(Entry entry) {
 }
 
 void SqsBatches::send_waiting() {
-  while (under_way_ < most_at_once_ && !waiting_.empty()) {
+  while (!is_pausing_ && under_way_ < limits_.most_at_once && !waiting_.empty()) {
     auto batch = next_batch();
     if (!batch.empty()) send(std::move(batch));
   }
 }
 
-std::vector<SqsBatches::Entry> SqsBatches::next_batch() {
-  std::vector<Entry> batch;
+SqsBatches::Batch SqsBatches::next_batch() {
+  Batch batch;
   std::size_t bytes = 0;
   while (!waiting_.empty() && batch.size() < kMostEntries) {
     Entry& first = waiting_.front();
     const bool is_wanted = !first.is_wanted || first.is_wanted();
-    if (is_wanted && !batch.empty() && bytes + first.bytes > max_bytes_) break;
+    if (is_wanted && !batch.empty() && bytes + first.bytes > limits_.max_bytes) break;
     if (is_wanted) {
       bytes += first.bytes;
       batch.push_back(std::move(first));
@@ -40,33 +49,54 @@ std::vector<SqsBatches::Entry> SqsBatches::next_batch() {
   return batch;
 }
 
-void SqsBatches::send(std::vector<Entry> batch) {
-  std::vector<std::string> entries;
-  entries.reserve(batch.size());
-  for (Entry& entry : batch) entries.push_back(std::move(entry.members));
-  const auto sent = std::make_shared<const std::vector<Entry>>(std::move(batch));
+void SqsBatches::send(Batch batch) {
+  const auto sent = std::make_shared<Batch>(std::move(batch));
   ++under_way_;
-  client_->batch(action_, url_, entries, {.time = time_, .stop = stop_},
-                 [self = shared_from_this(), sent](const SqsResult<SqsClient::BatchResult>& result) {
-                   --self->under_way_;
-                   finish(*sent, result);
-                   self->send_waiting();
-                 });
+  try {
+    std::vector<std::string> entries;
+    entries.reserve(sent->size());
+    for (Entry& entry : *sent) entries.push_back(entry.tries > 1 ? entry.members : std::move(entry.members));
+    client_->batch(action_, url_, entries, {.time = limits_.time, .stop = stop_},
+                   [self = shared_from_this(), sent](const SqsResult<SqsClient::BatchResult>& result) {
+                     self->on_result(*sent, result);
+                   });
+  } catch (const std::exception&) {  // Nothing was sent.
+    on_result(*sent, SqsFailure{thrown_error(action_)});
+  }
 }
 
-void SqsBatches::finish(const std::vector<Entry>& batch, const SqsResult<SqsClient::BatchResult>& result) {
+void SqsBatches::on_result(Batch& batch, const SqsResult<SqsClient::BatchResult>& result) {
+  --under_way_;
+  if (std::holds_alternative<SqsClient::BatchResult>(result)) back_off_.reset();
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (!batch[i].done) continue;
     try {
-      if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
-        batch[i].done(*failure);
-        continue;
+      const auto failure = failure_of(result, i);
+      if (goes_again(batch[i], failure)) {
+        --batch[i].tries;
+        waiting_.push_back(std::move(batch[i]));
+        pause();
+      } else if (batch[i].done) {
+        batch[i].done(failure);
       }
-      const auto& error = std::get<SqsClient::BatchResult>(result)[i];
-      batch[i].done(error ? std::optional<SqsFailure>(SqsFailure{*error}) : std::nullopt);
     } catch (const std::exception&) {  // No memory for this one: the others hear of theirs all the same.
     }
   }
+  send_waiting();
+}
+
+bool SqsBatches::goes_again(const Entry& entry, const std::optional<SqsFailure>& failure) const {
+  return entry.tries > 1 && failure && !failure->is_no_queue && failure->error.code() == ErrorCode::unavailable &&
+         !stop_.stop_requested();
+}
+
+void SqsBatches::pause() {
+  if (is_pausing_) return;
+  again_.expires_after(back_off_.next());
+  again_.async_wait(guarded([self = shared_from_this()](const auto&) {
+    self->is_pausing_ = false;
+    self->send_waiting();
+  }));
+  is_pausing_ = true;
 }
 
 }  // namespace splitnet::detail

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "aws/sqs_client.hpp"
+#include "back_off.hpp"
 
 namespace splitnet::detail {
 
@@ -21,42 +23,57 @@ namespace splitnet::detail {
 class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
  public:
   struct Entry {
-    std::string members;                   ///< As JSON, without its Id.
-    std::size_t bytes = 0;                 ///< What counts against `max_bytes`.
-    std::function<bool()> is_wanted = {};  ///< Asked before it goes, which it does not otherwise, without a word.
-    std::function<void(std::optional<SqsFailure>)> done = {};  ///< Nothing: it is done.
+    std::string members;  ///< As JSON, without its Id.
+    /// What counts against `max_bytes`.
+    std::size_t bytes = 0;
+    /// Asked each time before it goes, which it does not otherwise, without a word.
+    std::function<bool()> is_wanted = {};
+    /// Nothing: it is done.
+    std::function<void(std::optional<SqsFailure>)> done = {};
+    /// How often it is sent, with pauses between, where nobody knows whether it was done (`unavailable`).
+    std::size_t tries = 1;
+  };
+  struct Limits {
+    std::size_t most_at_once = 1;
+    /// Of all entries of a batch together; where they are as short as a receipt, ten are never too much.
+    std::size_t max_bytes = std::numeric_limits<std::size_t>::max();
+    /// Until a batch without an answer counts as failed.
+    std::chrono::steady_clock::duration time = SqsLimits{}.time;
   };
 
-  /// `action`: a literal, as SqsClient::batch has it. `max_bytes`: of all entries of a batch together. `time`: until a
-  /// batch without an answer counts as failed.
-  SqsBatches(std::shared_ptr<SqsClient> client, const char* action, std::string url, std::size_t most_at_once,
-             std::size_t max_bytes, std::stop_token stop, std::chrono::steady_clock::duration time = SqsLimits{}.time)
+  /// `action`: a literal, as SqsClient::batch has it.
+  SqsBatches(std::shared_ptr<SqsClient> client, const char* action, std::string url, Limits limits,
+             std::stop_token stop)
       : client_(std::move(client)),
         action_(action),
         url_(std::move(url)),
-        most_at_once_(most_at_once),
-        max_bytes_(max_bytes),
+        limits_(limits),
         stop_(std::move(stop)),
-        time_(time) {}
+        again_(*client_->context()) {}
 
   void add(Entry entry);
   [[nodiscard]] bool is_idle() const noexcept { return under_way_ == 0 && waiting_.empty(); }
 
  private:
+  using Batch = std::vector<Entry>;
+
   void send_waiting();
-  [[nodiscard]] std::vector<Entry> next_batch();
-  void send(std::vector<Entry> batch);
-  static void finish(const std::vector<Entry>& batch, const SqsResult<SqsClient::BatchResult>& result);
+  [[nodiscard]] Batch next_batch();
+  void send(Batch batch);
+  void on_result(Batch& batch, const SqsResult<SqsClient::BatchResult>& result);
+  [[nodiscard]] bool goes_again(const Entry& entry, const std::optional<SqsFailure>& failure) const;
+  void pause();
 
   const std::shared_ptr<SqsClient> client_;
   const char* const action_;
   const std::string url_;
-  const std::size_t most_at_once_;
-  const std::size_t max_bytes_;
+  const Limits limits_;
   const std::stop_token stop_;
-  const std::chrono::steady_clock::duration time_;
   std::size_t under_way_ = 0;
   std::deque<Entry> waiting_;
+  BackOff back_off_{{.longest_pause = std::chrono::seconds(1)}};
+  asio::steady_timer again_;
+  bool is_pausing_ = false;  // Before what failed goes again, and everything else with it.
 };
 
 }  // namespace splitnet::detail

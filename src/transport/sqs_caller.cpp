@@ -18,9 +18,15 @@ namespace splitnet::detail {
 namespace {
 
 constexpr auto kRemovalTime = std::chrono::seconds(5);
+/// Of a reply queue that may have been made, when connecting has failed: who waits for that waits for this too.
+constexpr auto kTimeToUndo = std::chrono::seconds(1);
 /// Of a connection: batches of requests on their way.
 constexpr std::size_t kMostAtOnce = 4;
-constexpr std::size_t kDeletionBytes = std::size_t{1} << 18;
+/// A request whose sending was not answered may be in the queue. By the same name it is answered once, so it is sent
+/// again; with the pauses between, this bridges about a second.
+constexpr std::size_t kTriesToSend = 5;
+/// Of answers.
+constexpr std::size_t kMostDeletionsAtOnce = 2;
 /// Clocks and credentials are set right; who has no right to ask will not get one.
 constexpr std::size_t kMostRefusals = 6;
 /// The longest that SQS can: the machine of who waits may sleep.
@@ -53,13 +59,14 @@ void SqsCaller::connect() {
       Clock::now() + std::min<std::chrono::nanoseconds>(options_.connect_timeout, std::chrono::hours(1));
   const auto limits = [&] { return SqsLimits{.time = std::max(ends_at - Clock::now(), Clock::duration(0))}; };
   try {
-    const auto url =
+    url_ =
         SqsClient::wait_for<std::string>([&](auto done) { client_->find(target_.queue, limits(), std::move(done)); });
     max_message_bytes_ = SqsClient::wait_for<std::size_t>(
-        [&](auto done) { client_->max_message_bytes(url, limits(), std::move(done)); });
+        [&](auto done) { client_->max_message_bytes(url_, limits(), std::move(done)); });
     check_message_bytes(target_.queue, max_message_bytes_);
-    requests_ = std::make_shared<SqsBatches>(client_, "SendMessageBatch", url, kMostAtOnce, max_message_bytes_,
-                                             stop_.get_token());
+    requests_ = std::make_shared<SqsBatches>(
+        client_, "SendMessageBatch", url_,
+        SqsBatches::Limits{.most_at_once = kMostAtOnce, .max_bytes = max_message_bytes_}, stop_.get_token());
     auto reply_url = SqsClient::wait_for<std::string>([&](auto done) { get_reply_queue(limits(), std::move(done)); });
     if (!target_.reply_queue.empty()) {
       const auto bytes = SqsClient::wait_for<std::size_t>(
@@ -72,6 +79,8 @@ void SqsCaller::connect() {
     }
     on_reply_queue(std::move(reply_url));
   } catch (const Error& error) {
+    if (error.code() == ErrorCode::unavailable) remove_reply_queue();
+    wait_until_removed(kTimeToUndo);
     throw Error(error.code(), "connect to '" + target_.endpoint + "': " + error.what());
   }
 }
@@ -81,7 +90,10 @@ void SqsCaller::get_reply_queue(const SqsLimits& limits, SqsClient::Done<std::st
     reply_suffix_ = target_.reply_queue.substr(reply_prefix(target_.queue).size());
     return client_->find(target_.reply_queue, limits, std::move(done));
   }
-  reply_suffix_ = random_name().substr(0, random_suffix_size);
+  if (reply_url_.empty()) {
+    reply_suffix_ = random_name().substr(0, random_suffix_size);
+    reply_url_ = url_beside(url_, reply_prefix(target_.queue) + reply_suffix_);
+  }
   client_->create(
       reply_prefix(target_.queue) + reply_suffix_,
       {{"MessageRetentionPeriod", kRetention_s}, {"MaximumMessageSize", std::to_string(max_message_bytes_)}}, limits,
@@ -92,16 +104,24 @@ void SqsCaller::make_reply_queue() {
   if (reply_queue_ != ReplyQueue::none) return;
   reply_queue_ = ReplyQueue::is_asked_for;
   note_leftover();
-  get_reply_queue({.time = kRemovalTime, .stop = give_up_.get_token()}, [self = shared_from_this()](auto result) {
+  const auto made = [self = shared_from_this()](SqsResult<std::string> result) {
     self->on_reply_queue(std::move(result));
     self->leftover_is_gone();
-  });
+  };
+  try {
+    get_reply_queue({.time = kRemovalTime, .stop = give_up_.get_token()}, made);
+  } catch (const std::exception&) {  // Nothing was sent.
+    made(SqsFailure{caught_error()});
+  }
 }
 
 void SqsCaller::on_reply_queue(SqsResult<std::string> result) {
   auto waiting = std::exchange(waiting_, {});
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
     reply_queue_ = ReplyQueue::none;
+    // Without an answer it may be there: the next attempt makes the same, and the end removes it.
+    if (failure->error.code() != ErrorCode::unavailable) reply_url_.clear();
+    if (closed_) remove_reply_queue();
     for (const auto& call : waiting) {
       finish(call, Error(failure->is_no_queue ? ErrorCode::unavailable : failure->error.code(),
                          "'" + target_.endpoint + "' has no queue for answers: " + failure->error.what()));
@@ -112,7 +132,8 @@ void SqsCaller::on_reply_queue(SqsResult<std::string> result) {
   reply_queue_ = ReplyQueue::is_there;
   has_to_appear_until_ = target_.reply_queue.empty() ? Clock::now() + kTimeToAppear : Clock::time_point();
   deletions_ =
-      std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", reply_url_, 2, kDeletionBytes, stop_.get_token());
+      std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", reply_url_,
+                                   SqsBatches::Limits{.most_at_once = kMostDeletionsAtOnce}, stop_.get_token());
   if (closed_) return remove_reply_queue();
   for (const auto& call : waiting) attempt(call, [&] { send(call); });
 }
@@ -130,7 +151,7 @@ void SqsCaller::close() {
 template <class Step>
 void SqsCaller::post_to_end(Step step) noexcept {
   try {
-    asio::post(*client_->context(), std::move(step));
+    asio::post(*client_->context(), guarded(std::move(step)));
   } catch (const std::exception&) {  // No memory: they go on to their own end, and nobody looks at it.
   }
 }
@@ -143,12 +164,16 @@ void SqsCaller::begin_to_close() {
     call->stop.request_stop();
     forget(call);
   }
-  if (reply_queue_ == ReplyQueue::is_there) remove_reply_queue();
+  if (reply_queue_ != ReplyQueue::is_asked_for) remove_reply_queue();
 }
 
 void SqsCaller::wait_until_removed() {
+  wait_until_removed(kRemovalTime);
+}
+
+void SqsCaller::wait_until_removed(Clock::duration longest) {
   std::unique_lock lock(mutex_);
-  if (removed_.wait_for(lock, kRemovalTime, [&] { return leftovers_ == 0; })) return;
+  if (removed_.wait_for(lock, longest, [&] { return leftovers_ == 0; })) return;
   lock.unlock();
   give_up_.request_stop();
 }
@@ -175,9 +200,10 @@ void SqsCaller::remove_object(const std::string& key) {
 
 void SqsCaller::remove_reply_queue() {
   reply_queue_ = ReplyQueue::none;
-  if (!target_.reply_queue.empty()) return;
+  const std::string url = std::exchange(reply_url_, {});
+  if (url.empty() || !target_.reply_queue.empty()) return;
   note_leftover();
-  client_->remove(reply_url_, {.time = kRemovalTime, .stop = give_up_.get_token()},
+  client_->remove(url, {.time = kRemovalTime, .stop = give_up_.get_token()},
                   [self = shared_from_this()](const auto&) { self->leftover_is_gone(); });
 }
 
@@ -192,7 +218,7 @@ void SqsCaller::call(Message request, Deadline deadline, const std::stop_token& 
     call->message = encode(sent, has_checksum_, options_.limits);
     call->queued = queued_.count(call->message.size_bytes);
     asio::post(*client_->context(),
-               [self = shared_from_this(), call] { self->attempt(call, [&] { self->begin(call); }); });
+               guarded([self = shared_from_this(), call] { self->attempt(call, [&] { self->begin(call); }); }));
   });
 }
 
@@ -282,7 +308,8 @@ void SqsCaller::enqueue(const CallPtr& call, SqsMessage message) {
                         self->finish(call,
                                      Error(code, "call to '" + self->target_.endpoint + "': " + failure->error.what(),
                                            failure->error.retry_after_s()));
-                      }});
+                      },
+                  .tries = options_.reconnect.enabled ? kTriesToSend : 1});
   poll();
 }
 
@@ -312,16 +339,20 @@ void SqsCaller::poll() {
   if (is_polling_ || closed_ || by_id_.empty() || reply_queue_ != ReplyQueue::is_there) return;
   is_polling_ = true;
   poll_began_ = Clock::now();
-  client_->receive(reply_url_, {.wait = target_.wait_time}, stop_.get_token(),
-                   [self = shared_from_this()](auto result) {
-                     self->is_polling_ = false;
-                     if (self->closed_) return;
-                     try {
-                       self->on_poll(std::move(result));
-                     } catch (const std::exception&) {
-                       self->on_failure({self->caught_error()});
-                     }
-                   });
+  const auto got = [self = shared_from_this()](SqsResult<std::vector<SqsMessage>> result) {
+    self->is_polling_ = false;
+    if (self->closed_) return;
+    try {
+      self->on_poll(std::move(result));
+    } catch (const std::exception&) {
+      self->on_failure({self->caught_error()});
+    }
+  };
+  try {
+    client_->receive(reply_url_, {.wait = target_.wait_time}, stop_.get_token(), got);
+  } catch (const std::exception&) {  // Nothing was sent.
+    got(SqsFailure{caught_error()});
+  }
 }
 
 void SqsCaller::on_poll(SqsResult<std::vector<SqsMessage>> result) {
@@ -333,7 +364,7 @@ void SqsCaller::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   if (replies.empty()) return poll_after(poll_began_ + kShortestPoll - Clock::now());
   for (SqsMessage& reply : replies) on_reply(reply);
   for (const SqsMessage& reply : replies) {
-    deletions_->add({.members = R"("ReceiptHandle":)" + json_text(reply.receipt), .bytes = reply.receipt.size()});
+    deletions_->add({.members = R"("ReceiptHandle":)" + json_text(reply.receipt)});
   }
   poll();
 }
@@ -343,7 +374,6 @@ void SqsCaller::on_failure(const SqsFailure& failure) {
   const bool may_appear = failure.is_no_queue && Clock::now() < has_to_appear_until_;
   if (failure.is_no_queue && !may_appear) {
     remove_reply_queue();  // Perhaps it is there after all.
-    reply_queue_ = ReplyQueue::none;
     return lose_all(Error(ErrorCode::unavailable, "the queue for its answer is gone"));
   }
   const bool is_refused = !may_appear && code != ErrorCode::unavailable && code != ErrorCode::overloaded;
@@ -353,12 +383,12 @@ void SqsCaller::on_failure(const SqsFailure& failure) {
 }
 
 void SqsCaller::poll_after(Clock::duration pause) {
-  is_polling_ = true;
   poll_timer_.expires_after(pause);
-  poll_timer_.async_wait([self = shared_from_this()](const auto&) {
+  poll_timer_.async_wait(guarded([self = shared_from_this()](const auto&) {
     self->is_polling_ = false;
     self->poll();
-  });
+  }));
+  is_polling_ = true;
 }
 
 void SqsCaller::lose_all(const Error& why) {

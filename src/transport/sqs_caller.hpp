@@ -98,6 +98,7 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
   void leftover_is_gone();
   void remove_object(const std::string& key);
   void remove_reply_queue();
+  void wait_until_removed(Clock::duration longest);
   void begin_to_close();
 
   const std::shared_ptr<SqsClient> client_;
@@ -115,8 +116,9 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
 
   std::shared_ptr<SqsBatches> requests_;
   std::shared_ptr<SqsBatches> deletions_;  // Of replies.
+  std::string url_;                        // Of the queue of requests; connect sets it.
   std::string reply_suffix_;
-  std::string reply_url_;
+  std::string reply_url_;  // Also of one that may be there, as far as is known; empty: it is not.
   ReplyQueue reply_queue_ = ReplyQueue::none;
   std::vector<CallPtr> waiting_;  // For the reply queue.
   std::unordered_map<std::string, CallPtr> by_name_;

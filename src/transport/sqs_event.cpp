@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "aws/service.hpp"
+#include "on_context.hpp"
 #include "sqs_names.hpp"
 #include "text.hpp"
 
@@ -20,6 +21,11 @@ constexpr std::size_t kMaxDeliveries = 10;
 
 /// For a request that ends at the last moment to say so.
 constexpr auto kTimeToAbandon = std::chrono::milliseconds(100);
+
+/// Since the epoch. A function's clock is set by Amazon's own, as that of SQS is.
+std::chrono::milliseconds time_of_day() {
+  return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+}
 
 std::string record(std::size_t number) {
   return "Records/" + std::to_string(number);
@@ -45,7 +51,7 @@ bool SqsEvents::is_one(const JsonObject& event) {
 std::string SqsEvents::answer_to(const JsonObject& event, TimePoint ends_at) {
   std::string failures;
   for (std::size_t i = 0; i < event.size("Records"); ++i) {
-    auto message = read_sqs_message(event, record(i), SqsSpelling::of_lambda, {});
+    auto message = read_sqs_message(event, record(i), SqsSpelling::of_lambda, time_of_day());
     const std::string id = message.id;
     if (Clock::now() < ends_at) {  // Else it comes again, unseen.
       const auto requests = requests_of(std::string(event.text(record(i) + "/eventSourceARN").value_or("")), ends_at);
@@ -99,12 +105,12 @@ bool SqsEvents::is_done(const RequestsPtr& requests, SqsMessage message, TimePoi
   const auto settled = std::make_shared<std::promise<bool>>();
   auto future = settled->get_future();
   const auto serial = std::make_shared<std::uint64_t>(0);  // Of the context's thread.
-  asio::post(*thread_.context(), [requests, message = std::move(message), ends_at, settled, serial]() mutable {
+  asio::post(*thread_.context(), guarded([requests, message = std::move(message), ends_at, settled, serial]() mutable {
     *serial = requests->take(std::move(message), ends_at,
                              [settled](SqsRequests::Outcome outcome) { settled->set_value(outcome.is_done); });
-  });
+  }));
   if (future.wait_until(ends_at) == std::future_status::ready) return future.get();
-  asio::post(*thread_.context(), [requests, serial] { requests->abandon(*serial); });
+  asio::post(*thread_.context(), guarded([requests, serial] { requests->abandon(*serial); }));
   return future.wait_for(kTimeToAbandon) == std::future_status::ready && future.get();
 }
 
@@ -117,7 +123,7 @@ void SqsEvents::close() {
   }
   std::promise<void> stopped;
   asio::post(*thread_.context(), [&] {
-    for (const auto& [arn, requests] : all) requests->stop();
+    for (const auto& [arn, requests] : all) guarded([&] { requests->stop(); })();
     stopped.set_value();
   });
   stopped.get_future().wait();

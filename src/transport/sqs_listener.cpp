@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "aws/thrown_error.hpp"
+#include "on_context.hpp"
 
 namespace splitnet::detail {
 namespace {
@@ -20,7 +21,7 @@ constexpr auto kLongestPauseToDelete = std::chrono::seconds(60);
 constexpr auto kShortestPoll = std::chrono::seconds(1);
 /// Of a worker that can't do what it takes, so that others have it.
 constexpr auto kLongestHoldOff = std::chrono::seconds(30);
-constexpr std::size_t kBatchBytes = std::size_t{1} << 18;
+constexpr std::size_t kMostDeletionsAtOnce = 2;
 
 std::string receipt_member(const std::string& receipt) {
   return R"("ReceiptHandle":)" + json_text(receipt);
@@ -34,13 +35,14 @@ SqsListener::SqsListener(std::shared_ptr<SqsClient> client, Target target, std::
       target_(std::move(target)),
       requests_(std::move(requests)),
       log_(std::move(log)),
-      deletions_(
-          std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", target_.url, 2, kBatchBytes, stop_.get_token())),
+      deletions_(std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", target_.url,
+                                              SqsBatches::Limits{.most_at_once = kMostDeletionsAtOnce},
+                                              stop_.get_token())),
       // One at a time: hidden again and then given back, never the other way round. One that hangs is given up while
       // there is time for another.
-      visibilities_(std::make_shared<SqsBatches>(client_, "ChangeMessageVisibilityBatch", target_.url, 1, kBatchBytes,
-                                                 stop_.get_token(),
-                                                 std::chrono::milliseconds(target_.visibility_timeout) / 4)),
+      visibilities_(std::make_shared<SqsBatches>(
+          client_, "ChangeMessageVisibilityBatch", target_.url,
+          SqsBatches::Limits{.time = std::chrono::milliseconds(target_.visibility_timeout) / 4}, stop_.get_token())),
       poll_timer_(*client_->context()),
       hide_timer_(*client_->context()) {}
 
@@ -48,32 +50,37 @@ void SqsListener::start() {
   requests_->start([weak = weak_from_this()] {
     const auto self = weak.lock();
     if (!self) return;
-    asio::post(*self->client_->context(), [weak] {
+    asio::post(*self->client_->context(), guarded([weak] {
       if (const auto there = weak.lock()) there->poll();
-    });
+    }));
   });
-  asio::post(*client_->context(), [self = shared_from_this()] { self->poll(); });
+  asio::post(*client_->context(), guarded([self = shared_from_this()] { self->poll(); }));
 }
 
 void SqsListener::poll() {
   const std::size_t working = requests_->working();
   const bool has_places = working < target_.max_in_flight && held_.size() < target_.max_in_flight + kMostOnTheirWay;
   if (is_polling_ || is_draining_ || is_closing_ || !has_places) return;
-  is_polling_ = true;
   poll_began_ = Clock::now();
   if (poll_began_ < polls_again_at_) return poll_after(polls_again_at_ - poll_began_);
-  client_->receive(target_.url,
-                   {.most = std::min(kMostMessages, target_.max_in_flight - working),
-                    .wait = target_.wait_time,
-                    .visibility_timeout = target_.visibility_timeout},
-                   stop_polling_.get_token(), [self = shared_from_this()](auto result) {
-                     self->is_polling_ = false;
-                     try {
-                       self->on_poll(std::move(result));
-                     } catch (const std::exception&) {
-                       self->on_failure(thrown_error("what has come"));
-                     }
-                   });
+  is_polling_ = true;
+  const auto got = [self = shared_from_this()](SqsResult<std::vector<SqsMessage>> result) {
+    self->is_polling_ = false;
+    try {
+      self->on_poll(std::move(result));
+    } catch (const std::exception&) {
+      self->on_failure(thrown_error("what has come"));
+    }
+  };
+  try {
+    client_->receive(target_.url,
+                     {.most = std::min(kMostMessages, target_.max_in_flight - working),
+                      .wait = target_.wait_time,
+                      .visibility_timeout = target_.visibility_timeout},
+                     stop_polling_.get_token(), got);
+  } catch (const std::exception&) {  // Nothing was sent.
+    got(SqsFailure{thrown_error("asking")});
+  }
 }
 
 void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
@@ -87,6 +94,8 @@ void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   if (messages.empty()) return poll_after(poll_began_ + kShortestPoll - Clock::now());
   for (SqsMessage& message : messages) {
     if (is_draining_ || is_closing_) {
+      say(LogLevel::debug, "what the last poll has brought is given back: this worker ends",
+          {{"message", message.id}, {"deliveries", std::uint64_t{message.deliveries}}});
       give_back(message.receipt, std::chrono::seconds(0));
     } else {
       take(std::move(message));
@@ -103,12 +112,12 @@ void SqsListener::on_failure(const Error& error) {
 }
 
 void SqsListener::poll_after(Clock::duration pause) {
-  is_polling_ = true;
   poll_timer_.expires_after(pause);
-  poll_timer_.async_wait([self = shared_from_this()](const auto&) {
+  poll_timer_.async_wait(guarded([self = shared_from_this()](const auto&) {
     self->is_polling_ = false;
     self->poll();
-  });
+  }));
+  is_polling_ = true;
 }
 
 /// It is always free, and would take everything that comes again before others can.
@@ -139,18 +148,29 @@ void SqsListener::take(SqsMessage message) {
 void SqsListener::settle(const std::string& id, SqsRequests::Outcome outcome) {
   if (outcome.is_answered) hold_off_ = std::chrono::seconds(0);
   if (outcome.is_failure) hold_off();
-  if (outcome.is_done) return delete_message(id);
   const auto found = held_.find(id);
   if (found == held_.end()) return;
-  give_back(found->second.receipt, outcome.pause);
-  release(id);
+  attempt(id, [&] {
+    if (outcome.is_done) return delete_message(id);
+    give_back(found->second.receipt, outcome.pause);
+    release(id);
+  });
+}
+
+/// Without memory for it: it is hidden no more, and comes again by itself.
+template <class Step>
+void SqsListener::attempt(const std::string& id, Step&& step) {
+  try {
+    step();
+  } catch (const std::exception&) {
+    release(id);
+  }
 }
 
 void SqsListener::give_back(const std::string& receipt, std::chrono::seconds pause) {
   ++giving_back_;
   visibilities_->add(
       {.members = receipt_member(receipt) + R"(,"VisibilityTimeout":)" + std::to_string(pause.count()),
-       .bytes = receipt.size(),
        .done = [self = shared_from_this()](const std::optional<SqsFailure>&) {  // Else it comes by itself, later.
          --self->giving_back_;
          self->look_whether_closed();
@@ -162,17 +182,21 @@ void SqsListener::delete_message(const std::string& id) {
   if (found == held_.end()) return;
   const std::string& receipt = found->second.receipt;
   deletions_->add({.members = receipt_member(receipt),
-                   .bytes = receipt.size(),
                    .done = [self = shared_from_this(), id, receipt](const std::optional<SqsFailure>& failure) {
-                     const auto held = self->held_.find(id);
-                     if (held == self->held_.end()) return;
-                     // It came again meanwhile: only with the last handle is it sure to be deleted.
-                     if (!failure && held->second.receipt != receipt) return self->delete_message(id);
-                     const bool is_over = !failure || failure->is_no_queue || self->is_closing_ ||
-                                          failure->error.code() == ErrorCode::invalid_argument ||
-                                          held->second.pause_to_delete > kLongestPauseToDelete;
-                     is_over ? self->release(id) : self->delete_later(id);
+                     self->attempt(id, [&] { self->on_deletion(id, receipt, failure); });
                    }});
+}
+
+void SqsListener::on_deletion(const std::string& id, const std::string& receipt,
+                              const std::optional<SqsFailure>& failure) {
+  const auto held = held_.find(id);
+  if (held == held_.end()) return;
+  // It came again meanwhile: only with the last handle is it sure to be deleted.
+  if (!failure && held->second.receipt != receipt) return delete_message(id);
+  const bool is_over = !failure || failure->is_no_queue || is_closing_ ||
+                       failure->error.code() == ErrorCode::invalid_argument ||
+                       held->second.pause_to_delete > kLongestPauseToDelete;
+  is_over ? release(id) : delete_later(id);
 }
 
 void SqsListener::delete_later(const std::string& id) {
@@ -180,9 +204,9 @@ void SqsListener::delete_later(const std::string& id) {
   held.delete_timer = std::make_shared<asio::steady_timer>(*client_->context());
   held.delete_timer->expires_after(held.pause_to_delete);
   held.pause_to_delete *= 2;
-  held.delete_timer->async_wait([weak = weak_from_this(), id](const auto&) {  // At once when it is cancelled.
-    if (const auto self = weak.lock()) self->delete_message(id);
-  });
+  held.delete_timer->async_wait(guarded([weak = weak_from_this(), id](const auto&) {  // At once when it is cancelled.
+    if (const auto self = weak.lock()) self->attempt(id, [&] { self->delete_message(id); });
+  }));
 }
 
 void SqsListener::release(const std::string& id) {
@@ -195,9 +219,9 @@ void SqsListener::wake_at(Clock::time_point when) {
   if (when >= wakes_at_ || is_closing_) return;
   wakes_at_ = when;
   hide_timer_.expires_at(when);
-  hide_timer_.async_wait([self = shared_from_this()](const auto& aborted) {
+  hide_timer_.async_wait(guarded([self = shared_from_this()](const auto& aborted) {
     if (!aborted) self->on_timer();
-  });
+  }));
 }
 
 /// Everything that is due within a while goes together.
@@ -220,7 +244,6 @@ void SqsListener::hide_again(const std::string& id) {
   const std::string& receipt = held_.at(id).receipt;
   visibilities_->add({.members = receipt_member(receipt) + R"(,"VisibilityTimeout":)" +
                                  std::to_string(target_.visibility_timeout.count()),
-                      .bytes = receipt.size(),
                       .is_wanted = [self = shared_from_this(), id] { return self->held_.contains(id); },
                       .done =
                           [self = shared_from_this(), id](const std::optional<SqsFailure>& failure) {
@@ -232,35 +255,35 @@ void SqsListener::hide_again(const std::string& id) {
 }
 
 void SqsListener::drain() {
-  asio::post(*client_->context(), [self = shared_from_this()] {
+  asio::post(*client_->context(), guarded([self = shared_from_this()] {
     self->is_draining_ = true;
     self->requests_->drain();
     self->poll_timer_.cancel();
-  });
+  }));
 }
 
 void SqsListener::close(bool may_wait) {
   if (closed_.exchange(true)) return;
-  asio::post(*client_->context(), [self = shared_from_this()] { self->begin_to_close(); });
+  asio::post(*client_->context(), guarded([self = shared_from_this()] { self->begin_to_close(); }));
   if (may_wait) {
     begun_to_close_.get_future().wait();  // No handler is running any more.
     ended_.get_future().wait_for(kClosingTime);
   }
-  asio::post(*client_->context(), [self = shared_from_this()] {
+  asio::post(*client_->context(), guarded([self = shared_from_this()] {
     self->stop_.request_stop();
-    self->requests_->stop();
     self->hide_timer_.cancel();
-  });
+    self->requests_->stop();
+  }));
 }
 
 void SqsListener::begin_to_close() {
   is_closing_ = true;
   stop_polling_.request_stop();
   poll_timer_.cancel();
-  requests_->give_up();
   for (const auto& [id, held] : held_) {
     if (held.delete_timer) held.delete_timer->cancel();
   }
+  guarded([&] { requests_->give_up(); })();
   begun_to_close_.set_value();
   look_whether_closed();
 }
@@ -271,8 +294,8 @@ void SqsListener::look_whether_closed() {
   ended_.set_value();
 }
 
-void SqsListener::say(LogLevel level, const std::string& text) const {
-  if (log_) log_({level, target_.endpoint + ": " + text, {}});
+void SqsListener::say(LogLevel level, const std::string& text, std::vector<LogField> fields) const {
+  if (log_) log_({level, target_.endpoint + ": " + text, std::move(fields)});
 }
 
 }  // namespace splitnet::detail

@@ -59,7 +59,10 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   void take(SqsMessage message);
   void give_back(const std::string& receipt, std::chrono::seconds pause);
   void settle(const std::string& id, SqsRequests::Outcome outcome);
+  template <class Step>
+  void attempt(const std::string& id, Step&& step);
   void delete_message(const std::string& id);
+  void on_deletion(const std::string& id, const std::string& receipt, const std::optional<SqsFailure>& failure);
   void delete_later(const std::string& id);
   void release(const std::string& id);
   void wake_at(Clock::time_point when);
@@ -67,7 +70,7 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   void hide_again(const std::string& id);
   void begin_to_close();
   void look_whether_closed();
-  void say(LogLevel level, const std::string& text) const;
+  void say(LogLevel level, const std::string& text, std::vector<LogField> fields = {}) const;
 
   const std::shared_ptr<SqsClient> client_;
   const Target target_;

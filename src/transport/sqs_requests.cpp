@@ -96,9 +96,9 @@ void SqsRequests::start(std::function<void()> is_free) {
   calls_ = std::make_shared<ServedCalls>([weak = weak_from_this()](Message reply) {
     const auto self = weak.lock();
     if (!self) return;
-    asio::post(*self->client_->context(), [weak, reply = std::move(reply)]() mutable {
+    asio::post(*self->client_->context(), guarded([weak, reply = std::move(reply)]() mutable {
       if (const auto there = weak.lock()) there->on_answer(reply.id, std::move(reply));
-    });
+    }));
   });
 }
 
@@ -111,7 +111,7 @@ std::uint64_t SqsRequests::take(SqsMessage message, Deadline ends_at, Settled se
   requests_.emplace(request->serial, request);
   ++working_;
   if (has_given_up_) {
-    settle(request, {});
+    give_back_at_the_end(request);
   } else {
     attempt(request, [&] { examine(request); });
   }
@@ -124,7 +124,7 @@ void SqsRequests::attempt(const RequestPtr& request, Step&& step) {
   try {
     step();
   } catch (const std::exception&) {
-    log(LogLevel::warning, std::string("is given back: ") + thrown_error("it").what(), *request);
+    guarded([&] { warn(std::string("is given back: ") + thrown_error("it").what(), *request); })();
     settle(request, {.pause = pause_before(request->message.deliveries, {})});
   }
 }
@@ -213,7 +213,7 @@ void SqsRequests::serve(const RequestPtr& request, Message message) {
   if (message.time_left) {
     *message.time_left -= request->message.age;
     if (message.time_left->count() <= 0) {
-      log(LogLevel::debug, "is deleted unseen: its time was over before a worker had it", *request);
+      debug("is deleted unseen: its time was over before a worker had it", *request);
       return settle(request, {.is_done = true});
     }
     const auto left = std::min<std::chrono::nanoseconds>(*message.time_left, std::chrono::hours(24 * 365));
@@ -240,20 +240,20 @@ void SqsRequests::on_answer(std::uint64_t serial, Message reply) {
 
 void SqsRequests::try_again(const RequestPtr& request, const Error& error) {
   const std::size_t deliveries = request->message.deliveries;
-  if (is_draining_) return settle(request, {});
+  if (is_draining_) return give_back_at_the_end(request);
   if (deliveries >= target_.max_deliveries) {
     const std::string reason = deliveries_of(request->message) + ", the last one ended with " +
                                std::string(to_string(error.code())) + ": " + error.what();
     return dead_letter(request, reason, Error(ErrorCode::internal, "'" + target_.queue + "': " + reason));
   }
-  log(LogLevel::debug, std::string("is given back: ") + error.what(), *request);
+  debug(std::string("is given back: ") + error.what(), *request);
   settle(request, {.pause = pause_before(deliveries, error.retry_after_s()), .is_failure = true});
 }
 
 /// First there, then the answer, then out of the queue: whoever dies between leaves it to the next.
 void SqsRequests::dead_letter(const RequestPtr& request, const std::string& reason, std::optional<Error> answer) {
-  log(LogLevel::warning, "goes to '" + target_.dead_letter_queue + "': " + reason, *request);
-  needs_no_handler(*request);
+  warn("goes to '" + target_.dead_letter_queue + "': " + reason, *request);
+  free_place(*request);
   send_to_dead(request, dead_message(request->message, reason, target_.max_dead_bytes), std::move(answer));
 }
 
@@ -266,7 +266,7 @@ void SqsRequests::send_to_dead(const RequestPtr& request, const SqsMessage& dead
           const bool is_refused = failure && (failure->error.code() == ErrorCode::invalid_argument ||
                                               failure->error.code() == ErrorCode::too_large);
           if (is_refused) {  // It would be refused again and again.
-            self->log(LogLevel::warning, std::string("is lost: ") + failure->error.what(), *request);
+            self->warn(std::string("is lost: ") + failure->error.what(), *request);
           } else if (failure) {
             return self->retry(request, failure->error,
                                [self, request, dead, answer] { self->send_to_dead(request, dead, answer); });
@@ -292,7 +292,7 @@ void SqsRequests::make_dead_letter_queue(const RequestPtr& request, const SqsMes
 }
 
 void SqsRequests::answer(const RequestPtr& request, Message reply) {
-  needs_no_handler(*request);
+  free_place(*request);
   reply.id = request->id;
   EncodedMessage encoded;
   try {
@@ -353,7 +353,7 @@ void SqsRequests::on_sent(const RequestPtr& request, const SqsMessage& answer,
                  [self = shared_from_this(), request, answer] { self->send_answer(request, answer); });
   }
   if (failure) {
-    log(LogLevel::debug, "is deleted: nobody waits for its answer any more", *request);
+    debug("is deleted: nobody waits for its answer any more", *request);
     if (gone_queues_.begin(request->reply_queue)) gone_queues_.keep(request->reply_queue);
   }
   settle(request, {.is_done = true, .is_answered = !request->is_dead});
@@ -363,32 +363,40 @@ template <class Step>
 void SqsRequests::retry(const RequestPtr& request, const Error& error, Step step) {
   const auto pause = request->back_off.next();
   if (stop_.stop_requested() || Clock::now() + pause > request->give_up_at) {
-    log(LogLevel::warning, std::string("is given back, its answer could not be sent: ") + error.what(), *request);
+    warn(std::string("is given back, its answer could not be sent: ") + error.what(), *request);
     return settle(request, {.pause = pause_before(request->message.deliveries, {}), .is_failure = true});
   }
   request->timer.expires_after(pause);
-  request->timer.async_wait([self = shared_from_this(), request, error, step = std::move(step)](const auto& aborted) {
-    self->attempt(request, [&] {
-      if (aborted) return self->settle(request, {});
-      step();
-    });
-  });
+  request->timer.async_wait(
+      guarded([self = shared_from_this(), request, error, step = std::move(step)](const auto& aborted) {
+        self->attempt(request, [&] {
+          if (aborted) return self->settle(request, {});
+          step();
+        });
+      }));
 }
 
-void SqsRequests::needs_no_handler(Request& request) {
+void SqsRequests::free_place(Request& request) {
   if (!std::exchange(request.is_working, false)) return;
   request.give_up_at = Clock::now() + kAnswerTime;
   --working_;
   if (is_free_) is_free_();
 }
 
+/// Of this worker: another one begins with it at once.
+void SqsRequests::give_back_at_the_end(const RequestPtr& request) {
+  debug("is given back: this worker ends", *request);
+  settle(request, {});
+}
+
 void SqsRequests::settle(const RequestPtr& request, Outcome outcome) {
   if (requests_.erase(request->serial) == 0) return;
-  needs_no_handler(*request);
   outcome.is_done = outcome.is_done || request->is_dead;
-  if (!request->name.empty()) outcome.is_done ? names_.keep(request->name) : names_.forget(request->name);
+  if (!request->name.empty() && !outcome.is_done) names_.forget(request->name);
   request->timer.cancel();
+  guarded([&] { free_place(*request); })();
   std::exchange(request->settled, nullptr)(outcome);
+  if (!request->name.empty() && outcome.is_done) names_.keep(request->name);
 }
 
 void SqsRequests::abandon(std::uint64_t serial) {
@@ -403,7 +411,7 @@ void SqsRequests::give_up() {
   calls_->close();
   const auto requests = requests_;
   for (const auto& [serial, request] : requests) {
-    if (request->is_working) settle(request, {});
+    if (request->is_working) give_back_at_the_end(request);
   }
 }
 
@@ -413,13 +421,26 @@ void SqsRequests::stop() {
   for (const auto& [serial, request] : requests_) request->timer.cancel();
 }
 
-void SqsRequests::log(LogLevel level, const std::string& text, const Request& request) const {
+/// The first of a second; the next one says how many were left out.
+void SqsRequests::warn(const std::string& text, const Request& request) {
+  if (warnings_.take()) {
+    log(LogLevel::warning, text, request, std::exchange(warnings_left_out_, 0));
+  } else {
+    ++warnings_left_out_;
+  }
+}
+
+void SqsRequests::debug(const std::string& text, const Request& request) const {
+  log(LogLevel::debug, text, request, 0);
+}
+
+void SqsRequests::log(LogLevel level, const std::string& text, const Request& request, std::uint64_t left_out) const {
   if (!options_.log) return;
-  options_.log({level,
-                "sqs://" + target_.queue + ": a request " + text,
-                // Only what is known to be a name: it could be anything, and long.
-                {{"request", request.name.empty() ? request.message.id : request.name},
-                 {"deliveries", std::uint64_t{request.message.deliveries}}}});
+  // Only what is known to be a name: it could be anything, and long.
+  std::vector<LogField> fields{{"request", request.name.empty() ? request.message.id : request.name},
+                               {"deliveries", std::uint64_t{request.message.deliveries}}};
+  if (left_out > 0) fields.push_back({"left_out", left_out});
+  options_.log({level, "sqs://" + target_.queue + ": a request " + text, std::move(fields)});
 }
 
 }  // namespace splitnet::detail

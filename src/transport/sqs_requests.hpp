@@ -12,6 +12,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "admission.hpp"
 #include "aws/sqs_client.hpp"
 #include "back_off.hpp"
 #include "buffer_pool.hpp"
@@ -46,7 +47,7 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
 
   SqsRequests(std::shared_ptr<SqsClient> client, Target target, Handler handler, const ListenOptions& options);
 
-  /// Before anything else. `is_free` hears of each request that needs no handler any more.
+  /// Before anything else. `is_free` hears of each request that no handler works on any more.
   void start(std::function<void()> is_free);
   /// `settled` runs once, later or at once. `ends_at`: a deadline that this side has set. Gives a number for abandon.
   std::uint64_t take(SqsMessage message, Deadline ends_at, Settled settled);
@@ -105,9 +106,12 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
   void on_sent(const RequestPtr& request, const SqsMessage& answer, const std::optional<SqsFailure>& failure);
   template <class Step>
   void retry(const RequestPtr& request, const Error& error, Step step);
-  void needs_no_handler(Request& request);
+  void free_place(Request& request);
+  void give_back_at_the_end(const RequestPtr& request);
   void settle(const RequestPtr& request, Outcome outcome);
-  void log(LogLevel level, const std::string& text, const Request& request) const;
+  void warn(const std::string& text, const Request& request);
+  void debug(const std::string& text, const Request& request) const;
+  void log(LogLevel level, const std::string& text, const Request& request, std::uint64_t left_out) const;
 
   const std::shared_ptr<SqsClient> client_;
   const Target target_;
@@ -125,6 +129,8 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
   std::unordered_map<std::uint64_t, RequestPtr> requests_;
   RecentNames names_{most_answered};
   RecentNames gone_queues_{most_answered};
+  RateLimit warnings_{1};  // A second: who may send to the queue must not fill a disk.
+  std::uint64_t warnings_left_out_ = 0;
 };
 
 /// Of the dead-letter queue: kept for 14 days, the longest that SQS can.

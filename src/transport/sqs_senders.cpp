@@ -20,8 +20,9 @@ void SqsSenders::send(const std::string& queue, const SqsMessage& message, Done 
     used_.splice(used_.end(), used_, found->second.place_in_line);
     return found->second.batches->add(std::move(entry));
   }
-  const auto batches = std::make_shared<SqsBatches>(client_, "SendMessageBatch", url_beside(url_, queue), kMostAtOnce,
-                                                    max_bytes_, stop_);
+  const auto batches =
+      std::make_shared<SqsBatches>(client_, "SendMessageBatch", url_beside(url_, queue),
+                                   SqsBatches::Limits{.most_at_once = kMostAtOnce, .max_bytes = max_bytes_}, stop_);
   const auto place = used_.insert(used_.end(), queue);
   try {
     queues_.emplace(queue, Queue{batches, place});

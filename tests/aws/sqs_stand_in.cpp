@@ -100,7 +100,7 @@ void SqsStandIn::make_queue(const std::string& name, const Json& attributes) {
 
 void SqsStandIn::remove_queue(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  queues_.erase(name);
+  if (queues_.erase(name) > 0) deleted_at_[name] = now();
   changed_.notify_all();
 }
 
@@ -295,7 +295,15 @@ std::optional<SqsStandIn::Response> SqsStandIn::serve_sqs(const Request& request
 
 Json SqsStandIn::perform(const std::string& action, const Json& document, const Peer& peer,
                          std::unique_lock<std::mutex>& lock, bool entries_fail) {
-  if (action == "CreateQueue") return create_queue(document);
+  if (action == "CreateQueue") {
+    const auto deleted = deleted_at_.find(text_of(document, "QueueName"));
+    if (deleted != deleted_at_.end() && now() < deleted->second + seconds(60)) {
+      throw Refusal{"QueueDeletedRecently",
+                    "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+                    "AWS.SimpleQueueService.QueueDeletedRecently"};
+    }
+    return create_queue(document);
+  }
   if (action == "GetQueueUrl") {
     const std::string name = text_of(document, "QueueName");
     (void)queue_of({{"QueueUrl", url_of(name)}});
@@ -305,7 +313,9 @@ Json SqsStandIn::perform(const std::string& action, const Json& document, const 
   if (action == "DeleteQueue") {
     (void)queue_of(document);
     const std::string url = text_of(document, "QueueUrl");
-    queues_.erase(url.substr(url.rfind('/') + 1));
+    const std::string name = url.substr(url.rfind('/') + 1);
+    queues_.erase(name);
+    deleted_at_[name] = now();
     return Json::object();
   }
   if (action == "SendMessage") return send_message(queue_of(document), document);

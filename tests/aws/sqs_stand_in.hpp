@@ -166,6 +166,7 @@ class SqsStandIn {
   std::uint64_t count_ = 0;
   std::chrono::milliseconds passed_{0};
   std::map<std::string, Queue> queues_;
+  std::map<std::string, Clock::time_point> deleted_at_;  // As a rule of CreateQueue, not of make_queue.
   std::vector<Armed> faults_;
   std::vector<Json> requests_;
   std::unique_ptr<ScriptedServer> server_;  // Of whoever starts and stops.

@@ -178,6 +178,31 @@ TEST_F(SqsEvent, TheEndOfAnInvocationIsNotTheCallersDeadline) {
   EXPECT_EQ(outcome.count(), 0);
 }
 
+/// The time that it was in the queue counts, by the function's clock where SQS tells no time of this delivery.
+TEST_F(SqsEvent, WhatIsLateInTheQueueIsDeletedUnseen) {
+  std::atomic<int> handled = 0;
+  be_function([&](Message request, const CallContext& context, const Responder& respond) {
+    ++handled;
+    echo(std::move(request), context, respond);
+  });
+  Connection& connection = connect();
+  const auto late = start_call(connection, request_with({}), std::chrono::steady_clock::now() + 30min);
+  auto taken = take(1);
+  constexpr std::int64_t hour_ms = 3'600'000;
+  taken[0].sent_ms -= hour_ms;
+  taken[0].first_received_ms -= hour_ms;
+  taken[0].deliveries = 2;
+  EXPECT_THAT(deliver(taken), IsEmpty());
+  EXPECT_EQ(handled, 0);
+  EXPECT_EQ(late.count(), 0);
+  const auto next = start_call(connection, request_with({Value(1)}), std::chrono::steady_clock::now() + 30min);
+  taken = take(1);
+  taken[0].deliveries = 2;
+  EXPECT_THAT(deliver(taken), IsEmpty());
+  EXPECT_NE(next.message(), nullptr);
+  EXPECT_EQ(handled, 1);
+}
+
 /// What is delivered again while its answer is on its way is not deleted before the answer has arrived.
 TEST_F(SqsEvent, OnItsWayIsNotAnswered) {
   lambda.time_limit = 2s;

@@ -36,7 +36,8 @@ struct SqsOptions {
 
   /// For so long a request is hidden from other workers when one has taken it, counted anew at half of it as long as it
   /// is being worked on: how late another one begins after a worker has died. 2 s to 8 h. SQS hides no request for more
-  /// than 12 hours in all: what takes longer is begun a second time.
+  /// than 12 hours in all: what takes longer is begun a second time. Nothing is hidden while AwsOptions::credentials
+  /// gets new ones: choose more than twice what that may take.
   std::chrono::seconds visibility_timeout = std::chrono::seconds(30);
   /// Requests that this worker holds at once. Those that wait here can't be taken by another worker; so little more
   /// than what it works on at once.
@@ -73,11 +74,14 @@ struct SqsOptions {
 ///
 /// Requests, answers and deletions go in batches of up to ten as soon as more than one wait. Answers and requests are
 /// waited for by long polling, by a connection only while it has calls. Where a queue can't be reached, it is asked
-/// again after a pause (ConnectOptions::reconnect); calls end with `unavailable` when what they wait for is lost: the
-/// reply queue is gone. `Listener::close` gives back what it has taken and not begun.
+/// again after a pause (ConnectOptions::reconnect). A request whose sending is not answered, and so may be in the
+/// queue, is sent again a few times, for about a second unless reconnect is off. Calls end with `unavailable` then, and
+/// when what they wait for is lost: the reply queue is gone. `Listener::close` gives back what it has taken and not
+/// begun.
 ///
-/// ListenOptions::log gets a `warning` for what goes to the dead-letter queue, and once when the queue can't be asked;
-/// `debug` for what is given back or deleted unseen, with `request` and `deliveries`.
+/// ListenOptions::log gets a `warning` for what goes to the dead-letter queue, one a second, whose `left_out` says how
+/// many others there were since the one before, and once when the queue can't be asked; `debug` for what is given back
+/// or deleted unseen, with `request` and `deliveries`.
 ///
 /// Who may send to the queue may use the worker: that is a matter of the queue's policy, tokens are not looked at. A
 /// worker sends answers only to queues named "QUEUE-replies-…".
