@@ -26,7 +26,6 @@ import local_ray
 import splitnet
 import splitnet.ray
 from local_ray import serve
-from splitnet.ray.values import pack, unpack
 
 TOKEN = "a-token-of-the-tests-of-ray"
 
@@ -193,30 +192,6 @@ def test_everything_listens_on_loopback() -> None:
     assert found and set(found) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
-def test_tensors_keep_their_strides_their_bits_and_who_shares_memory() -> None:
-    base = torch.rand(6, 8)
-    base[0, 0], base[0, 1] = float("nan"), float("inf")
-    large = torch.zeros(100_000)
-    values = [
-        base.t(), base[2:4, ::2], torch.rand(2, 3).to(torch.bfloat16), torch.empty(0, 3), torch.ones(1).expand(5, 4),
-        large[70_001:70_004], {"a": [1, 2.5, None, "x", True, 1j]}, (torch.arange(3), torch.tensor([True])),
-    ]  # fmt: skip
-    packed = pack(values)
-    assert packed.size_bytes < 1000, "what nobody looks at stays here"
-    for copy in (True, False):
-        got = unpack(packed, copy=copy)
-        for ours, theirs in zip(values[:6], got[:6], strict=True):
-            assert isinstance(ours, torch.Tensor)
-            assert theirs.stride() == ours.stride() and theirs.dtype == ours.dtype
-            assert torch.equal(theirs.contiguous().view(torch.uint8), ours.contiguous().view(torch.uint8))
-            assert theirs.untyped_storage().data_ptr() % 64 == 0
-        assert got[6] == values[6] and isinstance(got[7], tuple) and torch.equal(got[7][0], torch.arange(3))
-        assert got[0].untyped_storage().data_ptr() == got[1].untyped_storage().data_ptr()
-    got = unpack(packed, copy=True)
-    got[0].zero_()
-    assert got[1].sum() == 0 and base[2:4].sum() > 0
-
-
 @pytest.mark.parametrize(
     ("wrong", "found"),
     [
@@ -242,6 +217,20 @@ def test_the_answers_are_those_of_the_model_in_one_piece(
     stats = pipeline.stats
     assert (stats.failed, stats.in_flight) == (0, 0)
     assert [(one.replicas, one.ready, one.passes) for one in stats.stages] == [(1, 1, 25), (2, 2, 25), (1, 1, 25)]
+
+
+@pytest.mark.parametrize("pixels", [16, 128])
+def test_who_has_submitted_may_change_the_inputs(
+    part: splitnet.Partitioner, pipeline: splitnet.ray.Pipeline, pixels: int
+) -> None:
+    """Small ones go with the call, others through the object store."""
+    inputs = [torch.rand(1, 3, pixels, pixels) for _ in range(4)]
+    expected = [whole(part, x) for x in inputs]
+    futures = []
+    for x in inputs:
+        futures.append(pipeline.submit(x))
+        x.zero_()
+    assert all(torch.equal(one.result(30), y) for one, y in zip(futures, expected, strict=True))
 
 
 def test_many_threads_and_asyncio(part: splitnet.Partitioner, pipeline: splitnet.ray.Pipeline) -> None:

@@ -24,7 +24,7 @@ from splitnet.event_loop import in_event_loop
 from splitnet.partitioner import CutLike, Partitioner, as_cut
 from splitnet.ray.autoscaling import LOOK_EVERY_S, AutoscalingConfig, Past, autoscaling_of, look
 from splitnet.ray.stage_pool import PoolOptions, StagePool, StageStats
-from splitnet.ray.values import Packed, pack, unpack
+from splitnet.ray.values import Packed, handed_over, pack, unpack
 
 _T = TypeVar("_T")
 
@@ -228,7 +228,7 @@ class Pipeline:
 
     async def _output(self, packed: Packed, taken: threading.Event) -> Any:
         async with self._places:
-            boundary: Any = ray.put(packed)
+            boundary = handed_over(packed)
             del packed
             taken.set()
             slots: dict[int, Any] = {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 
 from splitnet.errors import InvalidArgument
@@ -21,6 +22,9 @@ _Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 #: As torch aligns what it allocates: matrix products give other last bits on memory that lies otherwise.
 _ALIGNMENT = 64
+
+#: Up to here Ray sends a value with the call that takes it (its max_direct_call_object_size).
+_SENT_WITH_CALL_BYTES = 100 * 1024
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,16 @@ def unpack(packed: Packed, *, copy: bool) -> list[Any]:
     """The values. Without `copy` their bytes may be those of the object store, which nobody may write to."""
     storages = [_memory(one, copy) for one in packed.storages]
     return [_each_tensor(value, lambda view: _tensor(view, storages)) for value in packed.values]
+
+
+def handed_over(packed: Packed) -> Any:
+    """For calls that take a Packed; the values that were packed need not stay as they are any more.
+
+    A reference to the object store, or a copy of what is small: that it goes with the call saves two ways to the store.
+    """
+    if packed.size_bytes > _SENT_WITH_CALL_BYTES:
+        return ray.put(packed)
+    return pack(unpack(packed, copy=True))
 
 
 @dataclass(frozen=True)
