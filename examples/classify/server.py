@@ -103,9 +103,10 @@ async def _classify(request: web.Request) -> web.Response:
 async def _result(request: web.Request) -> web.Response:
     service, identifier = request.app[_SERVICE], request.match_info["id"]
     try:
+        is_waiting = await service.is_waiting(identifier)  # Asked first: the result may come between the two.
         if (outcome := await service.result(identifier)) is not None:
             return _answer(request, outcome)
-        if await service.is_waiting(identifier):
+        if is_waiting:
             return web.json_response({"id": identifier, "waiting": True}, status=HTTPStatus.ACCEPTED)
     except STORE_ERRORS as error:
         print(f"classify: the object store: {error}", file=sys.stderr)

@@ -438,6 +438,30 @@ def test_what_was_answered_is_not_done_again(fixture: Fixture) -> None:
     asyncio.run(run())
 
 
+class EndingStore(OutcomeStore):
+    """The result comes when it has just been looked for."""
+
+    def get(self, identifier: str) -> Outcome | None:
+        found = super().get(identifier)
+        for request in self.promised():
+            self.put(Outcome(request, "cat", 0.5))
+            self.keep_promise(request.id)
+        return found
+
+
+def test_a_result_that_comes_while_it_is_asked_for_is_not_unknown(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(client: Client) -> None:
+        request = Request("C" * 22, f"{client.pictures.url}/cat", "mobilenet_v2")
+        fixture.store.promise(request)
+        assert (await client.get(f"/results/{request.id}"))[0] == 202
+        assert (await client.get(f"/results/{request.id}"))[1]["label"] == "cat"
+
+    monkeypatch.setattr(Fixture, "store", property(lambda self: EndingStore(self.bucket, self.environment)))
+    fixture.run({}, work)
+
+
 def test_a_promise_for_a_model_that_is_gone_ends(fixture: Fixture) -> None:
     async def run() -> None:
         async with hostile_server({}) as pictures:
