@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer target: whatever a function of AWS Lambda is sent, or answers, gives a message or an Error. The first byte:
-// 0 the text of an event; else a message, whose checksums are set right, in an event of its kind (1 direct, 2 and 3 in
-// a proxy event of that version less one).
+// libFuzzer target: whatever a function of AWS Lambda is sent, or answers, and whatever SQS answers to ReceiveMessage,
+// gives messages or an Error. The first byte: 0 the text of an event or an answer; else a message, whose checksums are
+// set right, in an event of its kind (1 direct, 2 and 3 in a proxy event of that version less one).
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,6 +16,7 @@
 #include "aws/base64.hpp"
 #include "aws/invocation.hpp"
 #include "aws/json.hpp"
+#include "aws/sqs_message.hpp"
 #include "fuzz_checks.hpp"
 #include "message_wire.hpp"
 #include "transport/message_store.hpp"
@@ -58,6 +60,24 @@ void check_reference(const std::string& url) {
     require(url == "s3://bodies/some/prefix/" + *key, "another object than it says");
     require(key->starts_with(folder) && detail::is_random_name(std::string_view(*key).substr(folder.size())),
             "an object that is no body under way");
+  }
+}
+
+/// As SqsEvents and SqsClient read them.
+void check_queued(const std::string& text) {
+  using namespace std::chrono;  // NOLINT(google-build-using-namespace)
+  constexpr milliseconds now = sys_days(2026y / November / 28).time_since_epoch();
+  const detail::JsonObject document(text);
+  auto messages = detail::read_sqs_messages(document, now);
+  for (std::size_t i = 0; i < document.size("Records"); ++i) {
+    const std::string record = "Records/" + std::to_string(i);
+    messages.push_back(detail::read_sqs_message(document, record, detail::SqsSpelling::of_lambda, now));
+  }
+  for (const auto& message : messages) {
+    require(message.deliveries > 0, "a message that nobody has received");
+    require(message.age >= 0ms && message.age <= days(15), "an age that no message has");
+    const detail::JsonObject sent("{" + detail::members_to_send(message) + "}");
+    require(sent.text("MessageBody").has_value(), "what can't be sent on, to the dead-letter queue say");
   }
 }
 
@@ -110,7 +130,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(data) + 1, size - 1);
   if (data[0] == 0 || data[0] > 3) {
-    check_event(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    check_event(text);
+    check_queued(text);
     return 0;
   }
   check_message(data[0], with_checksums(bytes));

@@ -108,6 +108,16 @@ void write_invocations(const std::filesystem::path& directory) {
   add("version_2", '\0',
       R"({"version":"2.0","headers":{"authorization":"Bearer x"},"requestContext":{"authorizer":{"iam":{"accessKey":)"
       R"("A"}},"http":{"method":"GET","sourceIp":"::1"}},"body":"text","isBase64Encoded":false})");
+  add("received", '\0',
+      R"({"Messages":[{"MessageId":"1","ReceiptHandle":"AQEB","Body":"{\"splitnet\":\"U1BMTg==\"}","Attributes":)"
+      R"({"SentTimestamp":"1795800000000","ApproximateReceiveCount":"2","ApproximateFirstReceiveTimestamp":)"
+      R"("1795800000100"},"MessageAttributes":{"request":{"DataType":"String","StringValue":")" +
+          name + R"("},"reply":{"DataType":"String","StringValue":"0123"}}}]})");
+  add("queued", '\0',
+      R"({"Records":[{"messageId":"1","receiptHandle":"AQEB","body":"{\"splitnet\":\"U1BMTg==\"}","attributes":)"
+      R"({"ApproximateReceiveCount":"1","SentTimestamp":"1795800000000","ApproximateFirstReceiveTimestamp":)"
+      R"("1795800000100"},"messageAttributes":{"request":{"stringValue":")" +
+          name + R"(","dataType":"String"}},"eventSource":"aws:sqs","eventSourceARN":"arn:aws:sqs:a:1:b"}]})");
 }
 
 /// The index of the codec, then an encoded tensor.
