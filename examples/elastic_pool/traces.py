@@ -24,6 +24,7 @@ from pathlib import Path
 
 import splitnet
 from common import prices
+from common.command_line import say
 from common.environment import in_environment
 from common.package_files import ROOT
 from elastic_pool import plots, real_run
@@ -153,10 +154,6 @@ def write(runs: Sequence[Run], chosen: argparse.Namespace, setting: Setting, ste
     for path in paths[1:]:
         plots.write(chart, path)
     return paths
-
-
-def say(words: str) -> None:
-    print(f"-- {words}", file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 import splitnet
+from common.command_line import say
 from common.environment import in_environment
 from common.package_files import ROOT
 from common.tables import text_table
@@ -143,10 +144,6 @@ def spread(values_s: Sequence[float]) -> str:
     """In milliseconds."""
     middle, least, greatest = (1000 * value for value in (statistics.median(values_s), min(values_s), max(values_s)))
     return f"{middle:.0f} ({least:.0f} - {greatest:.0f})"
-
-
-def say(words: str) -> None:
-    print(f"-- {words}", file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str]) -> int:
