@@ -162,6 +162,10 @@ TEST_F(SqsService, ANamedQueueForAnswersThatIsGoneMayComeBack) {
   listeners.clear();
   listen();
   expect_answered(start_call(connection, request_with({Value(2)})), 2);
+  EXPECT_TRUE(sqs.wait_until([&] {
+    sqs.pass_time(31s);  // What the first worker had yet to answer when it ended.
+    return sqs.messages("work").empty();
+  }));
   sqs.remove_queue(named.reply_queue);
 }
 
