@@ -123,7 +123,7 @@ void SqsEvents::close() {
   }
   std::promise<void> stopped;
   asio::post(*thread_.context(), [&] {
-    for (const auto& [arn, requests] : all) guarded([&] { requests->stop(); })();
+    for (const auto& one : all) guarded([&] { one.second->stop(); })();
     stopped.set_value();
   });
   stopped.get_future().wait();

@@ -20,7 +20,7 @@ constexpr auto kLongestPauseToDelete = std::chrono::seconds(60);
 /// From one question that brings nothing to the next, also where a server doesn't wait as it should.
 constexpr auto kShortestPoll = std::chrono::seconds(1);
 /// Of a worker that can't do what it takes, so that others have it.
-constexpr auto kLongestHoldOff = std::chrono::seconds(30);
+constexpr Reconnect kHoldOff = {.first_pause = std::chrono::seconds(2), .longest_pause = std::chrono::seconds(30)};
 constexpr std::size_t kMostDeletionsAtOnce = 2;
 
 std::string receipt_member(const std::string& receipt) {
@@ -44,7 +44,8 @@ SqsListener::SqsListener(std::shared_ptr<SqsClient> client, Target target, std::
           client_, "ChangeMessageVisibilityBatch", target_.url,
           SqsBatches::Limits{.time = std::chrono::milliseconds(target_.visibility_timeout) / 4}, stop_.get_token())),
       poll_timer_(*client_->context()),
-      hide_timer_(*client_->context()) {}
+      hide_timer_(*client_->context()),
+      hold_off_(kHoldOff) {}
 
 void SqsListener::start() {
   requests_->start([weak = weak_from_this()] {
@@ -120,12 +121,12 @@ void SqsListener::poll_after(Clock::duration pause) {
   is_polling_ = true;
 }
 
-/// It is always free, and would take everything that comes again before others can.
+/// It is always free, and would take everything that comes again before others can. At random, else it could ask each
+/// time at the moment when what it gave back may be taken again: those pauses double too.
 void SqsListener::hold_off() {
   const auto now = Clock::now();
   if (now < polls_again_at_) return;  // What was taken together fails together.
-  hold_off_ = std::clamp(2 * hold_off_, std::chrono::seconds(1), std::chrono::seconds(kLongestHoldOff));
-  polls_again_at_ = now + hold_off_;
+  polls_again_at_ = now + hold_off_.next();
 }
 
 void SqsListener::take(SqsMessage message) {
@@ -146,7 +147,7 @@ void SqsListener::take(SqsMessage message) {
 }
 
 void SqsListener::settle(const std::string& id, SqsRequests::Outcome outcome) {
-  if (outcome.is_answered) hold_off_ = std::chrono::seconds(0);
+  if (outcome.is_answered) hold_off_.reset();
   if (outcome.is_failure) hold_off();
   const auto found = held_.find(id);
   if (found == held_.end()) return;

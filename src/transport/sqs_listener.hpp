@@ -89,7 +89,7 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   bool is_polling_ = false;  // Or pauses.
   Clock::time_point poll_began_;
   Clock::time_point polls_again_at_;  // After what it could not do.
-  std::chrono::seconds hold_off_{0};  // The last one; none since an answer.
+  BackOff hold_off_;
   bool is_failing_ = false;
   bool is_draining_ = false;
   bool is_closing_ = false;

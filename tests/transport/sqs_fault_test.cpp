@@ -341,22 +341,6 @@ TEST_F(SqsFault, WhatCanNotBeDoneNowIsDoneLater) {
   EXPECT_THAT(pauses, ::testing::ElementsAre(2, 4)) << "seconds, doubled";
 }
 
-TEST_F(SqsFault, AWorkerWithoutMemoryGivesBackAndGoesOn) {
-  std::atomic<int> tried = 0;
-  listen(
-      [&](Message request, const CallContext& context, const Responder& respond) {
-        if (tried++ == 0) throw std::bad_alloc();
-        echo(std::move(request), context, respond);
-      },
-      patient());
-  Connection& connection = connect();
-  const auto first = start_call(connection, request_with({Value(0)}));
-  ASSERT_TRUE(sqs.wait_until([&] { return tried >= 1; }));
-  expect_answered(start_calls(connection, 3));
-  ASSERT_TRUE(first.wait());
-  EXPECT_TRUE(!first.error() || first.error() == ErrorCode::internal) << to_string(*first.error());
-}
-
 TEST_F(SqsFault, OtherErrorsAreTheAnswer) {
   listen([](const Message& request, const CallContext&, const Responder& respond) {
     if (request.values.at(0).integer() == 0) throw std::runtime_error("boom");

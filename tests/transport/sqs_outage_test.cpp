@@ -64,6 +64,35 @@ TEST_F(SqsOutage, ClosingAWorkerIsNoFailureOfWhatItHolds) {
   for (const auto& outcome : outcomes) EXPECT_NE(outcome.message(), nullptr);
 }
 
+/// FAULTS 40: who has no memory for a request has it done later, by himself or another.
+TEST_F(SqsOutage, AWorkerWithoutMemoryGivesBackAndGoesOn) {
+  std::atomic<int> runs = 0;
+  const auto model =
+      std::make_shared<testing::HookedModel>(testing::chain_model(), testing::Hooks{.on_run = [&](const StageInfo&) {
+                                               if (runs++ == 0) throw std::bad_alloc();
+                                             }});
+  TransportRegistry registry;
+  registry.add("sqs", make_sqs_transport(options()));
+  auto worker = Worker::create({});
+  worker->add_model("net", model);
+  worker->serve(registry, testing::work);
+  Message request = request_with(testing::inputs_of(0));
+  request.request = {"net", model->fingerprint(), {}};
+  const auto outcome = start_call(connect(), request);
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ChangeMessageVisibilityBatch").size() == 1; }))
+      << "it was not given back";
+  EXPECT_EQ(sqs.requests("ChangeMessageVisibilityBatch")[0].at("document").at("Entries")[0].at("VisibilityTimeout"), 2);
+  sqs.pass_time(10s);
+  ASSERT_NE(outcome.message(), nullptr) << to_string(*outcome.error());
+  const auto expected = testing::chain_model()->make_stage({})->run(testing::inputs_of(0));
+  ASSERT_EQ(outcome.message()->values.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(bit_identical(outcome.message()->values[i], expected[i])) << i;
+  }
+  EXPECT_EQ(runs, 2);
+  worker->close();
+}
+
 /// SQS needs a second and more before a new queue is there for everybody.
 TEST_F(SqsOutage, AQueueForAnswersMayAppearLate) {
   listen();
@@ -102,9 +131,6 @@ TEST_F(SqsOutage, AnAnswerThatIsNotOfSqsIsNone) {
     sqs.fail(Fault::no_json, 1, action);
     EXPECT_EQ(thrown_code([&] { connect(); }), ErrorCode::unavailable) << action;
     sqs.heal();
-    for (const auto& queue : sqs.queues()) {
-      if (queue.starts_with("work-replies-")) sqs.remove_queue(queue);  // It was made all the same.
-    }
   }
 }
 

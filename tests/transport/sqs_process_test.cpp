@@ -258,8 +258,8 @@ TEST_F(SqsProcess, NothingIsLostAndNothingToldTwice) {
   EXPECT_THAT(sqs.messages("work-dead"), IsEmpty());
 }
 
-/// FAULTS 36: a service that throttles is not asked ever more; the device answers.
-TEST_F(SqsProcess, AThrottledServiceIsLeftAlone) {
+/// FAULTS 36: what a service throttles is hardly tried again; the device answers.
+TEST_F(SqsProcess, RetriesAtAThrottledServiceAreFew) {
   const auto worker = Worker::create();
   worker->add_model("net", testing::chain_model());
   (void)worker->serve(registry_with(options()), testing::work);

@@ -100,6 +100,19 @@ TEST_F(Sqs, TakesNoMoreThanItMayHold) {
   for (const auto& outcome : outcomes) EXPECT_NE(outcome.message(), nullptr);
 }
 
+/// Long polling: a question that waits is one request, where short ones would be a bill.
+TEST_F(Sqs, QuestionsWaitForMessages) {
+  listen();
+  EXPECT_NE(start_call(connect(), request_with({})).message(), nullptr);
+  std::set<std::string> queues;
+  for (const Json& request : sqs.requests("ReceiveMessage")) {
+    const Json& document = request.at("document");
+    queues.insert(document.at("QueueUrl"));
+    EXPECT_EQ(document.at("WaitTimeSeconds"), 20) << document;
+  }
+  EXPECT_THAT(queues, SizeIs(2)) << "the worker's and the caller's";
+}
+
 // ---- deletion ----------------------------------------------------------------------------------
 
 TEST_F(Sqs, DeletesARequestAfterItsAnswerAndNotBefore) {

@@ -61,12 +61,12 @@ struct SqsOptions {
 ///
 /// **What a worker could not do** is tried again: an answer `overloaded` or `unavailable` goes to nobody, the request
 /// goes back and comes again after a pause that doubles (2 s to 5 min, or Error::retry_after_s where that is longer).
-/// The worker itself asks for nothing during a pause that doubles too (1 s to 30 s, from the start after an answer), so
-/// that one that can do nothing does not take what others could do. Every other error is the answer. A request that was
-/// taken `max_deliveries` times without an answer (its workers crashed over it, say) goes to the dead-letter queue with
-/// its `reason`, and its caller gets that reason as `internal`. What is not a request of splitnet goes there at once,
-/// and where its attributes say who waits, he gets `corrupt`. Give the queue no redrive policy of its own with fewer
-/// deliveries than that: it would take requests away without a reason.
+/// The worker itself asks for nothing during a random pause that doubles too (1 s to 2 s at first, 15 s to 30 s at
+/// most, from the start after an answer), so that one that can do nothing does not take what others could do. Every
+/// other error is the answer. A request that was taken `max_deliveries` times without an answer (its workers crashed
+/// over it, say) goes to the dead-letter queue with its `reason`, and its caller gets that reason as `internal`. What
+/// is not a request of splitnet goes there at once, and where its attributes say who waits, he gets `corrupt`. Give the
+/// queue no redrive policy of its own with fewer deliveries than that: it would take requests away without a reason.
 ///
 /// **Deadlines** travel, and the time in the queue counts, by the queue's own clock; a request whose time is over is
 /// deleted unseen. **Give each call one**: SQS drops what has waited for the queue's MessageRetentionPeriod, and tells
