@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many actors a stage gets: the decision alone, without Ray and without a clock."""
+"""How many actors a stage gets: the decision alone, without Ray and without a clock; and what stays when Ray raises."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import splitnet
 from local_ray import serve
-from splitnet.ray.autoscaling import AutoscalingConfig, Load, Past, autoscaling_of
+from splitnet.ray import stage_pool
+from splitnet.ray.autoscaling import AutoscalingConfig, Load, Past, autoscaling_of, look
+from splitnet.ray.stage_pool import PoolOptions, StagePool
 
 
 @pytest.mark.parametrize(
@@ -82,3 +87,76 @@ def test_the_words_and_defaults_are_those_of_serve() -> None:
 def test_what_is_wrong_is_named(value: Any, message: str) -> None:
     with pytest.raises(splitnet.InvalidArgument, match=message):
         autoscaling_of(value)
+
+
+class Broken:
+    """A stage with one replica and much to do, whose scaling fails."""
+
+    index, ongoing, wanted = 3, 9, 1
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.asked: list[int] = []
+
+    async def scale(self, count: int) -> None:
+        self.asked.append(count)
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [splitnet.Unavailable("no room"), RuntimeError("the head restarts")])
+def test_what_fails_is_logged_and_tried_again(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    pool: Any = Broken(error)
+    config = AutoscalingConfig(4, upscale_delay_s=0)
+
+    async def looks() -> None:
+        past: Past | None = None
+        for _ in range(2):
+            past = await look(pool, config, past)
+
+    with caplog.at_level(logging.WARNING, "splitnet.ray"):
+        asyncio.run(looks())
+    assert pool.asked == [4, 4]
+    expected = f"stage 3: not 4 replicas for now: {type(error).__name__}: {error}"
+    assert [one.message for one in caplog.records] == [expected] * 2
+
+
+class Actors:
+    """In place of Ray's, which is not started: so many get ready, so many are made, and then it raises. None can be ended."""
+
+    def __init__(self, ready: int, made: int) -> None:
+        self.left_ready, self.left_made = ready, made
+
+    def options(self, **_: object) -> Actors:
+        return self
+
+    def remote(self, *_: object) -> Any:
+        if not self.left_made:
+            raise RuntimeError("the head restarts")
+        self.left_made -= 1
+        self.left_ready -= 1
+        return SimpleNamespace(ready=SimpleNamespace(remote=lambda made=self.left_ready: self._ready(made)))
+
+    async def _ready(self, left: int) -> None:
+        if left < 0:
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("actors", [Actors(1, 1), Actors(3, 2), Actors(2, 3)], ids=["none made", "one made", "late"])
+def test_a_stage_that_could_not_be_scaled_can_be_later(actors: Actors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_pool, "_Actor", actors)
+    monkeypatch.setattr("ray.available_resources", actors.remote)
+
+    async def scale() -> None:
+        pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 0.05, {}))
+        await pool.scale(1)
+        with pytest.raises(RuntimeError, match="the head restarts"):
+            await pool.scale(3)
+        stats = pool.stats()
+        assert stats.replicas == pool.wanted and stats.ready >= 1
+        actors.left_ready = actors.left_made = 9
+        await pool.scale(3)
+        assert (pool.wanted, pool.stats().ready) == (3, 3)
+        await pool.scale(1)
+        assert (pool.wanted, pool.stats().ready) == (1, 1)
+
+    asyncio.run(scale())

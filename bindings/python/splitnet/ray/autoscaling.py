@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from splitnet.errors import InvalidArgument, Unavailable
+from splitnet.errors import InvalidArgument
 from splitnet.ray.stage_pool import StagePool
 
 _log = logging.getLogger("splitnet.ray")
@@ -106,7 +106,8 @@ def autoscaling_of(value: Mapping[str, Any] | None) -> AutoscalingConfig | None:
 
 
 async def look(pool: StagePool, config: AutoscalingConfig, past: Past | None) -> Past | None:
-    """Scales the stage if it should be; what the cluster has no room for is wanted again later."""
+    """Scales the stage if it should be. What fails is logged and wanted again later: no room in the cluster, a head that
+    restarts."""
     load = Load(time.monotonic(), pool.ongoing, pool.wanted)
     replicas, past = config.decide(load, past)
     if replicas != load.replicas:
@@ -115,6 +116,6 @@ async def look(pool: StagePool, config: AutoscalingConfig, past: Past | None) ->
         )
         try:
             await pool.scale(replicas)
-        except Unavailable as error:
-            _log.warning("no more replicas for now: %s", error)
+        except Exception as error:  # Whatever it is: who looks no more never scales again.
+            _log.warning("stage %d: not %d replicas for now: %s: %s", pool.index, replicas, type(error).__name__, error)
     return past

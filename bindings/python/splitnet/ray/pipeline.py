@@ -52,10 +52,12 @@ class Pipeline:
     (1, and at least 1), `target_ongoing_requests` (2), `upscale_delay_s` (30), `downscale_delay_s` (600). A stage with n
     requests that wait or run there should have ceil(n / target_ongoing_requests) actors, within the bounds. It gets more
     when it should have had more at every look, ten in a second, for `upscale_delay_s`, and fewer likewise, by the
-    smallest change of those looks. It begins with `replicas`, or `min_replicas` where that is more.
+    smallest change of those looks. While actors that it should have more start, up to `start_timeout_s`, there are no looks
+    at it. It begins with `replicas`, or `min_replicas` where that is more.
 
-    Boundaries go from actor to actor through Ray's object store. At most `max_in_flight` requests are under way, by
-    default two for each actor that there can be (`target_ongoing_requests` where that is more); further ones wait.
+    Boundaries go from actor to actor through Ray's object store, small inputs with the call instead. At most
+    `max_in_flight` requests are under way, by default two for each actor that there can be (`target_ongoing_requests`
+    where that is more); further ones wait.
 
     When an actor dies, another one is started, and its requests are done again by others. A request over which
     `max_tries` actors died is given up (`Internal`). `deadline_s` counts from the call.

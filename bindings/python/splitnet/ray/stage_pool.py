@@ -101,8 +101,11 @@ class StagePool:
             before, self._wanted = self._wanted, count
             while len(self._replicas) > count:
                 self._retire(min(self._replicas, key=lambda one: (one.is_ready, len(one.calls))))
-            added = [self._new_replica() for _ in range(count - len(self._replicas))]
+            missing = count - len(self._replicas)
+            added: list[_Replica] = []
             try:
+                while len(added) < missing:
+                    added.append(self._new_replica())
                 await asyncio.wait_for(self._start_all(added), self._options.start_timeout_s)
             except asyncio.TimeoutError:
                 raise Unavailable(self._not_started(len(added))) from None
@@ -112,7 +115,7 @@ class StagePool:
                 late = [one for one in added if not one.is_ready and one.suspect is None]
                 for replica in late:
                     self._retire(replica)
-                if late:  # What there was before stays, if it has to be started anew too.
+                if late or len(added) < missing:  # What there was before stays, if it has to be started anew too.
                     self._wanted = max(min(before, count), len(self._replicas))
 
     def _not_started(self, count: int) -> str:
@@ -247,7 +250,10 @@ class StagePool:
     def _end_if_retired(self, replica: _Replica) -> None:
         if replica.is_retired and not replica.calls and not replica.is_ended:
             replica.is_ended = True
-            ray.kill(replica.actor)
+            try:
+                ray.kill(replica.actor)
+            except Exception as error:  # Without that it ends when nobody has its handle any more.
+                _log.warning("stage %d: a replica could not be ended: %s", self.index, error)
 
     def close(self) -> None:
         """Ends the actors with what they do."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values on their way through Ray's object store: tensors as the bytes that they lie in, and how they lie there.
+"""Values on their way through Ray's object store, or with a call when they are small: tensors as the bytes that they lie
+in, and how they lie there.
 
 Ray moves NumPy arrays without a copy and torch's tensors with several. So each storage travels once, as an array of
 bytes, and its tensors as views of it: strides stay, and so does that two tensors are views of one storage. Both decide
