@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -32,10 +32,12 @@ import torch
 from PIL import Image
 
 import splitnet
-from elastic_pool.classifiers import CLASSIFIERS, Classifier, lines_of
+from elastic_pool.classifiers import CLASSIFIERS, MODELS, Classifier, lines_of
 from elastic_pool.preprocessing import PerChannel, PhotoPreprocessing
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")  # A queue's, too, which has at most 80 of these characters.
+# Part of names of queues, too, which have at most 80 of these characters: the longest is classify-NAME-replies- and 16 more.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,45}")
+_TAKEN = re.compile(r"-dead$|-replies(-|$)")  # How the queues end that splitnet has beside one of requests.
 _LARGEST_SIDE = 4096
 _LEAST_DEVIATION, _LARGEST_DEVIATION = 1e-4, 10.0
 
@@ -67,6 +69,7 @@ def _models_of(path: Path) -> dict[str, Classifier]:
     for name, description in document.items():
         try:
             models[name] = _model(name, description, path.parent)
+            _expect_own_prepared(models[name], [*CLASSIFIERS.values(), *models.values()])
         except ModelsFileError as error:
             raise ModelsFileError(f"the models' file {path}: model {_shown(name)}: {error}") from None
     return models
@@ -84,7 +87,9 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _model(name: str, description: Any, folder: Path) -> Classifier:
     if not _NAME.fullmatch(name):
-        _wrong("found this name, expected up to 60 of A-Z, a-z, 0-9, _ and -, the first a letter or a digit")
+        _wrong("found this name, expected up to 46 of A-Z, a-z, 0-9, _ and -, the first a letter or a digit")
+    if taken := _TAKEN.search(f"-{name}"):
+        _wrong(f"found {taken[0]!r} in the name of its queue, classify-{name}: such queues belong to another one")
     if name in CLASSIFIERS:
         _wrong(f"found a built-in model's name, expected others than {', '.join(CLASSIFIERS)}")
     if not isinstance(description, dict):
@@ -194,6 +199,21 @@ def _expect_fitting(model: Classifier) -> None:
     if not model.gives_logits and not bool(((output >= 0) & (output <= 1)).all()):
         found = f"{float(output.min()):g} to {float(output.max()):g}"
         _wrong(f'output: found {found}, expected probabilities, from 0 to 1; without them it is "logits"')
+
+
+def _expect_own_prepared(model: Classifier, known: Iterable[Classifier]) -> None:
+    """The demonstration writes NAME.prepared beside the file NAME.pt: over no model, and not for two."""
+    file = _file(model)
+    if file.suffix == ".prepared":
+        _wrong_value("file", file.name, "another ending: the demonstration would write over it")
+    for other in map(_file, known):
+        if other != file and other.with_suffix("") == file.with_suffix(""):
+            _wrong_value("file", file.name, f"a name that differs from {other.name} in more than its ending")
+
+
+def _file(model: Classifier) -> Path:
+    """Whether it is there or not."""
+    return (MODELS / (model.file or f"{model.name}.pt")).resolve()
 
 
 def _is_whole(value: Any, least: int) -> bool:

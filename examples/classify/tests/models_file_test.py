@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -88,6 +89,13 @@ def test_an_added_model_is_asked_by_its_name(service: ServerProcess, photos: Ser
     assert status == 404 and found["error"] == f"no model is called 'resnet50', {expected_words}"
 
 
+@pytest.mark.parametrize("name", ["x" * 46, "dead-coco", "coco-dead-2", "undead", "coco_replies-2"])
+def test_names_that_leave_room_for_those_of_queues(name: str, coco: Path) -> None:
+    file = coco.with_name("named.json")
+    file.write_text(json.dumps({name: DESCRIPTION}))
+    assert list(known_models(file)) == [*CLASSIFIERS, name]
+
+
 def without(key: str) -> dict[str, Any]:
     return {name: value for name, value in DESCRIPTION.items() if name != key}
 
@@ -96,8 +104,18 @@ BAD = {
     "no object": ([DESCRIPTION], "expected an object: name to model"),
     "no model": ({}, "found {}, expected an object"),
     "a built-in name": ({"emotion": DESCRIPTION}, '"emotion": found a built-in model\'s name'),
-    "no name of a queue": ({"../coco": DESCRIPTION}, '"../coco": found this name, expected up to 60 of A-Z'),
-    "a long name": ({"x" * 61: DESCRIPTION}, "found this name, expected up to 60"),
+    "no name of a queue": ({"../coco": DESCRIPTION}, '"../coco": found this name, expected up to 46 of A-Z'),
+    "a long name": ({"x" * 47: DESCRIPTION}, "found this name, expected up to 46"),
+    **{
+        f"the name {name}": ({name: DESCRIPTION}, f"found '{taken}' in the name of its queue, classify-{name}: ")
+        for name, taken in [
+            ("coco-dead", "-dead"),
+            ("dead", "-dead"),
+            ("coco-replies-0123456789abcdef", "-replies-"),
+            ("replies-0123456789abcdef", "-replies-"),
+            ("coco-replies", "-replies"),
+        ]
+    },
     "no description": ({"coco": "coco.pt"}, '"coco": found "coco.pt", expected an object with file, labels, size'),
     "an unknown key": ({"coco": {**DESCRIPTION, "deviation": 1}}, 'the unknown key "deviation", expected some of file'),
     "a missing key": ({"coco": without("std")}, "the key 'std' is missing, expected file, labels, size, mean, std"),
@@ -161,6 +179,33 @@ BAD = {
         "it makes a tuple of the input 1x3x416x416, expected 1x80",
     ),
 }
+
+
+def test_each_file_has_its_own_prepared_one(coco: Path, models: None) -> None:
+    """Of which the demonstration takes the name from the model's."""
+    for name in ("net.pt", "net.ts", "net.prepared", "net.v2.pt"):
+        shutil.copy(coco.with_name("coco.pt"), coco.with_name(name))
+    file = coco.with_name("nets.json")
+
+    def known(**files: str) -> list[str]:
+        file.write_text(json.dumps({name: {**DESCRIPTION, "file": one} for name, one in files.items()}))
+        return list(known_models(file))
+
+    assert known(one="net.pt", same="./net.pt", two="net.v2.pt") == [*CLASSIFIERS, "one", "same", "two"]
+    expected = 'model "two": file: found "net.ts", expected a name that differs from net.pt in more than its ending'
+    with pytest.raises(ModelsFileError, match=expected):
+        known(one="net.pt", two="net.ts")
+    with pytest.raises(ModelsFileError, match='file: found "net.prepared", expected another ending'):
+        known(one="net.prepared")
+
+
+def test_a_file_beside_a_built_in_one_has_another_name(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("classify.models_file.MODELS", coco.parent)
+    shutil.copy(coco.with_name("coco.pt"), coco.with_name("emotion.ts"))
+    file = coco.with_name("beside.json")
+    file.write_text(json.dumps({"mine": {**DESCRIPTION, "file": "emotion.ts"}}))
+    with pytest.raises(ModelsFileError, match='found "emotion.ts", expected a name that differs from emotion.pt'):
+        known_models(file)
 
 
 @pytest.mark.parametrize("name", BAD)
