@@ -15,10 +15,11 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
-from common.aws_client import AWS_ERRORS, aws_client
+from common.aws_client import aws_client
 
 from .configuration import ACCOUNT, S3Trigger
 from .function import FunctionPool, Throttled
+from .queue_carrier import carry_all
 
 _POLL_S = 2
 _MARGIN_S = 30
@@ -33,7 +34,6 @@ class S3Carrier:
         self._s3 = aws_client("s3", environment)
         self._sqs = aws_client("sqs", environment)
         self._url = ""
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def create(self) -> None:
         """Queues and the bucket's notification. Blocks."""
@@ -61,24 +61,8 @@ class S3Carrier:
         return str(found["Attributes"]["QueueArn"])
 
     async def run(self) -> None:
-        """Until it is cancelled or the queue's server has gone."""
-        room = asyncio.Semaphore(self._pool.function.concurrency)
-        try:
-            while True:
-                await room.acquire()
-                message = await asyncio.to_thread(self._receive)
-                if message is None:
-                    room.release()
-                    continue
-                task = asyncio.ensure_future(self._carry(message))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-                task.add_done_callback(lambda _: room.release())
-        except AWS_ERRORS:
-            pass
-        finally:
-            for task in list(self._tasks):
-                task.cancel()
+        """Until it is cancelled; a queue that can't be asked is asked again."""
+        await carry_all(self._receive, self._carry, self._pool.function.concurrency)
 
     def _receive(self) -> dict[str, Any] | None:
         """Long polling."""

@@ -20,9 +20,9 @@ from common.aws_client import AWS_ERRORS, aws_client
 
 from .configuration import SqsSource
 from .function import FunctionPool, Throttled
+from .queue_carrier import carry_all
 
 _POLL_S = 2
-_ERROR_PAUSE_S = 1
 _RECEIVE_MOST = 10  # Of one call of ReceiveMessage.
 _EVENT_BYTES = 6 * 2**20  # Of an invocation.
 
@@ -60,7 +60,6 @@ class SqsPoller:
             )
         self._url = self._arn = ""
         self._left_over: list[dict[str, Any]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def create(self) -> None:
         """The queue and its dead-letter queue. Blocks."""
@@ -79,28 +78,10 @@ class SqsPoller:
     async def run(self) -> None:
         """Until it is cancelled; a queue that can't be asked is asked again."""
         most = self._pool.function.concurrency
-        room = asyncio.Semaphore(min(most, self._source.max_concurrency or most))
-        try:
-            while True:
-                await room.acquire()
-                batch = _Batch()
-                try:
-                    batch = await asyncio.to_thread(self._collect)
-                except AWS_ERRORS:
-                    await asyncio.sleep(_ERROR_PAUSE_S)
-                if not batch.messages:
-                    room.release()
-                    continue
-                task = asyncio.ensure_future(self._carry(batch))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-                task.add_done_callback(lambda _: room.release())
-        finally:
-            for task in list(self._tasks):
-                task.cancel()
+        await carry_all(self._collect, self._carry, min(most, self._source.max_concurrency or most))
 
-    def _collect(self) -> _Batch:
-        """Until it is full, or the window is over that begins with its first message."""
+    def _collect(self) -> _Batch | None:
+        """Until it is full, or the window is over that begins with its first message; None: no message came."""
         batch = _Batch()
         while len(batch.messages) < self._source.batch_size:
             if not self._left_over:
@@ -117,7 +98,7 @@ class SqsPoller:
             if batch.messages and batch.size_bytes + len(json.dumps(record)) > _EVENT_BYTES:
                 break
             batch.add(self._left_over.pop(0), record)
-        return batch
+        return batch if batch.messages else None
 
     def _receive(self, most: int, wait_s: int) -> list[dict[str, Any]]:
         answer = self._sqs.receive_message(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from local_aws import LocalAws
@@ -67,3 +68,15 @@ def test_event_whose_function_fails_is_a_dead_letter(aws: LocalAws, clients: Cli
     url = sqs.get_queue_url(QueueName="broken-dead-letters")["QueueUrl"]
     letter = json.loads(sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"])
     assert letter["Records"][0]["s3"]["object"]["key"] == "poison.jpg"
+
+
+def test_a_queue_that_was_gone_carries_events_when_it_is_back(aws: LocalAws, clients: Clients) -> None:
+    sqs = clients.client("sqs")
+    url = sqs.get_queue_url(QueueName="indexer-events-photos")["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout", "RedrivePolicy"])
+    sqs.delete_queue(QueueUrl=url)
+    time.sleep(3)  # Longer than a question waits: it was told that there is none.
+    sqs.create_queue(QueueName="indexer-events-photos", Attributes=attributes["Attributes"])
+    upload(clients, "photos", "in/late.jpg", b"a late photo")
+    wait_for(lambda: item_of(clients, "s3://photos/in/late.jpg") is not None)
+    wait_for(lambda: waiting(clients, "indexer-events-photos") == 0)
