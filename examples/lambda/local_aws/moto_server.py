@@ -25,8 +25,12 @@ class MotoServer:
         self._process = start_child(command, stderr=subprocess.DEVNULL)
 
     def wait(self) -> None:
-        """Until it answers. Raises RuntimeError, TimeoutError."""
-        wait_for_answer(self._process, f"{self.url}/moto-api/data.json", _START_TIMEOUT_S)
+        """Until it answers; where it doesn't, it is ended. Raises RuntimeError, TimeoutError."""
+        try:
+            wait_for_answer(self._process, f"{self.url}/moto-api/data.json", _START_TIMEOUT_S)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self._process.kill()
