@@ -85,8 +85,10 @@ class OutcomeStore:
     def promise(self, request: Request) -> None:
         self._put(f"promised/{request.id}", asdict(request))
 
-    def is_promised(self, identifier: str) -> bool:
-        return self._get(f"promised/{identifier}") is not None
+    def promised_request(self, identifier: str) -> Request | None:
+        """None: it was not promised, or is not any more."""
+        found = self._get(f"promised/{identifier}")
+        return _request(found) if found else None
 
     def promised(self) -> list[Request]:
         """All, of this program's earlier lives too."""

@@ -103,15 +103,19 @@ async def _classify(request: web.Request) -> web.Response:
 async def _result(request: web.Request) -> web.Response:
     service, identifier = request.app[_SERVICE], request.match_info["id"]
     try:
-        is_waiting = await service.is_waiting(identifier)  # Asked first: the result may come between the two.
-        if (outcome := await service.result(identifier)) is not None:
-            return _answer(request, outcome)
-        if is_waiting:
+        outcome = await service.result(identifier)
+        if outcome is None and await service.is_waiting(identifier):
             return web.json_response({"id": identifier, "waiting": True}, status=HTTPStatus.ACCEPTED)
+        if outcome is None:  # It may have come between the two.
+            outcome = await service.result(identifier)
+    except UnknownClassifierError as error:
+        return _error(HTTPStatus.NOT_FOUND, f"the result is not there, and won't come from this service: {error}")
     except STORE_ERRORS as error:
         print(f"classify: the object store: {error}", file=sys.stderr)
         return _error(HTTPStatus.SERVICE_UNAVAILABLE, "the object store can't be reached: try again")
-    return _error(HTTPStatus.NOT_FOUND, "there is no result of that number")
+    if outcome is None:
+        return _error(HTTPStatus.NOT_FOUND, "there is no result of that number")
+    return _answer(request, outcome)
 
 
 def _answer(request: web.Request, outcome: Outcome) -> web.Response:

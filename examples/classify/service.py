@@ -29,7 +29,7 @@ from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_
 from common.option_checks import expect_more_than_0
 from common.pauses import pauses_s
 from common.pictures import PictureError
-from elastic_pool.classifiers import CLASSIFIERS, Classifier, Label, UnknownClassifierError, classifier
+from elastic_pool.classifiers import CLASSIFIERS, Classifier, Label, classifier
 from elastic_pool.lazy_session import LazySession
 
 _FIRST_PAUSE_S = 0.2
@@ -93,13 +93,14 @@ class ClassifyService:
         return len(self._waiting)
 
     async def resume(self) -> None:
-        """Goes on with what was promised before this program was started."""
+        """Goes on with what was promised before this program was started, but for models that it doesn't know: another one on
+        the same bucket may know them."""
         for request in await self._stored(self._store.promised):
             if await self.result(request.id):  # It was ended between the two.
                 await self._stored(partial(self._store.keep_promise, request.id))
-                continue
-            self._promised.add(request.id)
-            self._start(request)
+            elif request.model in self.models:
+                self._promised.add(request.id)
+                self._start(request)
 
     async def classify(self, url: str, model: str) -> Outcome:
         """Waits for the label, for answer_s at most and not while the program ends; then the outcome is a time-out, and the
@@ -134,8 +135,18 @@ class ClassifyService:
         return await self._stored(lambda: self._store.get(identifier))
 
     async def is_waiting(self, identifier: str) -> bool:
-        """Whether it is being worked on, here or by another one of these programs."""
-        return identifier in self._waiting or await self._stored(lambda: self._store.is_promised(identifier))
+        """Whether it is being worked on, here or by another one of these programs. False may mean that the result has come
+        since it was looked for.
+
+        Raises STORE_ERRORS, UnknownClassifierError: it was promised for a model that this program doesn't know.
+        """
+        if identifier in self._waiting:
+            return True
+        request = await self._stored(lambda: self._store.promised_request(identifier))
+        if request is None:
+            return False
+        classifier(request.model, self.models)  # Raises.
+        return True
 
     async def close(self) -> None:
         """Ends what is under way. What was promised is gone on with after the next start."""
@@ -193,12 +204,10 @@ class ClassifyService:
     async def _outcome(self, request: Request) -> Outcome:
         try:
             async with asyncio.timeout(self.limits.give_up_s):
-                label = await self._label(request.picture, classifier(request.model, self.models))
+                label = await self._label(request.picture, self.models[request.model])
             return Outcome(request, label.name, label.probability)
         except FetchError as error:
             return Outcome(request, status=error.status, error=str(error))
-        except UnknownClassifierError as error:  # Of an earlier start of the program, which had it.
-            return Outcome(request, status=HTTPStatus.NOT_FOUND, error=str(error))
         except PictureError as error:
             return Outcome(request, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE, error=str(error))
         except TimeoutError:

@@ -27,7 +27,7 @@ from common.package_files import package_file
 from common.server_process import running_server
 from common.serving import protect
 from common.tests.black_png import black_png
-from elastic_pool.classifiers import MODELS, Classifier, classifier
+from elastic_pool.classifiers import CLASSIFIERS, MODELS, Classifier, classifier
 from elastic_pool.photos import varied_photos
 from local_aws import LocalAws
 
@@ -65,6 +65,7 @@ class Fixture:
     environment: dict[str, str]
     bucket: str
     limits: ServiceLimits = field(default_factory=ServiceLimits)
+    models: Mapping[str, Classifier] = field(default_factory=lambda: CLASSIFIERS)
     fetching: FetchLimits = field(default_factory=lambda: FetchLimits(body_bytes=1_000_000))
 
     @property
@@ -75,7 +76,7 @@ class Fixture:
     async def client(self, pictures: HostileServer) -> AsyncIterator[Client]:
         at = frozenset(Endpoint(address, pictures.port) for address in ("127.0.0.1", "::1"))
         async with open_fetcher(AddressRule(exceptions=at), self.fetching) as fetcher:
-            service = ClassifyService(self.store, fetcher, self.open_session, self.limits)
+            service = ClassifyService(self.store, fetcher, self.open_session, self.limits, self.models)
             app = make_app(service)
             protect(app)
             server = TestServer(app)  # Which cancels for who is gone.
@@ -337,6 +338,10 @@ class FailingStore(OutcomeStore):
         self._fail("put")
         super().put(outcome)
 
+    def promised_request(self, identifier: str) -> Request | None:
+        self._fail("promised_request")
+        return super().promised_request(identifier)
+
     def promise(self, request: Request) -> None:
         self._fail("promise")
         super().promise(request)
@@ -455,22 +460,46 @@ def test_a_result_that_comes_while_it_is_asked_for_is_not_unknown(
     async def work(client: Client) -> None:
         request = Request("C" * 22, f"{client.pictures.url}/cat", "mobilenet_v2")
         fixture.store.promise(request)
-        assert (await client.get(f"/results/{request.id}"))[0] == 202
         assert (await client.get(f"/results/{request.id}"))[1]["label"] == "cat"
+        assert fixture.store.promised() == [], "it came while it was asked for"
 
     monkeypatch.setattr(Fixture, "store", property(lambda self: EndingStore(self.bucket, self.environment)))
     fixture.run({}, work)
 
 
-def test_a_promise_for_a_model_that_is_gone_ends(fixture: Fixture) -> None:
+def test_a_result_needs_one_look(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 may fail at what else there is to ask."""
+    fails = {"promised_request": 1}
+
+    async def work(client: Client) -> None:
+        request = Request("D" * 22, f"{client.pictures.url}/cat", "mobilenet_v2")
+        fixture.store.put(Outcome(request, "cat", 0.5))
+        assert (await client.get(f"/results/{request.id}"))[1]["label"] == "cat"
+        assert fails == {"promised_request": 1}
+        status, answer, headers = await client.get(f"/results/{'E' * 22}")
+        assert status == 503 and headers["Retry-After"] == "5" and "object store" in answer["error"]
+        assert (await client.get(f"/results/{'E' * 22}"))[0] == 404
+
+    monkeypatch.setattr(FailingStore, "fails", fails)
+    monkeypatch.setattr(Fixture, "store", property(lambda self: FailingStore(self.bucket, self.environment)))
+    fixture.run({}, work)
+
+
+def test_a_promise_for_an_unknown_model_is_left_to_who_knows_it(fixture: Fixture) -> None:
     async def run() -> None:
-        async with hostile_server({}) as pictures:
-            request = Request("B" * 22, f"{pictures.url}/cat", "coco")
+        async with hostile_server({"/cat": picture(CAT)}) as pictures:
+            request = Request("B" * 22, f"{pictures.url}/cat", "mobilenet_v1")
             fixture.store.promise(request)
             async with fixture.client(pictures) as client:
+                status, answer, _ = await client.get(f"/results/{request.id}")
+                words = "won't come from this service: no model is called 'mobilenet_v1', expected one of mobilenet_v2"
+                assert status == 404 and words in answer["error"] and client.service.waiting == 0
+            assert fixture.store.promised() == [request] and fixture.store.get(request.id) is None
+            assert pictures.requests == []
+            fixture.models = {"mobilenet_v1": classifier("mobilenet_v2")}
+            async with fixture.client(pictures) as client:
                 status, answer, _ = await until_there(client, request.id)
-                assert status == 404 and answer["error"].startswith("no model is called 'coco', expected one of ")
-            assert fixture.store.promised() == [] and pictures.requests == []
+                assert status == 200 and (answer["label"], answer["model"]) == ("Egyptian cat", "mobilenet_v1")
 
     asyncio.run(run())
 
