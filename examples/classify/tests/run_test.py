@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from classify.asking import Question, ask_all, stored_labels
 from classify.demo import main
 from classify.tests.coco_model import write_coco
 from common.package_files import ROOT
+from common.tests.ctrl_c import hears_ctrl_c
 from common.tests.wrong_usage import expect_wrong_usage
 
 RUN = ROOT / "examples/classify/run"
@@ -39,10 +41,12 @@ def test_wrong_usage_is_named_before_anything_is_started(
 
 
 @contextmanager
-def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(*options: str, ended_by: int = signal.SIGTERM) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """For a person, until the block ends; and what was said until all of it was there."""
     command = [str(RUN), "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=hears_ctrl_c
+    ) as process:
         assert process.stdout is not None
         try:
             said = ""
@@ -52,7 +56,7 @@ def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
                 said += line
             yield process, said
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(ended_by)
 
 
 def test_for_a_person(tmp_path: Path) -> None:
@@ -74,6 +78,14 @@ def test_for_a_person(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"{pages[1]}/coco/", timeout=30) as page:
             assert page.status == 200
     assert process.returncode == 143
+
+
+def test_ctrl_c_ends_everything() -> None:
+    with started(ended_by=signal.SIGINT) as (process, _):
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 4, "the photos, the service, the services of LocalAws, moto"
+    assert process.returncode == 130
+    assert psutil.wait_procs(children, timeout=30)[1] == []
 
 
 def _some_at_once(service: str, photo: str) -> None:
