@@ -22,6 +22,8 @@ constexpr auto kShortestPoll = std::chrono::seconds(1);
 /// Of a worker that can't do what it takes, so that others have it.
 constexpr Reconnect kHoldOff = {.first_pause = std::chrono::seconds(2), .longest_pause = std::chrono::seconds(30)};
 constexpr std::size_t kMostDeletionsAtOnce = 2;
+/// From one attempt to hide a message to the next, however short it is hidden.
+constexpr auto kShortestPauseToHide = std::chrono::milliseconds(250);
 
 std::string receipt_member(const std::string& receipt) {
   return R"("ReceiptHandle":)" + json_text(receipt);
@@ -74,6 +76,7 @@ void SqsListener::poll() {
     }
   };
   try {
+    stop_polling_ = std::stop_source();
     client_->receive(target_.url,
                      {.most = std::min(kMostMessages, target_.max_in_flight - working),
                       .wait = target_.wait_time,
@@ -86,8 +89,8 @@ void SqsListener::poll() {
 
 void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
-    if (!is_closing_ && !is_draining_) on_failure(failure->error);
-    return;
+    if (is_closing_ || is_draining_) return;
+    return failure->error.code() == ErrorCode::cancelled ? poll() : on_failure(failure->error);
   }
   if (std::exchange(is_failing_, false)) say(LogLevel::info, "the queue is there again");
   back_off_.reset();
@@ -125,12 +128,22 @@ void SqsListener::poll_after(Clock::duration pause) {
 /// time at the moment when what it gave back may be taken again: those pauses double too.
 void SqsListener::hold_off() {
   const auto now = Clock::now();
-  if (now < polls_again_at_) return;  // What was taken together fails together.
+  if (now < polls_again_at_ || is_draining_) return;  // What was taken together fails together.
   polls_again_at_ = now + hold_off_.next();
+  stop_polling_.request_stop();  // For its other places it may be asking.
+}
+
+/// Half of the time is left to hide it again.
+SqsListener::Clock::duration SqsListener::time_to_hide() const {
+  return std::chrono::milliseconds(target_.visibility_timeout) / 2;
+}
+
+SqsListener::Clock::duration SqsListener::pause_to_hide() const {
+  return std::max(kShortestPauseToHide, std::chrono::milliseconds(target_.visibility_timeout) / 8);
 }
 
 void SqsListener::take(SqsMessage message) {
-  const auto hide_again_at = Clock::now() + target_.visibility_timeout / 2;
+  const auto hide_again_at = Clock::now() + time_to_hide();
   const auto [place, is_new] = held_.try_emplace(message.id);
   place->second.receipt = message.receipt;
   place->second.hide_again_at = hide_again_at;
@@ -229,11 +242,11 @@ void SqsListener::wake_at(Clock::time_point when) {
 void SqsListener::on_timer() {
   wakes_at_ = Clock::time_point::max();
   const auto now = Clock::now();
-  const auto due = now + target_.visibility_timeout / 8;
+  const auto due = now + pause_to_hide();
   auto next = Clock::time_point::max();
   for (auto& [id, held] : held_) {
     if (held.hide_again_at <= due) {
-      held.hide_again_at = now + target_.visibility_timeout / 2;
+      held.hide_again_at = now + time_to_hide();
       hide_again(id);
     }
     next = std::min(next, held.hide_again_at);
@@ -250,7 +263,7 @@ void SqsListener::hide_again(const std::string& id) {
                           [self = shared_from_this(), id](const std::optional<SqsFailure>& failure) {
                             const auto held = self->held_.find(id);
                             if (!failure || held == self->held_.end()) return;
-                            held->second.hide_again_at = Clock::now() + self->target_.visibility_timeout / 8;
+                            held->second.hide_again_at = Clock::now() + self->pause_to_hide();
                             self->wake_at(held->second.hide_again_at);
                           }});
 }

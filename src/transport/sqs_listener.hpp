@@ -56,6 +56,8 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   void on_failure(const Error& error);
   void poll_after(Clock::duration pause);
   void hold_off();
+  [[nodiscard]] Clock::duration time_to_hide() const;
+  [[nodiscard]] Clock::duration pause_to_hide() const;
   void take(SqsMessage message);
   void give_back(const std::string& receipt, std::chrono::seconds pause);
   void settle(const std::string& id, SqsRequests::Outcome outcome);
@@ -77,7 +79,7 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   const std::shared_ptr<SqsRequests> requests_;
   const LogSink log_;
   std::stop_source stop_;
-  std::stop_source stop_polling_;
+  std::stop_source stop_polling_;  // Of the poll under way.
   const std::shared_ptr<SqsBatches> deletions_;
   const std::shared_ptr<SqsBatches> visibilities_;
   std::unordered_map<std::string, Held> held_;  // By SQS's id.

@@ -125,7 +125,7 @@ void SqsRequests::attempt(const RequestPtr& request, Step&& step) {
     step();
   } catch (const std::exception&) {
     guarded([&] { warn(std::string("is given back: ") + thrown_error("it").what(), *request); })();
-    settle(request, {.pause = pause_before(request->message.deliveries, {})});
+    settle(request, {.pause = pause_before(request->message.deliveries, {}), .is_failure = true});
   }
 }
 

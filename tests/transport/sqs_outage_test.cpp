@@ -157,28 +157,52 @@ TEST_F(SqsOutage, AHidingThatHangsIsTriedAgainInTime) {
   EXPECT_NE(outcome.message(), nullptr);
 }
 
-/// The one that can do nothing is always free; it must not use up what the other one could do.
+/// However soon a server says no.
+TEST_F(SqsOutage, AHidingThatIsRefusedIsTriedAgainAfterAPause) {
+  auto brief = options();
+  brief.visibility_timeout = 2s;
+  sqs.fail(Fault::denied, 1'000'000, "ChangeMessageVisibilityBatch");
+  const auto began = std::chrono::steady_clock::now();
+  listen(held.handler(), brief);
+  const auto outcome = start_call(connect(), request_with({Value(1)}));
+  ASSERT_TRUE(held.wait_for(1));
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").at(0).deliveries == 2; })) << "hidden no more";
+  const auto tried = sqs.requests("ChangeMessageVisibilityBatch").size();
+  const auto passed = std::chrono::steady_clock::now() - began;
+  EXPECT_GE(tried, 2U);
+  EXPECT_LE(tried, static_cast<std::size_t>(passed / 250ms) + 1);
+  sqs.heal();
+  for (auto& item : held.take()) item.respond(reply_with(item.request.values));
+  EXPECT_NE(outcome.message(), nullptr);
+}
+
+/// The one that can do nothing is always free; it must not use up what the other one could do. With a place left it is
+/// asking already when it fails.
 TEST_F(SqsOutage, ABrokenWorkerLeavesRequestsToOthers) {
-  auto one = options();
-  one.max_in_flight = 1;
-  std::atomic<int> failed = 0;
-  listen(
-      [&](const Message&, const CallContext&, const Responder& respond) {
-        ++failed;
-        respond(Message::make_error(Error(ErrorCode::unavailable, "the next tier is gone")));
-      },
-      one);
-  Connection& connection = connect();
-  std::vector<Outcome> outcomes;
-  for (int i = 0; i < 6; ++i) outcomes.push_back(start_call(connection, request_with({Value(i)})));
-  ASSERT_TRUE(sqs.wait_until([&] { return failed >= 3; }));
-  listen(echo, one);
-  for (const auto& outcome : outcomes) {
-    const auto* const reply = outcome.message();
-    ASSERT_NE(reply, nullptr);
-    EXPECT_EQ(reply->kind, MessageKind::reply) << reply->error_message;
+  for (const std::size_t places : {1, 2}) {
+    SCOPED_TRACE(places);
+    auto some = options();
+    some.max_in_flight = places;
+    std::atomic<int> failed = 0;
+    listen(
+        [&](const Message&, const CallContext&, const Responder& respond) {
+          ++failed;
+          respond(Message::make_error(Error(ErrorCode::unavailable, "the next tier is gone")));
+        },
+        some);
+    Connection& connection = connect();
+    std::vector<Outcome> outcomes;
+    for (int i = 0; i < 6; ++i) outcomes.push_back(start_call(connection, request_with({Value(i)})));
+    ASSERT_TRUE(sqs.wait_until([&] { return failed >= 3; }));
+    listen(echo, some);
+    for (const auto& outcome : outcomes) {
+      const auto* const reply = outcome.message();
+      ASSERT_NE(reply, nullptr);
+      EXPECT_EQ(reply->kind, MessageKind::reply) << reply->error_message;
+    }
+    EXPECT_THAT(sqs.messages("work-dead"), IsEmpty());
+    listeners.clear();
   }
-  EXPECT_THAT(sqs.messages("work-dead"), IsEmpty());
 }
 
 TEST_F(SqsOutage, QueuesWhoseMessagesHoldNoErrorAreRefused) {
