@@ -10,7 +10,7 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from common.aws_client import AWS_ERRORS
+from common.aws_client import AWS_ERRORS, aws_client
 from detection.boxes import Detection
 from detection.route import NotAnswered, Outcome, PictureRefused
 
@@ -26,7 +26,7 @@ class CloudRoute:
         self._timeout_s = timeout_s
         self._run = uuid.uuid4().hex  # No picture of an earlier run, and so no answer to it, has the same URL.
         try:
-            self._s3: Any = boto3.client("s3", config=config)
+            self._s3: Any = aws_client("s3", attempts=3)
             self._table: Any = boto3.resource("dynamodb", config=config).Table(table)
         except AWS_ERRORS as error:
             raise NotAnswered(f"AWS: {error}") from None

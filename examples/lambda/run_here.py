@@ -21,11 +21,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-import boto3  # type: ignore[import-untyped]
 import torch
 
 import splitnet
 from common import prices
+from common.aws_client import aws_client
 from common.command_line import end_on_signals
 from common.environment import in_environment
 from local_aws import Function, Invocation, LocalAws, image_function
@@ -156,7 +156,7 @@ class Caller:
             yield Call(what, took_s, said["same_answer"], False, [invocation])
 
     def left_in_the_bucket(self) -> int:
-        answer = boto3.client("s3").list_objects_v2(Bucket=BUCKET)
+        answer = aws_client("s3").list_objects_v2(Bucket=BUCKET)
         return int(answer["KeyCount"])
 
     def refuses(self, token: str) -> bool:
