@@ -33,6 +33,7 @@ from elastic_pool.classifiers import Classifier, UnknownClassifierError, classif
 from elastic_pool.controller import ControllerOptions, queue_pool
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.real_run import RunError
+from elastic_pool.work_queue import QueueError
 from elastic_pool.worker_process import WorkerCommand, WorkerProcess, end_all
 from local_aws import LocalAws
 from local_aws.tail_function import prepared_model
@@ -61,7 +62,7 @@ class First:
 def measure_start(
     model: Path, name: str, session: splitnet.Session, photo: torch.Tensor, queue: str, environment: Mapping[str, str]
 ) -> Start:
-    """Raises RunError, splitnet.Error."""
+    """Raises RunError, OSError (there is no worker's program), splitnet.Error."""
     answer = session.submit(photo)
     worker = WorkerProcess(WorkerCommand([model], f"sqs://{queue}", real_run.WORKER_ARGUMENTS, environment), 1)
     try:
@@ -78,7 +79,10 @@ def measure_start(
 def measure_first(
     warm: int, model: Path, session: splitnet.Session, photo: torch.Tensor, queue: str, environment: Mapping[str, str]
 ) -> First:
-    """The first request of a pool that has had time to start its warm workers. Raises RunError, splitnet.Error."""
+    """The first request of a pool that has had time to start its warm workers.
+
+    Raises QueueError, RuntimeError, TimeoutError (no worker got ready), splitnet.Error.
+    """
     policy = LatencyTarget(min_workers=warm, max_workers=2, zero_after_s=None)
     with queue_pool([model], queue, policy, environment, real_run.WORKER_ARGUMENTS) as pool:
         pool.wait_ready(warm)
@@ -91,7 +95,7 @@ def measure_first(
 
 
 def measure(network: Classifier, rounds: int, environment: Mapping[str, str]) -> tuple[list[Start], list[First]]:
-    """What is compared takes turns. Raises RunError, splitnet.Error."""
+    """What is compared takes turns. Raises RunError, QueueError, RuntimeError, TimeoutError, OSError, splitnet.Error."""
     exported = network.model_file()
     models = {"as exported": exported, "prepared": prepared_model(exported)}
     photo = real_run.photo_tensors(network)[0]
@@ -155,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with LocalAws() as aws, in_environment(aws.environment):
             starts, firsts = measure(classifier(chosen.model), chosen.rounds, aws.environment)
-    except (RunError, UnknownClassifierError, splitnet.Error, OSError, RuntimeError) as error:
+    except (RunError, QueueError, UnknownClassifierError, splitnet.Error, OSError, RuntimeError) as error:
         print(f"worker_start: {error}", file=sys.stderr)
         return 1
     print(tables(starts, firsts))
