@@ -22,7 +22,7 @@ _KEPT_LINES = 20
 MOTO_POLL_S = 1
 #: Of workers of a queue of moto's server, which doesn't see that nobody hears a poll any more: that of a worker that has ended
 #: may still take a message, which then comes back after the visibility timeout. So both times are short.
-MOTO_ARGUMENTS = ("--sqs-wait-time", str(MOTO_POLL_S), "--sqs-visibility-timeout", "3")
+MOTO_ARGUMENTS = ("--sqs-wait-time", str(MOTO_POLL_S), "--sqs-visibility-timeout", "5")
 
 
 @dataclass(frozen=True)
