@@ -22,6 +22,8 @@ namespace splitnet::detail {
 struct SqsFailure {
   Error error;
   bool is_no_queue = false;  ///< The queue is not there.
+  /// Of this entry of a batch, said by SQS itself; else of the batch, perhaps by what is between (a proxy).
+  bool is_of_entry = false;
 };
 template <class T>
 using SqsResult = std::variant<T, SqsFailure>;

@@ -20,7 +20,7 @@ class RecentNames {
   [[nodiscard]] bool knows(const std::string& name) const { return known_.contains(name); }
   /// It may come again.
   void forget(const std::string& name) { known_.erase(name); }
-  /// Of one that is over: for a while.
+  /// Of one that is over: for a while, which counts from the first time.
   void keep(std::string name) {
     kept_.push_back(std::move(name));
     if (kept_.size() <= most_) return;

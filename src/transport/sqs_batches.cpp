@@ -16,7 +16,7 @@ constexpr std::size_t kMostEntries = 10;
 std::optional<SqsFailure> failure_of(const SqsResult<SqsClient::BatchResult>& result, std::size_t entry) {
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) return *failure;
   const auto& error = std::get<SqsClient::BatchResult>(result)[entry];
-  return error ? std::optional<SqsFailure>(SqsFailure{*error}) : std::nullopt;
+  return error ? std::optional<SqsFailure>(SqsFailure{.error = *error, .is_of_entry = true}) : std::nullopt;
 }
 
 }  // namespace

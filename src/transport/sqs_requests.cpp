@@ -182,10 +182,12 @@ void SqsRequests::get_from_store(const RequestPtr& request, const std::string& u
       key, options_.limits.max_message_bytes, request->deadline, stop_.get_token(),
       on_context(client_->context(), [self = shared_from_this(), request](const std::variant<std::string, Error>& got) {
         if (!request->is_working) return;  // Given back meanwhile.
-        if (const auto* const error = std::get_if<Error>(&got)) {
-          return self->on_error(request, *error);
-        }
-        self->attempt(request, [&] { self->on_body(request, stored(std::get<std::string>(got), *self->pool_)); });
+        self->attempt(request, [&] {
+          const auto* const error = std::get_if<Error>(&got);
+          if (error == nullptr) return self->on_body(request, stored(std::get<std::string>(got), *self->pool_));
+          if (request->is_over_here(error->code())) return self->settle(request, {});
+          self->on_error(request, *error);
+        });
       }));
 }
 
@@ -232,8 +234,7 @@ void SqsRequests::on_answer(std::uint64_t serial, Message reply) {
     if (reply.kind == MessageKind::error && may_work_elsewhere(reply.error)) {
       return try_again(request, Error(reply.error, reply.error_message, reply.retry_after_s));
     }
-    const bool is_over = reply.kind == MessageKind::error && reply.error == ErrorCode::deadline_exceeded;
-    if (is_over && request->deadline != request->callers_deadline) return settle(request, {});  // Here, not for him.
+    if (reply.kind == MessageKind::error && request->is_over_here(reply.error)) return settle(request, {});
     answer(request, std::move(reply));
   });
 }
@@ -263,8 +264,9 @@ void SqsRequests::send_to_dead(const RequestPtr& request, const SqsMessage& dead
       [self = shared_from_this(), request, dead, answer = std::move(answer)](const std::optional<SqsFailure>& failure) {
         self->attempt(request, [&] {
           if (failure && failure->is_no_queue) return self->make_dead_letter_queue(request, dead, answer);
-          const bool is_refused = failure && (failure->error.code() == ErrorCode::invalid_argument ||
-                                              failure->error.code() == ErrorCode::too_large);
+          const bool is_refused =
+              failure && failure->is_of_entry &&
+              (failure->error.code() == ErrorCode::invalid_argument || failure->error.code() == ErrorCode::too_large);
           if (is_refused) {  // It would be refused again and again.
             self->warn(std::string("is lost: ") + failure->error.what(), *request);
           } else if (failure) {
@@ -327,6 +329,7 @@ void SqsRequests::put_into_store(const RequestPtr& request, const EncodedMessage
                                                .attributes = {{request_attribute, request->name}}});
           }
           if (may_work_elsewhere(error->code())) return self->try_again(request, *error);
+          if (request->is_over_here(error->code())) return self->settle(request, {});
           self->answer(request,
                        Message::make_error(Error(
                            error->code(), std::string("the reply did not get into the store: ") + error->what())));
@@ -356,6 +359,7 @@ void SqsRequests::on_sent(const RequestPtr& request, const SqsMessage& answer,
     debug("is deleted: nobody waits for its answer any more", *request);
     if (gone_queues_.begin(request->reply_queue)) gone_queues_.keep(request->reply_queue);
   }
+  if (!failure) gone_queues_.forget(request->reply_queue);  // Somebody has made it anew.
   settle(request, {.is_done = true, .is_answered = !request->is_dead});
 }
 

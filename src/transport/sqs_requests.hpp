@@ -66,6 +66,10 @@ class SqsRequests : public std::enable_shared_from_this<SqsRequests> {
   using Clock = std::chrono::steady_clock;
   struct Request {
     explicit Request(asio::io_context& context) : timer(context) {}
+    /// Only for who has handed it over, not for its caller.
+    [[nodiscard]] bool is_over_here(ErrorCode code) const {
+      return code == ErrorCode::deadline_exceeded && deadline != callers_deadline;
+    }
 
     std::uint64_t serial = 0;
     SqsMessage message;

@@ -271,6 +271,7 @@ std::optional<SqsStandIn::Response> SqsStandIn::serve_sqs(const Request& request
   requests_.push_back({{"action", action}, {"document", document}});
   const auto fault = fault_for(action, document);
   if (fault == Fault::dropped) return std::nullopt;
+  if (fault == Fault::not_found) return ScriptedServer::reply(404, "Not Found");
   if (fault == Fault::hangs) {
     wait_for_end(peer, lock);
     return std::nullopt;

@@ -85,6 +85,7 @@ class SqsStandIn {
     dropped,         ///< The connection is closed; nothing was done.
     answer_lost,     ///< Likewise, but it was done.
     denied,          ///< 403 and AccessDenied
+    not_found,       ///< 404 of a proxy; nothing was done.
     hangs,           ///< Until whoever asks goes.
     no_json,         ///< It was done.
     entries_fail,    ///< In a batch the first entry, the third …

@@ -178,6 +178,23 @@ TEST_F(SqsEvent, TheEndOfAnInvocationIsNotTheCallersDeadline) {
   EXPECT_EQ(outcome.count(), 0);
 }
 
+TEST_F(SqsEvent, NorIsItWhenTheStoreKeepsItWaiting) {
+  lambda.time_limit = 2s;
+  be_function();
+  const auto outcome = start_call(connect(), request_with({iota_u8(2'000'000)}), std::chrono::steady_clock::now() + 1h);
+  const auto taken = take(1);
+  sqs.store.hangs = true;
+  EXPECT_THAT(deliver(taken), ElementsAre(taken[0].id));
+  EXPECT_EQ(outcome.count(), 0);
+  sqs.store.hangs = false;
+  sqs.store.let_go();
+  lambda.time_limit = 20s;
+  sqs.pass_time(31s);
+  EXPECT_THAT(deliver(take(1)), IsEmpty());
+  ASSERT_NE(outcome.message(), nullptr);
+  EXPECT_EQ(outcome.message()->kind, MessageKind::reply) << outcome.message()->error_message;
+}
+
 /// The time that it was in the queue counts, by the function's clock where SQS tells no time of this delivery.
 TEST_F(SqsEvent, WhatIsLateInTheQueueIsDeletedUnseen) {
   std::atomic<int> handled = 0;

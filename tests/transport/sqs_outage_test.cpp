@@ -126,6 +126,16 @@ TEST_F(SqsOutage, WhatTheDeadLetterQueueRefusesDoesNotGoRound) {
   EXPECT_THAT(call_and_wait(connect(), request_with({Value(1)})).values, SizeIs(1));
 }
 
+/// What is between says no, which is no word about the message.
+TEST_F(SqsOutage, WhatAProxyRefusesIsNotLost) {
+  sqs.make_queue("work-dead");
+  sqs.fail(Fault::not_found, 2, "SendMessageBatch", "work-dead");
+  listen();
+  sqs.send("work", "hello");
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").empty(); }));
+  EXPECT_THAT(sqs.messages("work-dead"), SizeIs(1));
+}
+
 TEST_F(SqsOutage, AnAnswerThatIsNotOfSqsIsNone) {
   for (const char* const action : {"GetQueueUrl", "CreateQueue", "GetQueueAttributes"}) {
     sqs.fail(Fault::no_json, 1, action);
@@ -203,6 +213,30 @@ TEST_F(SqsOutage, ABrokenWorkerLeavesRequestsToOthers) {
     EXPECT_THAT(sqs.messages("work-dead"), IsEmpty());
     listeners.clear();
   }
+}
+
+/// One that asks for its other place breaks that off: else it would have what others could do all the same.
+TEST_F(SqsOutage, ABrokenWorkerGivesUpThePollUnderWay) {
+  const auto polls = [&](const char* queue) {
+    const auto all = sqs.requests("ReceiveMessage");
+    return std::count_if(all.begin(), all.end(), [&](const Json& poll) {
+      return poll.at("document").at("QueueUrl").get<std::string>().find(queue) != std::string::npos;
+    });
+  };
+  const auto outcome = start_call(connect(), request_with({Value(1)}));
+  ASSERT_TRUE(sqs.wait_until([&] { return polls("/work-replies-") == 1; })) << "so that it is not the one to hang";
+  const auto polls_of_worker = [&] { return polls("/work") - polls("/work-replies-"); };
+  listen([&](Message request, const CallContext& context, const Responder& respond) {
+    if (polls_of_worker() == 1) sqs.fail(Fault::hangs, 1, "ReceiveMessage");
+    held.handler()(std::move(request), context, respond);
+  });
+  ASSERT_TRUE(held.wait_for(1));
+  ASSERT_TRUE(sqs.wait_until([&] { return polls_of_worker() == 2; }));
+  for (auto& item : held.take()) item.respond(Message::make_error(Error(ErrorCode::unavailable, "no next tier")));
+  EXPECT_TRUE(sqs.wait_until([&] { return polls_of_worker() == 3; })) << "the one that hangs was waited for";
+  ASSERT_TRUE(held.wait_for(1));
+  for (auto& item : held.take()) item.respond(reply_with(item.request.values));
+  EXPECT_NE(outcome.message(), nullptr);
 }
 
 TEST_F(SqsOutage, QueuesWhoseMessagesHoldNoErrorAreRefused) {
