@@ -199,9 +199,9 @@ void Worker::Impl::drain_listeners() {
 void Worker::Impl::close() noexcept {
   const std::lock_guard one_at_a_time(closing_);
   try {
-    // What is refused now is no failure of the request: a queue has it come again.
+    // What is refused now is no failure of the request: a queue has it come again, though its delivery counts.
     drain_listeners();
-  } catch (const std::exception&) {  // No memory: then that counts as a try.
+  } catch (const std::exception&) {  // No memory: then it is one, and may be the last.
   }
   const Error why(ErrorCode::unavailable, "this worker is shutting down");
   for (const JobPtr& job : queue_.close()) refuse(*job, why);

@@ -26,4 +26,13 @@ inline Error thrown_error(const std::string& what) {
   }
 }
 
+/// Likewise; `no_memory`, made beforehand, where there is none for the error either.
+inline Error thrown_error(const char* what, const Error& no_memory) {
+  try {
+    return thrown_error(std::string(what));
+  } catch (const std::exception&) {
+    return no_memory;
+  }
+}
+
 }  // namespace splitnet::detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sqs_batches.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -28,13 +29,30 @@ void SqsBatches::add(Entry entry) {
 
 void SqsBatches::send_waiting() {
   while (!is_pausing_ && under_way_ < limits_.most_at_once && !waiting_.empty()) {
-    auto batch = next_batch();
-    if (!batch.empty()) send(std::move(batch));
+    std::shared_ptr<Batch> batch;
+    try {
+      batch = next_batch();
+    } catch (const std::exception&) {
+      fail_first(thrown_error(action_, no_memory_));
+      continue;
+    }
+    if (!batch->empty()) send(batch);
   }
 }
 
-SqsBatches::Batch SqsBatches::next_batch() {
-  Batch batch;
+void SqsBatches::fail_first(const Error& error) {
+  const Entry first = std::move(waiting_.front());
+  waiting_.pop_front();
+  guarded([&] {
+    if (first.done) first.done(SqsFailure{error});
+  })();
+}
+
+/// What throws leaves those that wait as they are.
+std::shared_ptr<SqsBatches::Batch> SqsBatches::next_batch() {
+  auto made = std::make_shared<Batch>();
+  Batch& batch = *made;
+  batch.reserve(std::min(waiting_.size(), kMostEntries));
   std::size_t bytes = 0;
   while (!waiting_.empty() && batch.size() < kMostEntries) {
     Entry& first = waiting_.front();
@@ -46,11 +64,10 @@ SqsBatches::Batch SqsBatches::next_batch() {
     }
     waiting_.pop_front();
   }
-  return batch;
+  return made;
 }
 
-void SqsBatches::send(Batch batch) {
-  const auto sent = std::make_shared<Batch>(std::move(batch));
+void SqsBatches::send(const std::shared_ptr<Batch>& sent) {
   ++under_way_;
   try {
     std::vector<std::string> entries;
@@ -61,7 +78,7 @@ void SqsBatches::send(Batch batch) {
                      self->on_result(*sent, result);
                    });
   } catch (const std::exception&) {  // Nothing was sent.
-    on_result(*sent, SqsFailure{thrown_error(action_)});
+    on_result(*sent, SqsFailure{thrown_error(action_, no_memory_)});
   }
 }
 

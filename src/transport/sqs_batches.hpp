@@ -49,8 +49,10 @@ class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
         url_(std::move(url)),
         limits_(limits),
         stop_(std::move(stop)),
+        no_memory_(ErrorCode::overloaded, std::string(action) + ": no memory for it"),
         again_(*client_->context()) {}
 
+  /// Throws only where there is no memory for the entry to wait; else `done` runs, or it is not wanted.
   void add(Entry entry);
   [[nodiscard]] bool is_idle() const noexcept { return under_way_ == 0 && waiting_.empty(); }
 
@@ -58,8 +60,9 @@ class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
   using Batch = std::vector<Entry>;
 
   void send_waiting();
-  [[nodiscard]] Batch next_batch();
-  void send(Batch batch);
+  [[nodiscard]] std::shared_ptr<Batch> next_batch();
+  void fail_first(const Error& error);
+  void send(const std::shared_ptr<Batch>& sent);
   void on_result(Batch& batch, const SqsResult<SqsClient::BatchResult>& result);
   [[nodiscard]] bool goes_again(const Entry& entry, const std::optional<SqsFailure>& failure) const;
   void pause();
@@ -69,6 +72,7 @@ class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
   const std::string url_;
   const Limits limits_;
   const std::stop_token stop_;
+  const Error no_memory_;  // Made beforehand: then there is none for it either.
   std::size_t under_way_ = 0;
   std::deque<Entry> waiting_;
   BackOff back_off_{{.longest_pause = std::chrono::seconds(1)}};

@@ -23,7 +23,7 @@ constexpr auto kTimeToUndo = std::chrono::seconds(1);
 /// Of a connection: batches of requests on their way.
 constexpr std::size_t kMostAtOnce = 4;
 /// A request whose sending was not answered may be in the queue. By the same name it is answered once, so it is sent
-/// again; with the pauses between, this bridges about a second.
+/// again; the pauses between bridge about a second, and each time it waits for an answer.
 constexpr std::size_t kTriesToSend = 5;
 /// Of answers.
 constexpr std::size_t kMostDeletionsAtOnce = 2;
@@ -105,7 +105,11 @@ void SqsCaller::make_reply_queue() {
   reply_queue_ = ReplyQueue::is_asked_for;
   note_leftover();
   const auto made = [self = shared_from_this()](SqsResult<std::string> result) {
-    self->on_reply_queue(std::move(result));
+    try {
+      self->on_reply_queue(std::move(result));
+    } catch (const std::exception&) {  // No memory for what is needed to ask it.
+      guarded([&] { self->has_no_reply_queue({self->caught_error()}); })();
+    }
     self->leftover_is_gone();
   };
   try {
@@ -116,26 +120,30 @@ void SqsCaller::make_reply_queue() {
 }
 
 void SqsCaller::on_reply_queue(SqsResult<std::string> result) {
-  auto waiting = std::exchange(waiting_, {});
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
-    reply_queue_ = ReplyQueue::none;
     // Without an answer it may be there: the next attempt makes the same, and the end removes it.
     if (failure->error.code() != ErrorCode::unavailable) reply_url_.clear();
-    if (closed_) remove_reply_queue();
-    for (const auto& call : waiting) {
-      finish(call, Error(failure->is_no_queue ? ErrorCode::unavailable : failure->error.code(),
-                         "'" + target_.endpoint + "' has no queue for answers: " + failure->error.what()));
-    }
-    return;
+    return has_no_reply_queue(*failure);
   }
   reply_url_ = std::get<std::string>(std::move(result));
-  reply_queue_ = ReplyQueue::is_there;
-  has_to_appear_until_ = target_.reply_queue.empty() ? Clock::now() + kTimeToAppear : Clock::time_point();
   deletions_ =
       std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", reply_url_,
                                    SqsBatches::Limits{.most_at_once = kMostDeletionsAtOnce}, stop_.get_token());
+  reply_queue_ = ReplyQueue::is_there;
+  has_to_appear_until_ = target_.reply_queue.empty() ? Clock::now() + kTimeToAppear : Clock::time_point();
+  const auto waiting = std::exchange(waiting_, {});
   if (closed_) return remove_reply_queue();
   for (const auto& call : waiting) attempt(call, [&] { send(call); });
+}
+
+void SqsCaller::has_no_reply_queue(const SqsFailure& failure) {
+  const auto waiting = std::exchange(waiting_, {});
+  reply_queue_ = ReplyQueue::none;
+  if (closed_) remove_reply_queue();
+  for (const auto& call : waiting) {
+    finish(call, Error(failure.is_no_queue ? ErrorCode::unavailable : failure.error.code(),
+                       "'" + target_.endpoint + "' has no queue for answers: " + failure.error.what()));
+  }
 }
 
 void SqsCaller::close() {
@@ -203,8 +211,12 @@ void SqsCaller::remove_reply_queue() {
   const std::string url = std::exchange(reply_url_, {});
   if (url.empty() || !target_.reply_queue.empty()) return;
   note_leftover();
-  client_->remove(url, {.time = kRemovalTime, .stop = give_up_.get_token()},
-                  [self = shared_from_this()](const auto&) { self->leftover_is_gone(); });
+  const auto removed = [self = shared_from_this()](const SqsResult<SqsClient::Nothing>&) { self->leftover_is_gone(); };
+  try {
+    client_->remove(url, {.time = kRemovalTime, .stop = give_up_.get_token()}, removed);
+  } catch (const std::exception&) {  // No memory: an empty queue is left.
+    removed(SqsFailure{no_memory_});
+  }
 }
 
 // ---- Requests.

@@ -84,6 +84,7 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
   void get_reply_queue(const SqsLimits& limits, SqsClient::Done<std::string> done);
   void make_reply_queue();
   void on_reply_queue(SqsResult<std::string> result);
+  void has_no_reply_queue(const SqsFailure& failure);
   void poll();
   void on_poll(SqsResult<std::vector<SqsMessage>> result);
   void on_failure(const SqsFailure& failure);

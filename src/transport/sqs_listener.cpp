@@ -37,6 +37,7 @@ SqsListener::SqsListener(std::shared_ptr<SqsClient> client, Target target, std::
       target_(std::move(target)),
       requests_(std::move(requests)),
       log_(std::move(log)),
+      no_memory_(ErrorCode::overloaded, "no memory for what the queue has"),
       deletions_(std::make_shared<SqsBatches>(client_, "DeleteMessageBatch", target_.url,
                                               SqsBatches::Limits{.most_at_once = kMostDeletionsAtOnce},
                                               stop_.get_token())),
@@ -72,7 +73,8 @@ void SqsListener::poll() {
     try {
       self->on_poll(std::move(result));
     } catch (const std::exception&) {
-      self->on_failure(thrown_error("what has come"));
+      self->is_polling_ = false;
+      self->on_failure(thrown_error("what has come", self->no_memory_));
     }
   };
   try {
@@ -83,7 +85,7 @@ void SqsListener::poll() {
                       .visibility_timeout = target_.visibility_timeout},
                      stop_polling_.get_token(), got);
   } catch (const std::exception&) {  // Nothing was sent.
-    got(SqsFailure{thrown_error("asking")});
+    got(SqsFailure{thrown_error("asking", no_memory_)});
   }
 }
 
@@ -96,6 +98,7 @@ void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   back_off_.reset();
   auto& messages = std::get<std::vector<SqsMessage>>(result);
   if (messages.empty()) return poll_after(poll_began_ + kShortestPoll - Clock::now());
+  is_polling_ = true;  // Until it is known how many of them stay.
   for (SqsMessage& message : messages) {
     if (is_draining_ || is_closing_) {
       say(LogLevel::debug, "what the last poll has brought is given back: this worker ends",
@@ -105,6 +108,7 @@ void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
       take(std::move(message));
     }
   }
+  is_polling_ = false;
   poll();
 }
 
@@ -143,18 +147,18 @@ SqsListener::Clock::duration SqsListener::pause_to_hide() const {
 }
 
 void SqsListener::take(SqsMessage message) {
-  const auto hide_again_at = Clock::now() + time_to_hide();
-  const auto [place, is_new] = held_.try_emplace(message.id);
-  place->second.receipt = message.receipt;
-  place->second.hide_again_at = hide_again_at;
-  wake_at(hide_again_at);
-  if (!is_new) return;  // It was not hidden again in time, and came back to the one who works on it.
+  const std::string id = message.id;
+  const auto [place, is_new] = held_.try_emplace(id);
   try {
-    requests_->take(std::move(message), {}, [weak = weak_from_this(), id = place->first](SqsRequests::Outcome outcome) {
+    place->second.receipt = message.receipt;
+    place->second.hide_again_at = Clock::now() + time_to_hide();
+    wake_at(place->second.hide_again_at);
+    if (!is_new) return;  // It was not hidden again in time, and came back to the one who works on it.
+    requests_->take(std::move(message), {}, [weak = weak_from_this(), id](SqsRequests::Outcome outcome) {
       if (const auto self = weak.lock()) self->settle(id, outcome);
     });
   } catch (...) {  // No memory: nobody works on it, so it comes back by itself.
-    held_.erase(place);
+    if (is_new) held_.erase(id);
     throw;
   }
 }
@@ -182,13 +186,19 @@ void SqsListener::attempt(const std::string& id, Step&& step) {
 }
 
 void SqsListener::give_back(const std::string& receipt, std::chrono::seconds pause) {
+  SqsBatches::Entry entry{
+      .members = receipt_member(receipt) + R"(,"VisibilityTimeout":)" + std::to_string(pause.count()),
+      .done = [self = shared_from_this()](const std::optional<SqsFailure>&) {  // Else it comes by itself, later.
+        --self->giving_back_;
+        self->look_whether_closed();
+      }};
   ++giving_back_;
-  visibilities_->add(
-      {.members = receipt_member(receipt) + R"(,"VisibilityTimeout":)" + std::to_string(pause.count()),
-       .done = [self = shared_from_this()](const std::optional<SqsFailure>&) {  // Else it comes by itself, later.
-         --self->giving_back_;
-         self->look_whether_closed();
-       }});
+  try {
+    visibilities_->add(std::move(entry));
+  } catch (...) {
+    --giving_back_;
+    throw;
+  }
 }
 
 void SqsListener::delete_message(const std::string& id) {
@@ -231,11 +241,12 @@ void SqsListener::release(const std::string& id) {
 
 void SqsListener::wake_at(Clock::time_point when) {
   if (when >= wakes_at_ || is_closing_) return;
-  wakes_at_ = when;
+  wakes_at_ = Clock::time_point::max();  // For the next one to ask for, should this go wrong.
   hide_timer_.expires_at(when);
   hide_timer_.async_wait(guarded([self = shared_from_this()](const auto& aborted) {
     if (!aborted) self->on_timer();
   }));
+  wakes_at_ = when;
 }
 
 /// Everything that is due within a while goes together.
@@ -247,7 +258,11 @@ void SqsListener::on_timer() {
   for (auto& [id, held] : held_) {
     if (held.hide_again_at <= due) {
       held.hide_again_at = now + time_to_hide();
-      hide_again(id);
+      try {
+        hide_again(id);
+      } catch (const std::exception&) {  // No memory: perhaps there is soon.
+        held.hide_again_at = now + pause_to_hide();
+      }
     }
     next = std::min(next, held.hide_again_at);
   }

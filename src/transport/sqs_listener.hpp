@@ -78,6 +78,7 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
   const Target target_;
   const std::shared_ptr<SqsRequests> requests_;
   const LogSink log_;
+  const Error no_memory_;  // Made beforehand: then there is none for it either.
   std::stop_source stop_;
   std::stop_source stop_polling_;  // Of the poll under way.
   const std::shared_ptr<SqsBatches> deletions_;

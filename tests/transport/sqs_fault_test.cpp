@@ -314,6 +314,8 @@ TEST_F(SqsFault, OnlyBodiesOfItsOwnCallAreFollowed) {
 
 /// A worker that can't now gives it back; whoever can later answers.
 TEST_F(SqsFault, WhatCanNotBeDoneNowIsDoneLater) {
+  auto one = patient();
+  one.max_in_flight = 1;  // None of its polls is under way, which would take away what is given back.
   std::atomic<int> tried = 0;
   listen(
       [&](Message request, const CallContext& context, const Responder& respond) {
@@ -323,7 +325,7 @@ TEST_F(SqsFault, WhatCanNotBeDoneNowIsDoneLater) {
           default: echo(std::move(request), context, respond);
         }
       },
-      patient());
+      one);
   const auto outcome = start_call(connect(), request_with({Value(0)}));
   for (int given_back = 1; given_back <= 2; ++given_back) {
     ASSERT_TRUE(sqs.wait_until([&] { return tried == given_back; }));

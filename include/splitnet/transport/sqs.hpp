@@ -75,13 +75,15 @@ struct SqsOptions {
 /// Requests, answers and deletions go in batches of up to ten as soon as more than one wait. Answers and requests are
 /// waited for by long polling, by a connection only while it has calls. Where a queue can't be reached, it is asked
 /// again after a pause (ConnectOptions::reconnect). A request whose sending is not answered, and so may be in the
-/// queue, is sent again a few times, for about a second unless reconnect is off. Calls end with `unavailable` then, and
-/// when what they wait for is lost: the reply queue is gone. `Listener::close` gives back what it has taken and not
-/// begun.
+/// queue, is sent again unless reconnect is off: five times in all, with about a second of pauses between, and up to
+/// 30 s each time where nobody answers. Calls end with `unavailable` then, and when what they wait for is lost: the
+/// reply queue is gone. `Listener::close` gives back what it has taken and not answered; that delivery counts.
 ///
-/// ListenOptions::log gets a `warning` for what goes to the dead-letter queue, one a second, whose `left_out` says how
-/// many others there were since the one before, and once when the queue can't be asked; `debug` for what is given back
-/// or deleted unseen, with `request` and `deliveries`.
+/// ListenOptions::log gets a `warning` for what goes to the dead-letter queue or can't get there, and for what is given
+/// back because something was thrown over it (no memory) or its answer could not be sent: one a second, whose
+/// `left_out` says how many others there were since the one before; also once when the queue can't be asked. `debug`
+/// for what else is given back, and what is deleted because nobody waits for it any more. With `request` and
+/// `deliveries`.
 ///
 /// Who may send to the queue may use the worker: that is a matter of the queue's policy, tokens are not looked at. A
 /// worker sends answers only to queues named "QUEUE-replies-…".
