@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import urllib.request
@@ -19,9 +18,9 @@ from classify.measure import Experiments
 from classify.models_file import ModelsFileError, known_models
 from classify.pools import QUEUE, Pools, pools_app, running_pools
 from classify.report import document, table
-from common.command_line import count, end_on_signals, say, status_of
+from common.command_line import count, end_on_signals, say, serve_until_told, status_of
 from common.server_process import running_server
-from common.serving import Address, serve
+from common.serving import Address, port_number
 from elastic_pool.policies import LatencyTarget
 from elastic_pool.this_machine import most_workers
 from elastic_pool.work_queue import QueueError
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write all that was found there, too")
     parser.add_argument("--few", type=count, default=40, metavar="N", help="with --check: requests at once")
     parser.add_argument("--many", type=count, default=400, metavar="N", help="with --check: requests at once")
-    parser.add_argument("--port", type=int, default=8080, help="of the service; 0 chooses a free one")
+    parser.add_argument("--port", type=port_number, default=8080, help="of the service; 0 chooses a free one")
     parser.add_argument(
         "--max-workers-per-model",
         type=count,
@@ -90,8 +89,8 @@ def show(options: argparse.Namespace) -> int:
             photo = f"{found.photos}/{json.load(answer)[0]}"
         print(f"the service is at {found.service}; photos to try are at {found.photos}")
         print(f"  curl '{found.service}/classify?url={quote(photo, safe=':/')}'")
-        print("the pages of the workers, Ctrl-C ends it all:", flush=True)
-        return 128 + asyncio.run(serve(pools_app(found.pools), Address("127.0.0.1", found.pages_port)))
+        print("Ctrl-C ends it all; what the workers do is", flush=True)
+        return serve_until_told(pools_app(found.pools), Address("127.0.0.1", found.pages_port))
 
 
 @contextmanager

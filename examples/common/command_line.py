@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import sys
 from collections.abc import Iterable
 
+from aiohttp import web
+
 import splitnet
+from common.serving import Address, serve
 
 
 def say(what: str) -> None:
@@ -36,6 +40,15 @@ def end_on_signals() -> None:
     """SIGINT and SIGTERM raise SystemExit from now on, with the status that shells have for them, so that every `with` ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
+
+
+def serve_until_told(app: web.Application, address: Address, path: str = "") -> int:
+    """As `serve`, for a program that has more to end afterwards; returns its exit status. A second signal then ends it at
+    once, and the kernel its children."""
+    status = 128 + asyncio.run(serve(app, address, path))
+    end_on_signals()
+    say("ending what was started")
+    return status
 
 
 def status_of(problems: Iterable[str]) -> int:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 _BACKLOG = 1024  #: Connections that wait to be taken: many clients come at once.
+_LAST_PORT = 65535
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 _HOST_OF_THIS_MACHINE = re.compile(r"(127\.0\.0\.1|\[::1\]|localhost)(:\d{1,5})?", re.IGNORECASE)
 _HEADERS = {
@@ -33,11 +34,18 @@ class Address(NamedTuple):
     allow_remote: bool = False  #: It may be reached from other machines, by whatever name.
 
 
+def port_number(text: str) -> int:
+    """For argparse: 0 to 65535."""
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0 to {_LAST_PORT}")
+    return int(text)
+
+
 def add_address(parser: argparse.ArgumentParser, port: int) -> Callable[[argparse.Namespace], Address]:
     """Adds --host, --port and --allow-remote. What it returns gives the address of what was found, or ends the program:
     where other machines reach it, that has to be said."""
     parser.add_argument("--host", default=_THIS_MACHINE[0], help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=port, help="0 chooses a free one (%(default)s)")
+    parser.add_argument("--port", type=port_number, default=port, help="0 chooses a free one (%(default)s)")
     parser.add_argument(
         "--allow-remote", action="store_true", help="listen where other machines reach it: anyone may ask"
     )

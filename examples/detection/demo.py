@@ -14,6 +14,7 @@ from common.command_line import end_on_signals
 from common.environment import in_environment
 from common.package_files import ROOT
 from common.server_process import running_server
+from common.serving import port_number
 from common.worker_token import VARIABLE
 from detection import client, cloud, measure, model_files
 from detection.route import NotAnswered, PictureRefused
@@ -25,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0 when all is right. Without --check it runs on until Ctrl-C (130) or SIGTERM (143)."""
     parser = argparse.ArgumentParser(prog="examples/detection/run", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="end after the table; 0 only if everything worked")
-    parser.add_argument("--port", type=int, default=8080, help="of the server; 0 chooses a free one (%(default)s)")
+    parser.add_argument(
+        "--port", type=port_number, default=8080, help="of the server; 0 chooses a free one (%(default)s)"
+    )
     parser.add_argument("--repetitions", type=int, default=3, help="of all photos, for the table (%(default)s)")
     parser.add_argument("--link", default="", help="before the split's function, as up=20Mbit,down=50Mbit,delay=10ms")
     options = parser.parse_args(arguments)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -13,8 +12,8 @@ from pathlib import Path
 from aiohttp import web
 
 import splitnet
-from common.command_line import count, end_on_signals, say, status_of
-from common.serving import Address, serve
+from common.command_line import count, end_on_signals, say, serve_until_told, status_of
+from common.serving import Address, port_number
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.cloud import running_cloud
 from elastic_pool.measure import Experiments
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N,…",
         help="with --check: runs of so many",
     )
-    parser.add_argument("--port", type=int, default=8080, help="of the page; 0 chooses a free one")
+    parser.add_argument("--port", type=port_number, default=8080, help="of the page; 0 chooses a free one")
     parser.add_argument("--model", choices=list(CLASSIFIERS), default="mobilenet_v2", help="what the workers run")
     parser.add_argument("--max-workers", type=count, default=most_workers(), metavar="N", help="that run at once")
     options = parser.parse_args(arguments)
@@ -80,10 +79,10 @@ def show(options: argparse.Namespace) -> int:
     (pool_port,) = free_ports(1)
     say("starting S3, the queue, the pool and the web tier")
     with running_cloud(classifier(options.model), policy, options.port, f"http://127.0.0.1:{pool_port}/") as cloud:
-        print(f"upload pictures at {cloud.web}; what the workers do, Ctrl-C ends it all:", flush=True)
+        print(f"upload pictures at {cloud.web}; Ctrl-C ends it all; what the workers do is", flush=True)
         app = web.Application()
         add_pool_page(app, cloud.pool, prefix="")
-        return 128 + asyncio.run(serve(app, Address("127.0.0.1", pool_port), "/"))
+        return serve_until_told(app, Address("127.0.0.1", pool_port), "/")
 
 
 def _counts(text: str) -> list[int]:

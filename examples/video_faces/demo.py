@@ -12,6 +12,7 @@ from pathlib import Path
 
 import splitnet
 from common.command_line import count, end_on_signals, link, say, status_of
+from common.serving import port_number
 from video_faces import cloud, measure, people, placing
 from video_faces.live import Live, line
 from video_faces.page import LivePage
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--on-workers", action="store_true", help="no plan: the device only sends pictures")
     parser.add_argument("--adaptive", action="store_true", help="plan anew before each pass, as link and workers are")
     parser.add_argument("--max-in-flight", type=count, default=MAX_IN_FLIGHT, metavar="N", help="frames under way")
-    parser.add_argument("--port", type=int, default=0, help="of the page; 0 chooses a free one")
+    parser.add_argument("--port", type=port_number, default=0, help="of the page; 0 chooses a free one")
     parser.add_argument("--rounds", type=count, default=5, metavar="N", help="of --check: of passes of each way to run")
     parser.add_argument("--models", type=Path, default=placing.MODELS, help="folder of export_model.py")
     parser.add_argument("--json", type=Path, metavar="FILE", help="of --check: write all that was found there, too")

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 from collections.abc import Iterator
 
 import pytest
+from aiohttp import web
 
-from common.command_line import count, end_on_signals, link, status_of
+from common.command_line import count, end_on_signals, link, serve_until_told, status_of
 from common.pauses import pauses_s
+from common.serving import Address, port_number
 
 
 @pytest.fixture
@@ -28,6 +31,13 @@ def test_counts() -> None:
             count(text)
 
 
+def test_ports() -> None:
+    assert (port_number("0"), port_number("65535")) == (0, 65535)
+    for text in ("65536", "-1", "http", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="from 0 to 65535"):
+            port_number(text)
+
+
 def test_links() -> None:
     assert link("up=2Mbit,delay=10ms") == "up=2Mbit,delay=10ms"
     with pytest.raises(argparse.ArgumentTypeError):
@@ -40,6 +50,20 @@ def test_signals_end_with_the_status_of_shells(handlers: None, number: signal.Si
     with pytest.raises(SystemExit) as end:
         signal.raise_signal(number)
     assert end.value.code == 128 + number
+
+
+def test_a_second_signal_ends_what_ends(handlers: None) -> None:
+    """The event loop leaves SIGINT to Python's own handler, whose KeyboardInterrupt would be a traceback."""
+
+    async def is_told(_: web.Application) -> None:
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+
+    app = web.Application()
+    app.on_startup.append(is_told)
+    assert serve_until_told(app, Address("127.0.0.1", 0)) == 130
+    with pytest.raises(SystemExit) as end:
+        signal.raise_signal(signal.SIGINT)
+    assert end.value.code == 130
 
 
 def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
