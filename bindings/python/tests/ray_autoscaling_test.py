@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 
 import splitnet
 from local_ray import serve
@@ -145,6 +146,8 @@ class Actors:
 def test_a_stage_that_could_not_be_scaled_can_be_later(actors: Actors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_pool, "_Actor", actors)
     monkeypatch.setattr("ray.available_resources", actors.remote)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.kill", lambda _: 1 / 0)
 
     async def scale() -> None:
         pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 0.05, {}))
@@ -160,3 +163,18 @@ def test_a_stage_that_could_not_be_scaled_can_be_later(actors: Actors, monkeypat
         assert (pool.wanted, pool.stats().ready) == (1, 1)
 
     asyncio.run(scale())
+
+
+def test_a_stage_whose_ray_has_ended_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's functions start one by themselves where there is none."""
+    monkeypatch.setattr(stage_pool, "_Actor", Actors(2, 2))
+    monkeypatch.setattr("ray.kill", lambda _: pytest.fail("asked to end an actor"))
+
+    async def scale() -> None:
+        pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 0.05, {}))
+        await pool.scale(2)
+        await pool.scale(1)
+        assert pool.stats().replicas == 1
+
+    asyncio.run(scale())
+    assert not ray.is_initialized()

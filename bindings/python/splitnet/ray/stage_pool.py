@@ -119,7 +119,7 @@ class StagePool:
                     self._wanted = max(min(before, count), len(self._replicas))
 
     def _not_started(self, count: int) -> str:
-        free = ray.available_resources()  # type: ignore[no-untyped-call]
+        free = ray.available_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
         wanted = {"num_cpus": self._options.threads, **self._options.actor}
         return (
             f"stage {self.index}: {count} actors with {wanted} were not ready in {self._options.start_timeout_s} s; "
@@ -250,6 +250,8 @@ class StagePool:
     def _end_if_retired(self, replica: _Replica) -> None:
         if replica.is_retired and not replica.calls and not replica.is_ended:
             replica.is_ended = True
+            if not ray.is_initialized():  # Its actors have ended with it; asked now, it would begin anew by itself.
+                return
             try:
                 ray.kill(replica.actor)
             except Exception as error:  # Without that it ends when nobody has its handle any more.
