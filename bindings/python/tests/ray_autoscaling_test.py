@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
 
 import splitnet
 from local_ray import serve
@@ -177,4 +176,3 @@ def test_a_stage_whose_ray_has_ended_starts_none(monkeypatch: pytest.MonkeyPatch
         assert pool.stats().replicas == 1
 
     asyncio.run(scale())
-    assert not ray.is_initialized()
