@@ -148,8 +148,9 @@ def test_queues_are_encrypted_and_the_worker_writes_the_dead_letters() -> None:
     assert queues["Requests"]["QueueName"] == {"Ref": "AWS::StackName"}
     assert queues["DeadRequests"]["QueueName"] == {"Fn::Sub": "${AWS::StackName}-dead"}, "as the worker calls it"
     ((_, rights),) = resources("template.yaml", "AWS::IAM::RolePolicy")
-    found = [one for one in allowed(rights["PolicyDocument"]) if "sqs:SendMessage" in one[0]]
-    assert len(found) == 1 and "-replies-*" in str(found[0][1]) and "DeadRequests" in str(found[0][1])
+    dead, replies = (one for one in allowed(rights["PolicyDocument"]) if "sqs:SendMessage" in one[0])
+    assert set(dead[0]) == {"sqs:GetQueueAttributes", "sqs:SendMessage"} and "DeadRequests" in str(dead[1])
+    assert list(replies[0]) == ["sqs:SendMessage"] and "-replies-*" in str(replies[1])
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
