@@ -5,6 +5,7 @@
 
 #include "aws/service.hpp"
 #include "aws_connection.hpp"
+#include "found_queue.hpp"
 #include "io_thread.hpp"
 #include "message_store.hpp"
 #include "sqs_caller.hpp"
@@ -55,11 +56,7 @@ class SqsQueueListener : public Listener {
     const std::string dead = options.dead_letter_queue;
     const auto ends_at = std::chrono::steady_clock::now() + kSetUpTime;
     const auto limits = [&] { return detail::SqsLimits{.time = ends_at - std::chrono::steady_clock::now()}; };
-    const auto url =
-        detail::SqsClient::wait_for<std::string>([&](auto done) { client_->find(queue, limits(), std::move(done)); });
-    const auto bytes = detail::SqsClient::wait_for<std::size_t>(
-        [&](auto done) { client_->max_message_bytes(url, limits(), std::move(done)); });
-    detail::check_message_bytes(queue, bytes);
+    const auto [url, bytes] = detail::find_queue(*client_, queue, limits);
     const auto dead_bytes = make_dead_letter_queue(url, dead, bytes, limits());
     const auto requests =
         std::make_shared<detail::SqsRequests>(client_,

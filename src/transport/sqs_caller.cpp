@@ -9,6 +9,7 @@
 #include "aws/invocation.hpp"
 #include "aws/random_name.hpp"
 #include "aws/thrown_error.hpp"
+#include "found_queue.hpp"
 #include "message_store.hpp"
 #include "on_context.hpp"
 #include "sqs_names.hpp"
@@ -59,11 +60,9 @@ void SqsCaller::connect() {
       Clock::now() + std::min<std::chrono::nanoseconds>(options_.connect_timeout, std::chrono::hours(1));
   const auto limits = [&] { return SqsLimits{.time = std::max(ends_at - Clock::now(), Clock::duration(0))}; };
   try {
-    url_ =
-        SqsClient::wait_for<std::string>([&](auto done) { client_->find(target_.queue, limits(), std::move(done)); });
-    max_message_bytes_ = SqsClient::wait_for<std::size_t>(
-        [&](auto done) { client_->max_message_bytes(url_, limits(), std::move(done)); });
-    check_message_bytes(target_.queue, max_message_bytes_);
+    auto found = find_queue(*client_, target_.queue, limits);
+    url_ = std::move(found.url);
+    max_message_bytes_ = found.max_message_bytes;
     requests_ = std::make_shared<SqsBatches>(
         client_, "SendMessageBatch", url_,
         SqsBatches::Limits{.most_at_once = kMostAtOnce, .max_bytes = max_message_bytes_}, stop_.get_token());

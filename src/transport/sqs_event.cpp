@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "aws/service.hpp"
+#include "found_queue.hpp"
 #include "on_context.hpp"
 #include "sqs_names.hpp"
 #include "text.hpp"
@@ -79,24 +80,20 @@ SqsEvents::RequestsPtr SqsEvents::begin(const std::string& queue, TimePoint ends
                                           std::make_shared<AwsService>("sqs", aws_, options_.dead_peer_timeout));
   }
   const auto limits = [&] { return SqsLimits{.time = std::max(ends_at - Clock::now(), Clock::duration(0))}; };
-  const auto url =
-      SqsClient::wait_for<std::string>([&](auto done) { client_->find(queue, limits(), std::move(done)); });
-  const auto bytes =
-      SqsClient::wait_for<std::size_t>([&](auto done) { client_->max_message_bytes(url, limits(), std::move(done)); });
-  check_message_bytes(queue, bytes);
+  const FoundQueue found = find_queue(*client_, queue, limits);
   const std::string dead = dead_letter_queue_of(queue);
   const auto dead_bytes = SqsClient::wait_for<std::size_t>(
-      [&](auto done) { find_max_dead_bytes(*client_, url_beside(url, dead), limits(), std::move(done)); });
-  const auto requests =
-      std::make_shared<SqsRequests>(client_,
-                                    SqsRequests::Target{.queue = queue,
-                                                        .url = url,
-                                                        .dead_letter_queue = dead,
-                                                        .max_deliveries = kMaxDeliveries,
-                                                        .max_message_bytes = bytes,
-                                                        .max_dead_bytes = dead_bytes > 0 ? dead_bytes : bytes,
-                                                        .store = store_},
-                                    handler_, options_);
+      [&](auto done) { find_max_dead_bytes(*client_, url_beside(found.url, dead), limits(), std::move(done)); });
+  const auto requests = std::make_shared<SqsRequests>(
+      client_,
+      SqsRequests::Target{.queue = queue,
+                          .url = found.url,
+                          .dead_letter_queue = dead,
+                          .max_deliveries = kMaxDeliveries,
+                          .max_message_bytes = found.max_message_bytes,
+                          .max_dead_bytes = dead_bytes > 0 ? dead_bytes : found.max_message_bytes,
+                          .store = store_},
+      handler_, options_);
   requests->start({});
   return requests;
 }

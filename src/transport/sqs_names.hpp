@@ -8,8 +8,6 @@
 #include <string>
 #include <string_view>
 
-#include "splitnet/error.hpp"
-
 namespace splitnet::detail {
 
 /// Attributes of a request: 32 hexadecimal digits that no other call has, which its answer and objects in the store
@@ -26,15 +24,6 @@ inline constexpr std::size_t random_suffix_size = 16;
 /// What the attributes of a dead-lettered message may take, which a request leaves free.
 inline constexpr std::size_t dead_letter_room_bytes = 2048;
 inline constexpr std::size_t longest_reason = 1000;
-
-/// Throws invalid_argument: not even an error would fit.
-inline void check_message_bytes(const std::string& queue, std::size_t max_message_bytes) {
-  constexpr std::size_t least = 4096;
-  if (max_message_bytes >= least) return;
-  throw Error(ErrorCode::invalid_argument, "a message of '" + queue + "' may have " +
-                                               std::to_string(max_message_bytes) +
-                                               " bytes (MaximumMessageSize), expected 4096 or more");
-}
 
 /// Of body and attributes of a request or an answer, on a queue whose messages have so many at most.
 inline std::size_t room_in_message(std::size_t max_message_bytes) {

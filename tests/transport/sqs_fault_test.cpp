@@ -50,9 +50,8 @@ class SqsFault : public testing::SqsFixture {
   }
   /// Of the only connection.
   [[nodiscard]] std::string reply_queue() const {
-    std::string found;
-    for (const auto& name : sqs.queues()) found = name.starts_with("work-replies-") ? name : found;
-    return found;
+    const auto found = reply_queues();
+    return found.empty() ? "" : found.back();
   }
   SqsOptions patient() const {
     auto patient = options();

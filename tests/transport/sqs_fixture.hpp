@@ -36,15 +36,15 @@ class SqsFixture : public ::testing::Test {
     }
     connections.clear();
     listeners.clear();
-    std::vector<std::string> left;
-    const auto replies_are_gone = [&] {
-      left = sqs.queues();
-      return std::none_of(left.begin(), left.end(), [](auto& name) { return name.starts_with("work-replies-"); });
-    };
-    EXPECT_TRUE(sqs.wait_until(replies_are_gone)) << ::testing::PrintToString(left);
+    EXPECT_TRUE(sqs.wait_until([&] { return reply_queues().empty(); })) << ::testing::PrintToString(reply_queues());
     EXPECT_TRUE(sqs.wait_until([&] { return sqs.store.objects().empty(); })) << "objects are left";
   }
 
+  [[nodiscard]] std::vector<std::string> reply_queues() const {
+    auto names = sqs.queues();
+    std::erase_if(names, [](const auto& name) { return !name.starts_with("work-replies-"); });
+    return names;
+  }
   [[nodiscard]] SqsOptions options() const {
     SqsOptions options;
     options.aws = sqs.options();

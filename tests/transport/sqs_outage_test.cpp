@@ -25,7 +25,17 @@ using testing::SqsStandIn;
 using testing::start_call;
 using testing::thrown_code;
 
-class SqsOutage : public testing::SqsFixture {};
+class SqsOutage : public testing::SqsFixture {
+ protected:
+  static std::unique_ptr<Worker> serve(const std::shared_ptr<const Model>& model, const SqsOptions& options) {
+    TransportRegistry registry;
+    registry.add("sqs", make_sqs_transport(options));
+    auto worker = Worker::create({});
+    worker->add_model("net", model);
+    worker->serve(registry, testing::work);
+    return worker;
+  }
+};
 
 /// What waits at a worker that is closed goes back to the queue also at its last delivery, not to the dead-letter
 /// queue. But that one counts: only a worker that allows more does it.
@@ -36,11 +46,7 @@ TEST_F(SqsOutage, ClosingAWorkerIsNoFailureOfWhatItHolds) {
   auto once = options();
   once.max_deliveries = 1;
   once.max_in_flight = 2;
-  TransportRegistry registry;
-  registry.add("sqs", make_sqs_transport(once));
-  auto worker = Worker::create({});
-  worker->add_model("net", model);
-  worker->serve(registry, testing::work);
+  const auto worker = serve(model, once);
   Connection& connection = connect();
   std::vector<Outcome> outcomes;
   for (int i = 0; i < 2; ++i) {
@@ -74,11 +80,7 @@ TEST_F(SqsOutage, AWorkerWithoutMemoryGivesBackAndGoesOn) {
                                              }});
   auto one = options();
   one.max_in_flight = 1;  // None of its polls is under way, which would take away what is given back.
-  TransportRegistry registry;
-  registry.add("sqs", make_sqs_transport(one));
-  auto worker = Worker::create({});
-  worker->add_model("net", model);
-  worker->serve(registry, testing::work);
+  const auto worker = serve(model, one);
   Message request = request_with(testing::inputs_of(0));
   request.request = {"net", model->fingerprint(), {}};
   const auto outcome = start_call(connect(), request);

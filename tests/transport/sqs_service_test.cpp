@@ -26,13 +26,6 @@ constexpr int kAlways = 1'000'000;
 
 class SqsService : public testing::SqsFixture {
  protected:
-  [[nodiscard]] std::vector<std::string> reply_queues() const {
-    std::vector<std::string> found;
-    for (const auto& name : sqs.queues()) {
-      if (name.starts_with("work-replies-")) found.push_back(name);
-    }
-    return found;
-  }
   /// Of queues for answers, made or only asked for.
   [[nodiscard]] std::vector<std::string> asked_for() const {
     std::vector<std::string> names;

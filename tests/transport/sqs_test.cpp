@@ -156,11 +156,7 @@ TEST_F(Sqs, EachConnectionHasAReplyQueueAndRemovesIt) {
   const auto transport = make_sqs_transport(options());
   auto first = transport->connect(testing::work, {});
   auto second = transport->connect(testing::work, {});
-  std::set<std::string> queues;
-  for (const auto& name : sqs.queues()) {
-    if (name.starts_with("work-replies-")) queues.insert(name);
-  }
-  EXPECT_THAT(queues, SizeIs(2));
+  EXPECT_THAT(reply_queues(), SizeIs(2));
   EXPECT_EQ(call_and_wait(*first, request_with({Value(1)})).values.size(), 1U);
   EXPECT_EQ(call_and_wait(*second, request_with({Value(1)})).values.size(), 1U);
   first->close();
