@@ -321,7 +321,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "code", "words"),
     [
         (["--host", "0.0.0.0"], 2, "--allow-remote"),
-        (["--port", "many"], 2, "invalid int value: 'many'"),
+        (["--port", "many"], 2, "found 'many', expected a whole number from 0 to 65535"),
         (["--models", "/nowhere"], 1, "export_model.py makes it"),
         (["--cut", "4"], 1, "found no --worker"),
         (["--worker", "tcp://127.0.0.1:1", "--cut", "4"], 1, "tcp://127.0.0.1:1"),
