@@ -27,7 +27,7 @@ os.environ.update(
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray Serve's models for pydantic are of an earlier version.
-    import ray
+    import ray as ray
     from ray import serve as serve
 
 _STORE_BYTES = 256 * 2**20

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
+from collections.abc import Generator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import splitnet
-from local_ray import serve
+from local_ray import ray, serve
 from splitnet.ray import stage_pool
 from splitnet.ray.autoscaling import AutoscalingConfig, Load, Past, autoscaling_of, look
 from splitnet.ray.stage_pool import PoolOptions, StagePool
@@ -162,6 +164,74 @@ def test_a_stage_that_could_not_be_scaled_can_be_later(actors: Actors, monkeypat
         assert (pool.wanted, pool.stats().ready) == (1, 1)
 
     asyncio.run(scale())
+
+
+class Result:
+    """A reference in place of Ray's: what came of a call is known already."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self._future: concurrent.futures.Future[str] = concurrent.futures.Future()
+        if error:
+            self._future.set_exception(error)
+        else:
+            self._future.set_result("results")
+
+    def future(self) -> concurrent.futures.Future[str]:
+        return self._future
+
+    def __await__(self) -> Generator[Any, None, str]:
+        return asyncio.wrap_future(self._future).__await__()
+
+
+class OneDies:
+    """Actors in place of Ray's: the first dies over its pass, the next can't be made, the one after that not be started."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.ended: list[int] = []
+
+    def options(self, **_: object) -> OneDies:
+        return self
+
+    def remote(self, *_: object) -> Any:
+        self.asked += 1
+        if self.asked == 2:
+            raise RuntimeError("the head restarts")
+        started = Result(OSError("no socket is left") if self.asked == 3 else None)
+        results = Result(ray.exceptions.RayActorError() if self.asked == 1 else None)
+        one_pass = SimpleNamespace(remote=lambda _: ("boundary", results))
+        return SimpleNamespace(
+            number=self.asked,
+            ready=SimpleNamespace(remote=lambda: started),
+            run=SimpleNamespace(options=lambda num_returns: one_pass),
+        )
+
+
+def test_a_replica_that_died_is_replaced_whatever_ray_raises(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    actors = OneDies()
+    monkeypatch.setattr(stage_pool, "_Actor", actors)
+    monkeypatch.setattr(stage_pool, "_RESTART_PAUSE_S", 0)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.kill", lambda actor: actors.ended.append(actor.number))
+
+    async def scale_and_run() -> None:
+        pool = StagePool(0, None, PoolOptions("pipeline", 1, 2, 5, {}))
+        await pool.scale(1)
+        _, results = await pool.run("inputs")
+        assert str(results) == "results"
+        stats = pool.stats()
+        assert (stats.replicas, stats.ready, stats.deaths) == (1, 1, 1)
+
+    with caplog.at_level(logging.WARNING, "splitnet.ray"):
+        asyncio.run(scale_and_run())
+    said = "stage 0: a replica could not be started: "
+    assert [one.message for one in caplog.records][1:] == [
+        said + "RuntimeError: the head restarts",
+        said + "OSError: no socket is left",
+    ]
+    assert (actors.asked, actors.ended) == (4, [3]), "what may still start is ended"
 
 
 def test_a_stage_whose_ray_has_ended_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,17 +223,24 @@ class StagePool:
 
     async def _replace(self) -> None:
         """Tries until one has started, or is one too many; passes that wait for it give up by themselves."""
-        while len(self._replicas) < self._wanted:
-            replica = self._new_replica()
+        while len(self._replicas) < self._wanted and ray.is_initialized():
             try:
-                await self._start(replica)
+                await self._start_another()
                 return
-            except RayError as error:
-                if replica.is_retired:
-                    return
-                _log.warning("stage %d: a replica could not be started: %s", self.index, error)
-                self._remove(replica)
+            except Exception as error:  # Whatever it is: the stage would lack one for ever.
+                found = f"{type(error).__name__}: {error}"
+                _log.warning("stage %d: a replica could not be started: %s", self.index, found)
                 await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def _start_another(self) -> None:
+        """One that is retired while it starts needs no more."""
+        replica = self._new_replica()
+        try:
+            await self._start(replica)
+        except Exception:
+            if not replica.is_retired:
+                self._retire(replica)
+                raise
 
     def _remove(self, replica: _Replica) -> None:
         replica.is_ready = False
