@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.aws_client import AWS_ERRORS, aws_client
+from common.aws_client import aws_client
 
 from .configuration import SqsSource
 from .function import FunctionPool, Throttled
@@ -130,8 +129,7 @@ class SqsPoller:
     async def _carry(self, batch: _Batch) -> None:
         done = await self._done(batch)
         if done:
-            with contextlib.suppress(*AWS_ERRORS):  # They come again.
-                await asyncio.to_thread(self._delete, done)
+            await asyncio.to_thread(self._delete, done)
 
     async def _done(self, batch: _Batch) -> list[dict[str, Any]]:
         """Those messages that need not come again. Throttling is waited out as long as they are hidden."""
