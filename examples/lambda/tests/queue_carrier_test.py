@@ -16,22 +16,23 @@ from local_aws.queue_carrier import carry_all
 
 def test_what_can_not_be_carried_is_logged_and_the_others_are(caplog: pytest.LogCaptureFixture) -> None:
     refused = ClientError({"Error": {"Code": "QueueDoesNotExist"}}, "DeleteMessage")
-    messages = [refused, None, ValueError("no JSON"), "good"]  # In place of a message: what its carrying raises.
+    errors = {"refused": refused, "nonsense": ValueError("no JSON")}
+    messages = ["refused", None, "nonsense", "good"]
     carried: list[str] = []
 
     async def carry_until_empty() -> None:
         is_empty = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def receive() -> Exception | str | None:
-            if not messages:
-                loop.call_soon_threadsafe(is_empty.set)
-                return None
-            return messages.pop(0)
+        def receive() -> str | None:
+            if messages:
+                return messages.pop(0)
+            loop.call_soon_threadsafe(is_empty.set)
+            return None
 
-        async def carry(message: Exception | str) -> None:
-            if isinstance(message, Exception):
-                raise message
+        async def carry(message: str) -> None:
+            if message in errors:
+                raise errors[message]
             carried.append(message)
 
         carrier = asyncio.ensure_future(carry_all(receive, carry, most=1))
