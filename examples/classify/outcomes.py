@@ -4,7 +4,8 @@
     results/ID    the picture's URL and its label; of a request that was told to look here, also why there is none
     promised/ID   a request that was told to look for its result later, and has none yet
 
-So whoever was told to come back finds an answer, also after the program was started anew.
+So whoever was told to come back finds an answer, also after the program was started anew. A promise for a model that no
+program knows again is kept by none: a lifecycle rule of the bucket ends it (README.md has it).
 """
 
 from __future__ import annotations
