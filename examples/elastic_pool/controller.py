@@ -20,7 +20,7 @@ from common import prices
 from elastic_pool.estimates import LoadEstimator
 from elastic_pool.history import History, Sample
 from elastic_pool.policies import Decision, Observation, Past, Policy
-from elastic_pool.pool import Pool, PoolOptions
+from elastic_pool.pool import Pool
 from elastic_pool.terminating import TerminateMessages
 from elastic_pool.work_queue import QueueCounts, QueueError, SqsQueue, WorkQueue
 from elastic_pool.worker_process import PROGRAM, WorkerCommand
@@ -57,13 +57,12 @@ class Controller:
         queue: WorkQueue,
         policy: Policy,
         options: ControllerOptions | None = None,
-        pool_options: PoolOptions | None = None,
     ) -> None:
         self._policy = policy
         self._history = History()
         self._options = options or ControllerOptions()
         self._queue = queue
-        self._pool = Pool(command, pool_options or PoolOptions())
+        self._pool = Pool(command)
         self._estimator = LoadEstimator(self._options.expected_service_s, self._options.expected_start_s)
         self._messages = TerminateMessages(self._options.terminate_valid_s)
         self._past = Past()
@@ -193,7 +192,7 @@ class Controller:
                 service_time_s=self._estimator.service_time_s,
                 oldest_age_s=self._estimator.oldest_age_s,
                 latency_s=self._estimator.latency_s,
-                ended=self._pool.work().ended,
+                answered=self._pool.work().answered,
                 started=totals.started,
                 died=totals.died,
                 worker_s=totals.worker_s,

@@ -5,8 +5,17 @@ from __future__ import annotations
 
 import collections
 import math
+from typing import NamedTuple
 
 _LEAST_S = 1e-4
+
+
+class _Arrived(NamedTuple):
+    """So many had, for the first time, at a look."""
+
+    before_s: float | None  #: The look before it, at which they had not; absent: it was the first one.
+    seen_s: float
+    number: int
 
 
 class LoadEstimator:
@@ -16,8 +25,9 @@ class LoadEstimator:
     arrived. In order of arrival, the one that ended last had arrived when A reached D(t), and the first that waits when A
     passed D(t) + in flight: the horizontal distances in the diagram of cumulative arrivals and departures (as in
     L. Kleinrock, "Queueing Systems", volume 1, section 2.1, where Little's law is proved with it). Looks are seconds
-    apart, so ages are as exact as that. Where A falls, a message was counted twice, or lost: then the looks before had
-    counted it too, and are lowered.
+    apart, and a request comes between two of them: its age, from the later one, is at least so long, its latency, from the
+    earlier one, at most. Where A falls, a message was counted twice, or lost: then the looks before had counted it too, and
+    are lowered.
     """
 
     def __init__(self, service_time_s: float, start_time_s: float, memory_s: float = 10.0) -> None:
@@ -26,15 +36,14 @@ class LoadEstimator:
         self.service_time_s = service_time_s
         self.start_time_s = start_time_s
         self.oldest_age_s = 0.0
-        self.latency_s: float | None = None  #: Of the request that ended last, from queue to answer; absent: none has.
+        self.latency_s: float | None = None
+        """Of the request that ended last, from queue to answer, at most; absent: none has, or it was there at the first look."""
         self._memory_s = memory_s
         self._arrivals_per_s = 0.0
         self._ended = 0
         self._work_s = 0.0
         self._last: tuple[float, int] | None = None
-        self._arrived: collections.deque[tuple[float, int]] = (
-            collections.deque()
-        )  #: (time, A), those that may be asked for.
+        self._arrived: collections.deque[_Arrived] = collections.deque()  #: Those that may be asked for.
 
     @property
     def arrivals_per_s(self) -> float:
@@ -45,14 +54,15 @@ class LoadEstimator:
         arrived = ended + waiting + in_flight
         if self._last is not None:
             self._average(now_s - self._last[0], arrived - self._last[1], ended, work_s)
-        since_s = now_s
-        while self._arrived and self._arrived[-1][1] >= arrived:
-            since_s = self._arrived.pop()[0]
-        self._arrived.append((since_s, arrived))
+        first = _Arrived(self._last[0] if self._last else None, now_s, arrived)
+        while self._arrived and self._arrived[-1].number >= arrived:
+            first = self._arrived.pop()._replace(number=arrived)
+        self._arrived.append(first)
         if ended > self._ended:
-            self.latency_s = now_s - self._seen_s(ended)
-        self.oldest_age_s = now_s - self._seen_s(ended + in_flight + 1) if waiting else 0.0
-        while self._arrived and self._arrived[0][1] <= ended:
+            before_s = self._look_at(ended).before_s
+            self.latency_s = None if before_s is None else now_s - before_s
+        self.oldest_age_s = now_s - self._look_at(ended + in_flight + 1).seen_s if waiting else 0.0
+        while self._arrived and self._arrived[0].number <= ended:
             self._arrived.popleft()
         self._last = now_s, arrived
         self._ended, self._work_s = ended, work_s
@@ -71,6 +81,6 @@ class LoadEstimator:
             known = self._ended > 0
             self.service_time_s += (weight if known else 1.0) * (mean_s - self.service_time_s)
 
-    def _seen_s(self, number: int) -> float:
-        """When so many had arrived first."""
-        return next(time_s for time_s, arrived in self._arrived if arrived >= number)
+    def _look_at(self, number: int) -> _Arrived:
+        """The one that first saw that so many had arrived."""
+        return next(one for one in self._arrived if one.number >= number)

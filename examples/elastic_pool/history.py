@@ -24,8 +24,8 @@ class Sample:
     arrivals_per_s: float = 0.0
     service_time_s: float = 0.0
     oldest_age_s: float = 0.0
-    latency_s: float | None = None  #: From queue to answer, of the request that ended last; see LoadEstimator.
-    ended: int = 0  #: Requests so far, answered or with an error.
+    latency_s: float | None = None  #: From queue to answer, at most, of the request that ended last; see LoadEstimator.
+    answered: int = 0  #: Inferences so far that got a result.
     started: int = 0  #: Workers so far.
     died: int = 0  #: Of them, those that nobody had asked to end.
     worker_s: float = 0.0  #: All workers' lives together.

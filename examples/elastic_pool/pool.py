@@ -65,9 +65,9 @@ class Pool:
     Workers are asked what they do by a few threads more, each at most once at a time.
     """
 
-    def __init__(self, command: WorkerCommand, options: PoolOptions) -> None:
+    def __init__(self, command: WorkerCommand, options: PoolOptions | None = None) -> None:
         self._command = command
-        self._options = options
+        self._options = options or PoolOptions()
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()  #: Of the list and of what is counted; one thread writes.
         self._askers = ThreadPoolExecutor(_ASKED_AT_ONCE, "ask-workers")
@@ -234,7 +234,10 @@ def _start_s(process: WorkerProcess) -> float:
 
 def _sum(metrics: list[WorkerMetrics]) -> WorkerMetrics:
     return WorkerMetrics(
-        sum(one.ended for one in metrics), sum(one.work_s for one in metrics), sum(one.held for one in metrics)
+        ended=sum(one.ended for one in metrics),
+        answered=sum(one.answered for one in metrics),
+        work_s=sum(one.work_s for one in metrics),
+        held=sum(one.held for one in metrics),
     )
 
 

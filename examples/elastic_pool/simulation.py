@@ -187,7 +187,7 @@ class Simulation:
                 service_time_s=seen.service_time_s,
                 oldest_age_s=seen.oldest_age_s,
                 latency_s=self._estimator.latency_s,
-                ended=len(self._outcome.requests),
+                answered=len(self._outcome.requests),
                 started=self._started,
                 worker_s=worker_s,
                 dollars=worker_s * self._pool.cores_per_worker * prices.MACHINE_CORE_SECOND,

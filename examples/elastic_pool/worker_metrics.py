@@ -17,7 +17,8 @@ _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class WorkerMetrics:
     """Counters are since the start of the process, over all models."""
 
-    ended: int = 0  #: Requests that have ended, answered or with an error.
+    ended: int = 0  #: Requests that have ended, answered or with an error; also those by which a session is opened.
+    answered: int = 0  #: Inferences: of these, the ones that got a result.
     work_s: float = 0.0  #: What they took: getting the stage, decoding, passes.
     held: int = 0  #: Requests that wait or run in the worker now.
 
@@ -31,6 +32,7 @@ def parse(text: str) -> WorkerMetrics:
         raise ValueError(f"found {text[:80]!r}, expected the metrics of a splitnet-worker")
     return WorkerMetrics(
         ended=int(sums["requests_total"]),
+        answered=int(sums["run_seconds_count"]),
         work_s=sums["slice_seconds_sum"] + sums["decode_seconds_sum"] + sums["run_seconds_sum"],
         held=int(sums["queued_requests"] + sums["running_requests"]),
     )

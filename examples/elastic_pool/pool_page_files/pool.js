@@ -61,8 +61,8 @@ function show(news) {
   samples.splice(0, samples.length - MAX_SAMPLES);
   const last = samples.at(-1);
   for (const place of document.querySelectorAll("#now dd")) {
-    const { of, digits = 0, scale = 1 } = place.dataset;
-    place.textContent = last[of] === null ? "–" : (last[of] * scale).toFixed(digits);
+    const { of, digits = 0, scale = 1, before = "" } = place.dataset;
+    place.textContent = last[of] === null ? "–" : before + (last[of] * scale).toFixed(digits);
   }
   document.getElementById("policy").textContent = news.policy;
   const state = document.getElementById("state");

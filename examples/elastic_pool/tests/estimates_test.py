@@ -22,7 +22,7 @@ def test_ages_and_latency_in_order_of_arrival() -> None:
         estimator.look(100.0 + second, waiting=second, in_flight=0, ended=second, work_s=0.9 * second)
     # Of 80 that came, 40 are answered: the 41st came at second 20.5, seen at 21.
     assert estimator.oldest_age_s == pytest.approx(40 - 21)
-    assert estimator.latency_s == pytest.approx(40 - 20)
+    assert estimator.latency_s == pytest.approx(40 - 19), "the 40th came at second 20, after the look at 19"
     assert estimator.service_time_s == pytest.approx(0.9)
     assert estimator.arrivals_per_s == pytest.approx(2.0, rel=0.05)
 
@@ -35,6 +35,26 @@ def test_what_is_in_flight_does_not_wait() -> None:
     assert estimator.oldest_age_s == 0.0
     estimator.look(9.0, 3, 2, 0, 0.0)  # One was given back.
     assert estimator.oldest_age_s == pytest.approx(8.0)
+
+
+def test_what_no_look_has_seen_took_less_than_from_look_to_look() -> None:
+    estimator = LoadEstimator(1.0, 1.0)
+    estimator.look(10.0, 0, 0, 0, 0.0)
+    estimator.look(11.5, 0, 0, 3, 0.1)
+    assert estimator.latency_s == pytest.approx(1.5)
+    estimator.look(60.0, 0, 0, 3, 0.1)
+    assert estimator.latency_s == pytest.approx(1.5), "of the one that ended last"
+
+
+def test_nobody_knows_how_long_those_took_that_were_there_at_first() -> None:
+    estimator = LoadEstimator(1.0, 1.0)
+    estimator.look(0.0, 2, 0, 0, 0.0)
+    estimator.look(1.0, 0, 1, 1, 0.5)
+    assert estimator.latency_s is None
+    estimator.look(2.0, 1, 0, 2, 1.0)
+    assert estimator.latency_s is None
+    estimator.look(4.0, 0, 0, 3, 1.5)
+    assert estimator.latency_s == pytest.approx(4 - 1)
 
 
 def test_a_message_counted_twice_for_a_moment_does_no_harm() -> None:

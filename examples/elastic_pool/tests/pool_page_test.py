@@ -159,6 +159,17 @@ def test_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
             assert refused.value.code == 503
 
 
+def test_latency_is_shown_as_far_as_it_is_known(page: Any) -> None:
+    pool = ShownBefore(1.0)
+    with served(pool) as url:
+        page.goto(f"{url}/")
+        expect(number(page, "latency_s")).to_have_text("–")
+        pool.history.add(Sample(2.0, answered=3, latency_s=1.02))
+        expect(number(page, "latency_s")).to_have_text("< 1.02")
+        expect(number(page, "answered")).to_have_text("3")
+        page.goto("about:blank")
+
+
 def test_words_of_workers_are_no_markup(page: Any) -> None:
     with served(ShownBefore(1.0)) as url:
         page.goto(f"{url}/")

@@ -67,7 +67,7 @@ def test_from_nobody_to_nobody(model: Path, environment: Mapping[str, str]) -> N
         until(lambda: pool.now().running + pool.now().draining + pool.now().starting == 0, "all stop")
         last = pool.now()
     assert (last.waiting, last.in_flight, last.died) == (0, 0, 0)
-    assert last.ended >= 60 and last.latency_s is not None and 1 <= last.started <= 6
+    assert last.answered >= 60 and last.latency_s is not None and 1 <= last.started <= 6
 
 
 def test_workers_killed_at_random_lose_nothing(model: Path, environment: Mapping[str, str]) -> None:  # noqa: F811

@@ -70,7 +70,7 @@ def test_all_are_answered_and_all_workers_stop(policy: Policy, shape: str) -> No
     assert sorted(arrived for arrived, _ in outcome.requests) == pytest.approx(arrivals)
     assert max(sample.running + sample.starting for sample in outcome.samples) <= 15
     assert outcome.samples[-1].running + outcome.samples[-1].starting == 0
-    assert outcome.samples[-1].ended == len(arrivals)
+    assert outcome.samples[-1].answered == len(arrivals)
     assert all(latency > 0 for _, latency in outcome.requests)
 
 

@@ -13,7 +13,8 @@ splitnet_worker_queued_requests 3
 splitnet_worker_running_requests 1
 splitnet_worker_slice_seconds_sum{model="a"} 0.5
 splitnet_worker_decode_seconds_sum{model="a"} 0.25
-splitnet_worker_run_seconds_count{model="a"} 7
+splitnet_worker_run_seconds_count{model="a"} 5
+splitnet_worker_run_seconds_count{model="b"} 1
 splitnet_worker_run_seconds_sum{model="a"} 1.5
 splitnet_worker_run_seconds_sum{model="b"} 1.25e-1
 splitnet_worker_run_seconds_bucket{model="a",le="0.0001"} 5
@@ -21,7 +22,7 @@ splitnet_worker_run_seconds_bucket{model="a",le="0.0001"} 5
 
 
 def test_it_adds_up_models_and_outcomes() -> None:
-    assert parse(TEXT) == WorkerMetrics(ended=9, work_s=2.375, held=4)
+    assert parse(TEXT) == WorkerMetrics(ended=9, answered=6, work_s=2.375, held=4)
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "splitnet_worker_requests_total 5", "up 1\n"])
