@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os.path
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -36,3 +37,20 @@ def shown_name(name: str, index: int) -> str:
     if seen in ("", ".", ".."):
         return f"picture {index + 1}"
     return seen if len(seen) <= _LONGEST_NAME else f"{seen[: _LONGEST_NAME - 1]}…"
+
+
+class DistinctNames:
+    """Tells apart the files of one upload that are called the same: cat.jpg, cat (2).jpg, cat (3).jpg."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, int] = {}  #: How often each name that is taken was asked for.
+
+    def take(self, name: str) -> str:
+        """This name, or the first free one after it."""
+        stem, ending = os.path.splitext(name)
+        free = name
+        while free in self._asked:
+            self._asked[name] += 1
+            free = f"{stem} ({self._asked[name]}){ending}"
+        self._asked[free] = 1
+        return free

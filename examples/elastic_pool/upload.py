@@ -18,7 +18,7 @@ from aiohttp.http import HttpProcessingError
 
 from common.option_checks import expect_more_than_0
 from elastic_pool.job_store import STORE_ERRORS, JobList, JobStore, Picture, new_job_id
-from elastic_pool.labels import shown_name
+from elastic_pool.labels import DistinctNames, shown_name
 
 FIELD = "pictures"
 
@@ -89,6 +89,7 @@ class _Upload:
         self._threads = threads
         self._limits = limits
         self._pictures: list[Picture] = []
+        self._names = DistinctNames()
         self._came_bytes = 0
         self._putting: dict[asyncio.Future[None], int] = {}  # Bytes held by each.
 
@@ -126,7 +127,7 @@ class _Upload:
         data = await self._content(part)
         if not part.filename and not data:
             return  # A form in which nobody has chosen a file.
-        name = shown_name(part.filename.replace("%22", '"'), index)  # As browsers send it.
+        name = self._names.take(shown_name(part.filename.replace("%22", '"'), index))  # A quote as browsers send it.
         if data is None:
             self._pictures.append(Picture(name, _too_large(self._limits.picture_bytes)))
             return

@@ -87,6 +87,13 @@ def test_names_are_words(client: WebClient) -> None:
     assert found == ["x.jpg", 'a"b.jpg', "two%0D%0Alines.jpg", "C calc'!A0", "<script>.jpg", "💥.jpg", "picture 7"]
 
 
+def test_two_of_one_name_are_told_apart(client: WebClient) -> None:
+    job = client.upload([("a/cat.jpg", PHOTO), ("b/cat.jpg", b"no picture")])
+    results = {one.picture: one for one in client.follow(job, TIMEOUT_S)}
+    assert results["cat.jpg"].label == "bull mastiff" and "no picture" in results["cat (2).jpg"].error
+    assert [row[0] for row in client.labels(job)] == ["picture", "cat.jpg", "cat (2).jpg"]
+
+
 def test_a_name_may_not_become_a_formula(client: WebClient) -> None:
     job = client.upload([("=HYPERLINK(1).jpg", PHOTO)])
     list(client.follow(job, TIMEOUT_S))

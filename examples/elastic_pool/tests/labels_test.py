@@ -8,7 +8,7 @@ import io
 
 import pytest
 
-from elastic_pool.labels import labels_file, shown_name
+from elastic_pool.labels import DistinctNames, labels_file, shown_name
 
 
 def rows_of(file: bytes) -> list[list[str]]:
@@ -51,3 +51,18 @@ def test_names_to_be_shown(given: str, shown: str) -> None:
 
 def test_long_names_are_cut() -> None:
     assert len(shown_name("x" * 10_000 + ".jpg", 0)) == 120
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (["cat.jpg", "dog.jpg", "cat.png"], ["cat.jpg", "dog.jpg", "cat.png"]),
+        (["cat.jpg", "cat.jpg", "cat.jpg"], ["cat.jpg", "cat (2).jpg", "cat (3).jpg"]),
+        (["cat", "cat"], ["cat", "cat (2)"]),
+        (["cat (2).jpg", "cat.jpg", "cat.jpg"], ["cat (2).jpg", "cat.jpg", "cat (3).jpg"]),
+        (["cat.jpg", "cat.jpg", "cat (2).jpg"], ["cat.jpg", "cat (2).jpg", "cat (2) (2).jpg"]),
+    ],
+)
+def test_names_are_told_apart(given: list[str], taken: list[str]) -> None:
+    names = DistinctNames()
+    assert [names.take(name) for name in given] == taken
