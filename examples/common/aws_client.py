@@ -15,6 +15,7 @@ from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 #: What clients raise when a service refuses, can't be reached, or breaks off in the middle of an answer.
 AWS_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError, ResponseParserError)
 
+_TIMEOUT_S = 30.0
 _VARIABLES = {
     "region_name": "AWS_REGION",
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",
@@ -27,16 +28,32 @@ def aws_client(
     service: str,
     environment: Mapping[str, str] | None = None,
     *,
-    timeout_s: float = 30.0,
+    timeout_s: float = _TIMEOUT_S,
     attempts: int = 1,
     connections: int = 10,
 ) -> Any:
-    """`timeout_s`: for each answer; `connections`: as many are kept. What `environment` doesn't say (as LocalAws.environment: region, endpoint, credentials) boto3 finds
-    where it always does, the region also in AWS_REGION, as splitnet. Its clients may be used by several threads."""
+    """`timeout_s`: for each answer; `connections`: as many are kept. What `environment` doesn't say (as LocalAws.environment:
+    region, endpoint, credentials) boto3 finds where it always does, the region also in AWS_REGION, as splitnet. Its clients
+    may be used by several threads."""
+    settings = _settings(service, environment, timeout_s, attempts, connections)
+    return boto3.session.Session().client(service, **settings)
+
+
+def aws_table(name: str, environment: Mapping[str, str] | None = None, *, attempts: int = 1) -> Any:
+    """A table of DynamoDB as boto3's resources have it, with values of Python in its items; found as by `aws_client`. For
+    one thread."""
+    settings = _settings("dynamodb", environment, _TIMEOUT_S, attempts, connections=1)
+    return boto3.session.Session().resource("dynamodb", **settings).Table(name)
+
+
+def _settings(
+    service: str, environment: Mapping[str, str] | None, timeout_s: float, attempts: int, connections: int
+) -> dict[str, Any]:
+    """As boto3's sessions take them."""
     said = dict(environment or {})
     if "AWS_REGION" in os.environ:
         said.setdefault("AWS_REGION", os.environ["AWS_REGION"])
-    found = {name: said[variable] for name, variable in _VARIABLES.items() if variable in said}
+    found: dict[str, Any] = {name: said[variable] for name, variable in _VARIABLES.items() if variable in said}
     for variable in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
         if variable in said:
             found.setdefault("endpoint_url", said[variable])
@@ -46,4 +63,4 @@ def aws_client(
         read_timeout=timeout_s,
         max_pool_connections=connections,
     )
-    return boto3.session.Session().client(service, config=config, **found)
+    return found | {"config": config}

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from common.error_page import errors_as_pages
+
 _BACKLOG = 1024  #: Connections that wait to be taken: many clients come at once.
 _LAST_PORT = 65535
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
@@ -61,6 +63,7 @@ def add_address(parser: argparse.ArgumentParser, port: int) -> Callable[[argpars
 def protect(app: web.Application, allow_remote: bool = False) -> None:
     """Of an app that is not started yet; `serve` does it. Pages of other sites, in the browser of whoever uses this one, get
     nothing; every answer has the headers that keep browsers from doing more than they should, unless a handler gave its own.
+    An error that a browser opens is a page.
 
     Without `allow_remote` the header Host has to name this machine. Otherwise a site whose name is made to lead here
     (DNS rebinding) would be the same site to browsers.
@@ -83,6 +86,7 @@ def protect(app: web.Application, allow_remote: bool = False) -> None:
             answer.headers.setdefault(name, value)
 
     app.middlewares.insert(0, middleware)
+    app.middlewares.insert(0, errors_as_pages)
     app.on_response_prepare.append(add_headers)
 
 

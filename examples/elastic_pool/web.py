@@ -12,7 +12,7 @@
 | `GET /jobs/JOB/pictures/INDEX` | the picture, small |
 | `GET /jobs/JOB/labels.csv` | the file `picture,label`; 409 as long as the job is not done |
 
-Errors are `{"error": words}`. Jobs outlive the program: started again on the same bucket, it goes on with what has no result.
+Errors are `{"error": words}`, in a browser a page. Jobs outlive the program: started again on the same bucket, it goes on with what has no result.
 SIGTERM ends it with 0, Ctrl-C with 130.
 """
 
