@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import re
 import signal
@@ -116,13 +117,25 @@ def _refusal(kind: type[web.HTTPError], words: str) -> web.HTTPError:
     return kind(text=json.dumps({"error": words}), content_type="application/json")
 
 
+async def listen(runner: web.AppRunner, host: str, port: int) -> int:
+    """Returns the port, which 0 lets the kernel choose. Raises OSError: that somebody else has it in words for whoever chose."""
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(f"port {port} of {host} is taken: --port chooses another, 0 a free one") from None
+    bound: int = runner.addresses[0][1]
+    return bound
+
+
 async def serve(
     app: web.Application, address: Address, path: str = "", *, cancels_for_who_is_gone: bool = False
 ) -> int:
     """Protects it, prints where it listens, and runs until SIGTERM or SIGINT; then it finishes what is under way.
 
     With `cancels_for_who_is_gone` handlers are cancelled when their client has closed the connection. Returns the number
-    of the signal.
+    of the signal. Raises OSError, as `listen` does.
     """
     stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -137,8 +150,7 @@ async def serve(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=10, handler_cancellation=cancels_for_who_is_gone)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, address.port, backlog=_BACKLOG).start()
-        bound = runner.addresses[0][1]
+        bound = await listen(runner, host, address.port)
         print(f"listening on http://{f'[{host}]' if ':' in host else host}:{bound}{path}", flush=True)
         return await stopped
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from common.serving import page_file, protect
+from common.serving import listen, page_file, protect
 from video_faces.live import Live
 
 FILES = Path(__file__).with_name("page_files")
@@ -75,8 +75,7 @@ class LivePage:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, handle_signals=False)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", self._port).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+            self.url = f"http://127.0.0.1:{await listen(runner, '127.0.0.1', self._port)}/"
             self._ready.set()
             await self._stop.wait()
         finally:

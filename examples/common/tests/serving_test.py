@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 
 import aiohttp
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from common.serving import protect
+from common.serving import Address, protect, serve
 
 LINK = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
@@ -95,3 +96,10 @@ def test_every_answer_has_the_headers(path: str, headers: Mapping[str, str], exp
     assert found["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in found["Content-Security-Policy"]
     assert found["Referrer-Policy"] == ("same-origin" if status == 200 and path == "/hello" else "no-referrer")
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"^port {port} of 127.0.0.1 is taken: --port chooses another, 0 a free one$"):
+            asyncio.run(serve(web.Application(), Address("127.0.0.1", port)))

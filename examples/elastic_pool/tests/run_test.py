@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ def test_wrong_usage_is_named_before_anything_is_started(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expect_wrong_usage(main, arguments, words, capsys)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        told = ended("--port", port)
+    assert told.returncode == 1 and "Traceback" not in told.stderr, told.stderr
+    assert f"port {port} of 127.0.0.1 is taken: --port chooses another, 0 a free one" in told.stderr
 
 
 def test_ctrl_c_ends_everything() -> None:

@@ -128,7 +128,7 @@ def test_only_what_is_kept_is_served() -> None:
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:
-    with LivePage(Live("here")) as served, pytest.raises(OSError, match="address already in use"):
+    with LivePage(Live("here")) as served, pytest.raises(OSError, match="is taken: --port chooses another"):
         LivePage(Live("here"), int(served.url.rstrip("/").rpartition(":")[2]))
 
 
