@@ -18,7 +18,7 @@ from classify.measure import Experiments
 from classify.models_file import ModelsFileError, known_models
 from classify.pools import QUEUE, Pools, pools_app, running_pools
 from classify.report import document, table
-from common.command_line import count, end_on_signals, say, serve_until_told, status_of
+from common.command_line import ForCheck, add_check, count, end_on_signals, parse, say, serve_until_told, status_of
 from common.server_process import running_server
 from common.serving import Address, port_number
 from elastic_pool.policies import LatencyTarget
@@ -47,10 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="What is at this URL? The service, with workers that come and go.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write all that was found there, too")
-    parser.add_argument("--few", type=count, default=40, metavar="N", help="with --check: requests at once")
-    parser.add_argument("--many", type=count, default=400, metavar="N", help="with --check: requests at once")
+    add_check(parser)
+    parser.add_argument(
+        "--few", action=ForCheck, type=count, default=40, metavar="N", help="with --check: requests at once"
+    )
+    parser.add_argument(
+        "--many", action=ForCheck, type=count, default=400, metavar="N", help="with --check: requests at once"
+    )
     parser.add_argument("--port", type=port_number, default=8080, help="of the service; 0 chooses a free one")
     parser.add_argument(
         "--max-workers-per-model",
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="that run at once, of each model: two models that are asked for may have twice as many",
     )
     parser.add_argument("--models", type=Path, metavar="FILE", help="JSON with more models; the README says how")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments)
     end_on_signals()
     try:
         return check(options) if options.check else show(options)

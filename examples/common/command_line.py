@@ -7,7 +7,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from aiohttp import web
 
@@ -34,6 +35,33 @@ def link(text: str) -> str:
     except splitnet.InvalidArgument as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+class ForCheck(argparse.Action):
+    """Of an option that means something with --check alone; see `parse`."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.for_check = option
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Adds --check, and --json for it. `parse` them."""
+    parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
+    parser.add_argument(
+        "--json", action=ForCheck, type=Path, metavar="FILE", help="with --check: write all that was found there, too"
+    )
+    parser.set_defaults(for_check=None)
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was chosen; ends the program where that can't be, as it would be for an option of --check without it."""
+    options = parser.parse_args(arguments)
+    if options.for_check and not options.check:
+        parser.error(f"{options.for_check}: found without --check, which it is for")
+    return options
 
 
 def end_on_signals() -> None:

@@ -7,12 +7,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from aiohttp import web
 
 import splitnet
-from common.command_line import count, end_on_signals, say, serve_until_told, status_of
+from common.command_line import ForCheck, add_check, count, end_on_signals, parse, say, serve_until_told, status_of
 from common.serving import Address, port_number
 from elastic_pool.classifiers import CLASSIFIERS, classifier
 from elastic_pool.cloud import running_cloud
@@ -35,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Many pictures in, labels out: the web tier, with workers that come and go.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="with --check: write all that was found there, too")
+    add_check(parser)
     parser.add_argument(
         "--pictures",
+        action=ForCheck,
         type=_counts,
         default="20,30,40,60,300",
         metavar="N,…",
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=port_number, default=8080, help="of the page; 0 chooses a free one")
     parser.add_argument("--model", choices=list(CLASSIFIERS), default="mobilenet_v2", help="what the workers run")
     parser.add_argument("--max-workers", type=count, default=most_workers(), metavar="N", help="that run at once")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments)
     end_on_signals()
     try:
         return check(options) if options.check else show(options)

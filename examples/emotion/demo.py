@@ -9,11 +9,10 @@ import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import splitnet
 from common import prices
-from common.command_line import count, end_on_signals, link, say, status_of
+from common.command_line import ForCheck, add_check, count, end_on_signals, link, parse, say, status_of
 from emotion import settings
 from emotion.cloud import BUCKET, TAIL, emotion_cloud
 from emotion.measure import measure
@@ -29,20 +28,28 @@ def main(arguments: Sequence[str]) -> int:
         description="Hybrid emotion recognition: the page, with its functions on this machine.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--check", action="store_true", help="start everything, measure, print the table, and end")
-    check_options = parser.add_argument_group("of --check")
-    check_options.add_argument("--rounds", type=count, default=5, metavar="N", help="hot calls of each way")
-    check_options.add_argument("--cold-rounds", type=count, default=3, metavar="N", help="cold calls of each way")
-    check_options.add_argument(
+    add_check(parser)
+    parser.add_argument(
+        "--rounds", action=ForCheck, type=count, default=5, metavar="N", help="with --check: hot calls of each way"
+    )
+    parser.add_argument(
+        "--cold-rounds",
+        action=ForCheck,
+        type=count,
+        default=3,
+        metavar="N",
+        help="with --check: cold calls of each way",
+    )
+    parser.add_argument(
         "--link",
+        action=ForCheck,
         type=link,
         default="up=2Mbit,down=8Mbit,delay=10ms",
-        help="to the cloud, as shaped:// has it; the delay is one way",
+        help="with --check: to the cloud, as shaped:// has it; the delay is one way",
     )
-    check_options.add_argument("--json", type=Path, metavar="FILE", help="write all that was found there, too")
     settings.add_options(parser)
     parser.set_defaults(worker=f"lambda://{TAIL}", bucket=BUCKET)
-    chosen = parser.parse_args(arguments)
+    chosen = parse(parser, arguments)
     end_on_signals()
     try:
         return _run(chosen)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import splitnet
-from common.command_line import count, end_on_signals, link, say, status_of
+from common.command_line import ForCheck, add_check, count, end_on_signals, link, parse, say, status_of
 from common.serving import port_number
 from video_faces import cloud, measure, people, placing
 from video_faces.live import Live, line
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         description="Faces in video: found and named, split between this device and workers.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--check", action="store_true", help="record the clips, measure, print the tables, and end")
+    add_check(parser)
     parser.add_argument("--source", help="number of a camera, or a video file; none: the clip, again and again")
     parser.add_argument("--transport", choices=cloud.TRANSPORTS, default="sqs", help="how the workers are reached")
     parser.add_argument("--workers", type=count, default=2, metavar="N", help="processes; not with lambda")
@@ -47,10 +47,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--adaptive", action="store_true", help="plan anew before each pass, as link and workers are")
     parser.add_argument("--max-in-flight", type=count, default=MAX_IN_FLIGHT, metavar="N", help="frames under way")
     parser.add_argument("--port", type=port_number, default=0, help="of the page; 0 chooses a free one")
-    parser.add_argument("--rounds", type=count, default=5, metavar="N", help="of --check: of passes of each way to run")
+    parser.add_argument(
+        "--rounds",
+        action=ForCheck,
+        type=count,
+        default=5,
+        metavar="N",
+        help="with --check: of passes of each way to run",
+    )
     parser.add_argument("--models", type=Path, default=placing.MODELS, help="folder of export_model.py")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="of --check: write all that was found there, too")
-    chosen = parser.parse_args(arguments)
+    chosen = parse(parser, arguments)
     end_on_signals()
     try:
         return _run(chosen)

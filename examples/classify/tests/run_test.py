@@ -29,6 +29,8 @@ RUN = ROOT / "examples/classify/run"
     ("arguments", "words"),
     [
         (["--beauty"], "unrecognized arguments: --beauty"),
+        (["--json", "found.json"], "--json: found without --check"),
+        (["--few", "4"], "--few: found without --check"),
         (["--many", "0"], "found '0', expected a whole number of at least 1"),
         (["--models"], "--models: expected one argument"),
         (["--max-workers-per-model", "many"], "found 'many', expected a whole number of at least 1"),

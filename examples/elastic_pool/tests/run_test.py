@@ -29,6 +29,8 @@ def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     ("arguments", "words"),
     [
         (["--beauty"], "unrecognized arguments: --beauty"),
+        (["--json", "found.json"], "--json: found without --check"),
+        (["--pictures", "20"], "--pictures: found without --check"),
         (["--pictures", "20,0"], "found '0', expected a whole number of at least 1"),
         (["--max-workers", "many"], "found 'many', expected a whole number of at least 1"),
         (["--model", "resnet"], "invalid choice: 'resnet'"),

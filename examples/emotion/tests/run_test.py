@@ -35,6 +35,8 @@ def test_help() -> None:
     ("arguments", "words"),
     [
         (["--beauty"], "unrecognized arguments: --beauty"),
+        (["--json", "found.json"], "--json: found without --check"),
+        (["--link", "up=2Mbit"], "--link: found without --check"),
         (["--rounds", "0"], "found '0', expected a whole number of at least 1"),
         (["--link", "up=fast"], "argument --link: "),
         (["--objective", "beauty"], "found 'beauty', expected one of latency"),

@@ -39,6 +39,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "words"),
     [
         (["--beauty"], "unrecognized arguments: --beauty"),
+        (["--json", "found.json"], "--json: found without --check"),
+        (["--rounds", "2"], "--rounds: found without --check"),
         (["--rounds", "0"], "found '0', expected a whole number of at least 1"),
         (["--link", "up=fast"], "argument --link: "),
         (["--transport", "pigeon"], "invalid choice: 'pigeon'"),
