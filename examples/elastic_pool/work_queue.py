@@ -14,9 +14,11 @@ from common.aws_client import AWS_ERRORS, aws_client
 _GONE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _NO_ANSWER: tuple[type[Exception], ...] = (
     *AWS_ERRORS,
+    AttributeError,
     KeyError,
+    TypeError,
     ValueError,
-)  #: Also what lacks what it should have: of a proxy, of another server.
+)  #: Also what is raised at an answer of another form: of a proxy, of another server.
 _TIMEOUT_S = 5
 
 
@@ -76,13 +78,16 @@ class SqsQueue:
             return QueueCounts(0, 0)
 
     def _trouble(self, error: Exception) -> QueueError:
-        words = f"found no {error} in its answer" if isinstance(error, KeyError) else str(error)
+        words = str(error) if isinstance(error, AWS_ERRORS) else f"found an answer that is none of SQS: {error!r}"
         return QueueError(f"queue {self.queue}: {words}")
 
     def _counts(self) -> QueueCounts:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         found = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names))["Attributes"]
-        return QueueCounts(*(int(found[name]) for name in names))
+        waiting, in_flight = (int(found[name]) for name in names)
+        if min(waiting, in_flight) < 0:
+            raise ValueError(f"{waiting} messages wait and {in_flight} are in flight, expected no number below 0")
+        return QueueCounts(waiting, in_flight)
 
 
 def _is_gone(error: Exception) -> bool:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import http.server
+import itertools
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -69,21 +71,38 @@ def test_queues_that_are_gone_are_made_again(environment: dict[str, str], client
     assert {"lost", "lost-dead"} <= names(client)
 
 
-@pytest.mark.parametrize("status", [200, 404, 502])
-def test_answers_that_are_none(status: int) -> None:
+def counted(waiting: object) -> str:
+    """To every question, with the least that is asked for."""
+    attributes = {"ApproximateNumberOfMessages": waiting, "ApproximateNumberOfMessagesNotVisible": "0"}
+    return json.dumps({"QueueUrl": "http://127.0.0.1/work", "Attributes": attributes})
+
+
+PAGE = "<html>no queue here</html>"
+NO_COUNTS = [counted(None), counted([]), counted("many"), counted("-1"), '{"QueueUrl": "u", "Attributes": []}']
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, PAGE) for status in (200, 404, 502)),
+        *itertools.product([200, 500], ["[]", '"x"', "null"]),
+        *((200, body) for body in NO_COUNTS),
+    ],
+)
+def test_answers_that_are_none(status: int, body: str) -> None:
     """Of a proxy, or of a server that is not yet there."""
 
     class Proxy(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(b"<html>no queue here</html>")
+            self.wfile.write(body.encode())
 
         def log_message(self, format: str, *values: object) -> None:
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         queue = SqsQueue("work", {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
         try:
