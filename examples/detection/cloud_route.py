@@ -7,10 +7,7 @@ import time
 import uuid
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
-
-from common.aws_client import AWS_ERRORS, aws_client
+from common.aws_client import AWS_ERRORS, aws_client, aws_table
 from detection.boxes import Detection
 from detection.route import NotAnswered, Outcome, PictureRefused
 
@@ -21,13 +18,12 @@ class CloudRoute:
     """A bucket whose new objects start detection.remote, and its table. Region, credentials and endpoints are boto3's."""
 
     def __init__(self, bucket: str, table: str, timeout_s: float = 60.0) -> None:
-        config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3, "mode": "standard"})
         self._bucket = bucket
         self._timeout_s = timeout_s
         self._run = uuid.uuid4().hex  # No picture of an earlier run, and so no answer to it, has the same URL.
         try:
             self._s3: Any = aws_client("s3", attempts=3)
-            self._table: Any = boto3.resource("dynamodb", config=config).Table(table)
+            self._table: Any = aws_table(table, attempts=3)
         except AWS_ERRORS as error:
             raise NotAnswered(f"AWS: {error}") from None
         self.reads = 0  #: How often the table was asked; each is paid for.

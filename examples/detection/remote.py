@@ -19,10 +19,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import botocore.exceptions  # type: ignore[import-untyped]
 import torch
 
+from common.aws_client import aws_client, aws_table
 from common.pictures import BYTES_PER_PIXEL, PictureError
 from detection import model_files
 from detection.boxes import MAX_FILE_BYTES
@@ -44,8 +44,8 @@ def _start() -> Detector:
 
 
 _DETECTOR = _start()  # Once for each execution environment, while it starts.
-_S3: Any = boto3.client("s3")
-_TABLE: Any = boto3.resource("dynamodb").Table(os.environ["DETECTION_TABLE"])
+_S3: Any = aws_client("s3", attempts=3)
+_TABLE: Any = aws_table(os.environ["DETECTION_TABLE"], attempts=3)
 
 
 def handler(event: dict[str, Any], context: object) -> None:

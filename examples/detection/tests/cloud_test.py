@@ -12,10 +12,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
+from common.aws_client import aws_client, aws_table
 from detection import cloud
 from detection.client import main
 from detection.cloud_route import CloudRoute
@@ -32,7 +32,7 @@ def aws(exported: None) -> Iterator[LocalAws]:
 
 
 def table() -> Any:
-    return boto3.resource("dynamodb").Table(cloud.TABLE)
+    return aws_table(cloud.TABLE)
 
 
 def route(timeout_s: float = 30.0) -> CloudRoute:
@@ -40,7 +40,7 @@ def route(timeout_s: float = 30.0) -> CloudRoute:
 
 
 def upload(key: str, data: bytes) -> None:
-    boto3.client("s3").put_object(Bucket=cloud.BUCKET, Key=key, Body=data, ContentType="application/octet-stream")
+    aws_client("s3").put_object(Bucket=cloud.BUCKET, Key=key, Body=data, ContentType="application/octet-stream")
 
 
 def invoked(aws: LocalAws, count: int) -> list[Invocation]:
@@ -152,7 +152,6 @@ def test_no_credentials(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     shutil.copy(photos["cat"], tmp_path)
     assert main([str(tmp_path), "--remote", "--bucket", cloud.BUCKET, "--table", cloud.TABLE]) == 1
     assert (
@@ -167,7 +166,6 @@ def test_a_function_that_times_out(photos: dict[str, Path], monkeypatch: pytest.
     with cloud.started(sizes=slow) as aws:
         for name, value in aws.environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         begun_s = time.monotonic()
         with pytest.raises(NotAnswered, match=r"cat\.jpg has no answer after 4 s: the function's log may say why"):
             route(timeout_s=4).send("cat.jpg", photos["cat"].read_bytes())

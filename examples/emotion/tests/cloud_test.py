@@ -8,9 +8,9 @@ import os
 import subprocess
 from pathlib import Path
 
-import boto3  # type: ignore[import-untyped]
 import pytest
 
+from common.aws_client import aws_client
 from common.package_files import ROOT, package_file
 from common.pictures import PictureError
 from emotion.cloud import BUCKET, TAIL, WHOLE
@@ -86,7 +86,7 @@ def test_a_function_url_serves_who_has_the_token(
 def test_the_photo_that_is_sent_whole(aws: LocalAws, photo: bytes, face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     with on_wire("AWS_ENDPOINT_URL_S3", monkeypatch) as wire:
         found = WholePhoto(BUCKET).recognise(photo)
-        assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET), "nothing stays in the bucket"
+        assert "Contents" not in aws_client("s3").list_objects_v2(Bucket=BUCKET), "nothing stays in the bucket"
     assert found.boxes == [face.box]
     assert strongest(found.probabilities[0]) == "happy"
     assert found.sent_bytes == len(photo)
@@ -112,7 +112,7 @@ def test_a_bucket_that_is_not_there_is_named(aws: LocalAws, photo: bytes) -> Non
 
 
 def test_no_trigger_no_answer(aws: LocalAws, photo: bytes) -> None:
-    boto3.client("s3").create_bucket(
+    aws_client("s3").create_bucket(
         Bucket="quiet", CreateBucketConfiguration={"LocationConstraint": os.environ["AWS_REGION"]}
     )
     with pytest.raises(TimeoutError, match="does its trigger start the function"):
@@ -123,7 +123,7 @@ def test_a_photo_that_is_gone_is_no_error(aws: LocalAws) -> None:
     """Its client did not wait; the event came all the same."""
     before = len(aws.invocations(WHOLE))
     stored = {"bucket": {"name": BUCKET}, "object": {"key": "photos/gone"}}
-    answer = boto3.client("lambda").invoke(FunctionName=WHOLE, Payload=json.dumps({"Records": [{"s3": stored}]}))
+    answer = aws_client("lambda").invoke(FunctionName=WHOLE, Payload=json.dumps({"Records": [{"s3": stored}]}))
     assert "FunctionError" not in answer, answer["Payload"].read()
     assert len(aws.invocations(WHOLE)) == before + 1
     assert any("photos/gone is gone" in line for line in aws.log(WHOLE))

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import boto3  # type: ignore[import-untyped]
 import pytest
 import torch
 
 import splitnet
+from common.aws_client import aws_client
 from local_aws import LocalAws
 
 from .conftest import BUCKET, TOKEN
@@ -35,7 +35,7 @@ def expected(model: Path, tensor: torch.Tensor) -> torch.Tensor:
 
 
 def objects() -> list[str]:
-    found = boto3.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    found = aws_client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
     return [one["Key"] for one in found]
 
 

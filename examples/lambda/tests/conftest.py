@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import pytest
-from botocore.config import Config  # type: ignore[import-untyped]
 
 import splitnet
+from common.aws_client import aws_client
 from local_aws import Function, LocalAws, S3Trigger, SqsSource
 
 TESTS = Path(__file__).resolve().parent
@@ -70,25 +69,19 @@ def aws() -> Iterator[LocalAws]:
 
 
 class Clients:
-    """boto3's, with a time-out and without retries."""
+    """boto3's, without retries."""
 
     def __init__(self, aws: LocalAws) -> None:
         self._environment = aws.environment
+        self._lambda = self.client("lambda")
 
-    def client(self, service: str, **changes: Any) -> Any:
-        """`changes` replace what boto3.client gets."""
-        settings = {
-            "region_name": self._environment["AWS_REGION"],
-            "endpoint_url": self._environment[f"AWS_ENDPOINT_URL_{service.upper()}"],
-            "aws_access_key_id": self._environment["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": self._environment["AWS_SECRET_ACCESS_KEY"],
-            "config": Config(retries={"total_max_attempts": 1}, read_timeout=30),
-        }
-        return boto3.client(service, **(settings | changes))
+    def client(self, service: str, **changes: str) -> Any:
+        """`changes` replace variables of the environment."""
+        return aws_client(service, self._environment | changes)
 
     def invoke(self, function: str, event: Any, **more: Any) -> dict[str, Any]:
         """The answer, with `value`: the payload as JSON."""
-        answer: dict[str, Any] = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event), **more)
+        answer: dict[str, Any] = self._lambda.invoke(FunctionName=function, Payload=json.dumps(event), **more)
         payload = answer["Payload"].read()
         answer["value"] = json.loads(payload) if payload else None
         return answer

@@ -9,8 +9,8 @@ import time
 
 import botocore.exceptions  # type: ignore[import-untyped]
 import pytest
-from botocore.config import Config  # type: ignore[import-untyped]
 
+from common.aws_client import aws_client
 from local_aws import LocalAws
 
 from .conftest import Clients
@@ -27,9 +27,9 @@ def test_throttled_twice_then_answered(aws: LocalAws, clients: Clients) -> None:
     assert clients.invoke("plain", [1])["value"] == [1]
 
 
-def test_retrying_client_gets_through(aws: LocalAws, clients: Clients) -> None:
+def test_retrying_client_gets_through(aws: LocalAws) -> None:
     aws.fail("plain", status=500, times=2)
-    client = clients.client("lambda", config=Config(retries={"total_max_attempts": 3, "mode": "standard"}))
+    client = aws_client("lambda", aws.environment, attempts=3)
     answer = client.invoke(FunctionName="plain", Payload=b"[1]")
     assert answer["Payload"].read() == b"[1]"
     assert answer["ResponseMetadata"]["RetryAttempts"] == 2

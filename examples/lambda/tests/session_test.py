@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import boto3  # type: ignore[import-untyped]
 import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
 
 import splitnet
+from common.aws_client import aws_client
 from local_aws import Function, LocalAws, tail_function
 
 from .conftest import EXPIRED_TOKEN, RUNTIME, TESTS
@@ -264,7 +264,7 @@ def test_an_event_that_is_played_again_is_answered_again(
                 opened(part, "tail")
         listener.shutdown()
     event = Recorder.events[0]
-    client = boto3.client("lambda")
+    client = aws_client("lambda")
     replies = [client.invoke(FunctionName="tail", Payload=event) for _ in range(2)]
     assert [reply.get("FunctionError") for reply in replies] == [None, None]
     sizes = {len(reply["Payload"].read()) for reply in replies}

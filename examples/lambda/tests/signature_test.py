@@ -21,7 +21,7 @@ from .conftest import EXPIRED_TOKEN, Clients
 PATH = "/2015-03-31/functions/plain/invocations"
 
 
-def refusal(clients: Clients, **changes: Any) -> tuple[str, str]:
+def refusal(clients: Clients, **changes: str) -> tuple[str, str]:
     """Code and message."""
     with pytest.raises(botocore.exceptions.ClientError) as raised:
         clients.client("lambda", **changes).invoke(FunctionName="plain", Payload=b"{}")
@@ -31,13 +31,13 @@ def refusal(clients: Clients, **changes: Any) -> tuple[str, str]:
 
 
 def test_wrong_secret(clients: Clients) -> None:
-    code, message = refusal(clients, aws_secret_access_key="another")
+    code, message = refusal(clients, AWS_SECRET_ACCESS_KEY="another")
     assert code == "InvalidSignatureException"
     assert message.startswith("The request signature we calculated does not match the signature you provided.")
 
 
 def test_unknown_key(clients: Clients) -> None:
-    code, message = refusal(clients, aws_access_key_id="AKIDNOBODY")
+    code, message = refusal(clients, AWS_ACCESS_KEY_ID="AKIDNOBODY")
     assert (code, message) == (
         "UnrecognizedClientException",
         "The security token included in the request is invalid.",
@@ -45,17 +45,17 @@ def test_unknown_key(clients: Clients) -> None:
 
 
 def test_expired_session(clients: Clients) -> None:
-    code, message = refusal(clients, aws_session_token=EXPIRED_TOKEN)
+    code, message = refusal(clients, AWS_SESSION_TOKEN=EXPIRED_TOKEN)
     assert (code, message) == ("ExpiredTokenException", "The security token included in the request is expired")
 
 
 def test_other_session_is_welcome(clients: Clients) -> None:
-    client = clients.client("lambda", aws_session_token="a-session-that-lasts")
+    client = clients.client("lambda", AWS_SESSION_TOKEN="a-session-that-lasts")
     assert client.invoke(FunctionName="plain", Payload=b"[1]")["Payload"].read() == b"[1]"
 
 
 def test_wrong_region(clients: Clients) -> None:
-    code, message = refusal(clients, region_name="us-west-2")
+    code, message = refusal(clients, AWS_REGION="us-west-2")
     assert code == "InvalidSignatureException"
     assert message.startswith("Credential should be scoped to a valid region")
 
