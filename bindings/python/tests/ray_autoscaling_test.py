@@ -140,7 +140,7 @@ class Actors:
 
     async def _ready(self, left: int) -> None:
         if left < 0:
-            await asyncio.Event().wait()
+            raise asyncio.TimeoutError  # As when it takes too long; a clock would run while this process is not.
 
 
 @pytest.mark.parametrize("actors", [Actors(1, 1), Actors(3, 2), Actors(2, 3)], ids=["none made", "one made", "late"])
@@ -151,7 +151,7 @@ def test_a_stage_that_could_not_be_scaled_can_be_later(actors: Actors, monkeypat
     monkeypatch.setattr("ray.kill", lambda _: 1 / 0)
 
     async def scale() -> None:
-        pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 0.05, {}))
+        pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 60, {}))
         await pool.scale(1)
         with pytest.raises(RuntimeError, match="the head restarts"):
             await pool.scale(3)
@@ -217,7 +217,7 @@ def test_a_replica_that_died_is_replaced_whatever_ray_raises(
     monkeypatch.setattr("ray.kill", lambda actor: actors.ended.append(actor.number))
 
     async def scale_and_run() -> None:
-        pool = StagePool(0, None, PoolOptions("pipeline", 1, 2, 5, {}))
+        pool = StagePool(0, None, PoolOptions("pipeline", 1, 2, 60, {}))
         await pool.scale(1)
         _, results = await pool.run("inputs")
         assert str(results) == "results"
@@ -240,7 +240,7 @@ def test_a_stage_whose_ray_has_ended_starts_none(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("ray.kill", lambda _: pytest.fail("asked to end an actor"))
 
     async def scale() -> None:
-        pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 0.05, {}))
+        pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 60, {}))
         await pool.scale(2)
         await pool.scale(1)
         assert pool.stats().replicas == 1
