@@ -94,7 +94,10 @@ class Classifier:
         folder: Path = MODELS,
     ) -> splitnet.Session:
         """The whole network is run by workers at the endpoint, never here. Waits until one of them has answered, for up
-        to 60 s. Raises splitnet.Error, FileNotFoundError."""
+        to 60 s. Raises splitnet.Error, FileNotFoundError.
+
+        It tries nothing again: a queue does, and what it gives up must not be put there anew. Who asks may (LazySession).
+        """
         return splitnet.Session(
             splitnet.Partitioner(self.model_file(folder)),
             worker=endpoint,
@@ -104,6 +107,7 @@ class Classifier:
             deadline_s=deadline_s,
             max_in_flight=max_in_flight,
             registry=registry,
+            options=splitnet.SessionOptions(max_retries=0),
         )
 
 
