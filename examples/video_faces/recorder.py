@@ -62,12 +62,11 @@ class Recorder:
         *,
         frames_per_chunk: int = 0,
         in_real_time: bool = True,
-        max_frames: int = 0,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
         folder: Path | None = None,
     ) -> None:
         """`frames_per_chunk` of each chunk are kept, evenly spread; 0: all. A file is read `in_real_time`, or as fast as
-        it can be; cameras have their own time. `max_frames`: it ends after so many; 0: with the video."""
+        it can be; cameras have their own time."""
         self.recorded = 0  #: Frames so far.
         self.kept = 0  #: Of these, what is to be looked at.
         self.longest_gap_s = 0.0  #: Between two frames, while it recorded: whether it was held up.
@@ -75,7 +74,6 @@ class Recorder:
         self._video = video
         self._per_chunk = frames_per_chunk
         self._real_time = in_real_time and not video.is_camera
-        self._max_frames = max_frames
         self._max_waiting_bytes = max_waiting_bytes
         self._folder = Path(tempfile.mkdtemp(prefix="video-faces-", dir=folder))
         self._waiting: queue.SimpleQueue[_Chunk | None] = queue.SimpleQueue()
@@ -141,7 +139,7 @@ class Recorder:
             if len(chunk) == size:
                 self._put(chunk)
                 chunk = []
-            if self._stop.is_set() or (self._max_frames and self.recorded >= self._max_frames):
+            if self._stop.is_set():
                 break
         if chunk:
             self._put(chunk)

@@ -52,19 +52,24 @@ class Video:
         self.promised_frames = int(promised) if math.isfinite(promised) and 0 < promised < 2**31 else 0
 
     def frames(self) -> Iterator[Frame]:
-        """Those that can be read, sizes as they come. Raises VideoError: there is none, or the camera has gone."""
-        count = broken = 0
+        """Those that can be read, sizes as they come. Raises VideoError: there is none, or the camera has gone, or the file
+        that is repeated."""
+        count = broken = before = 0  # `before`: of `count`, those before the file began again.
         while True:
             is_there, frame = self._capture.read()
             if is_there and frame is not None and frame.size:
                 count, broken = count + 1, 0
                 yield _as_rgb(frame)
-            elif not self.is_camera:
-                if not self._repeats or not count:
-                    break
-                self._capture.open(self.name)
-            elif (broken := broken + 1) > _BROKEN_IN_A_ROW:
-                raise VideoError(f"camera {self.name} gives no more frames, after {count}")
+            elif self.is_camera:
+                broken += 1
+                if broken > _BROKEN_IN_A_ROW:
+                    raise VideoError(f"camera {self.name} gives no more frames, after {count}")
+            elif not self._repeats or not count:
+                break
+            elif count == before or not self._capture.open(self.name):
+                raise VideoError(f"{self.name} can't be read any more, after {count} frames")
+            else:
+                before = count
         if not count:
             raise VideoError(f"found {self.name} without a frame that can be read, expected at least one")
 

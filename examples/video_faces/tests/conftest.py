@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import pytest
 
 from common.package_files import ROOT
@@ -20,6 +21,7 @@ from video_faces.faces import Frame
 from video_faces.gallery import Gallery
 from video_faces.placing import Networks, Sessions
 from video_faces.records import Records
+from video_faces.tests.sources import Camera
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +40,14 @@ def clip(models: Path) -> str:
 def frames(models: Path) -> list[Frame]:
     """Of the clip."""
     return list(people.clip_frames(models))
+
+
+@pytest.fixture
+def camera(monkeypatch: pytest.MonkeyPatch) -> Camera:
+    """Camera 0: a Video("0") that is opened from now on reads it."""
+    found = Camera()
+    monkeypatch.setattr(cv2, "VideoCapture", {0: found}.__getitem__)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -52,16 +52,18 @@ def test_the_page_shows_who_is_seen(
     with LivePage(live) as served, Video(clip) as video:
         browser_page.goto(served.url)
         expect(browser_page.get_by_text("face_detector: device only")).to_be_visible()
-        with Recorder(video, in_real_time=False, max_frames=30) as recorder:
+        with Recorder(video, frames_per_chunk=4, in_real_time=False) as recorder:
             Pipeline(here, gallery, records, live.add).run(recorder.chunks())
-        expect(browser_page.locator("#seen")).to_have_text("30")
+        expect(browser_page.locator("#seen")).to_have_text("32")
         rows = browser_page.locator("#rows tr")
-        expect(rows).to_have_count(30)
+        expect(rows).to_have_count(32)
         for row in rows.all():
             cells = row.locator("td").all_inner_texts()
             assert cells[1] == "The caller" and cells[3] == "Telecommunications, senior"
             assert float(cells[2]) < 0.6 and cells[4].split()[1] == "ms"
-        assert {int(row.locator("td").first.inner_text()) for row in rows.all()} == set(range(30))
+        assert {int(row.locator("td").first.inner_text()) for row in rows.all()} == {
+            15 * chunk + at for chunk in range(8) for at in (1, 5, 9, 13)
+        }
         newest = rows.first.locator("td").first.inner_text()
         expect(browser_page.locator("#frame")).to_have_attribute("data-frame", newest)
         assert box_pixels(browser_page) > 200, "a green box is drawn"

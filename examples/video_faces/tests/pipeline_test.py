@@ -130,17 +130,17 @@ def test_so_many_are_under_way_and_no_more(here: Sessions, gallery: Gallery, rec
         goes_on.wait(60)
         seen.append(one)
 
-    with Video(clip) as video, Recorder(video, in_real_time=False, max_frames=30) as recorder:
+    with Video(clip) as video, Recorder(video, frames_per_chunk=4, in_real_time=False) as recorder:
         pipeline = Pipeline(here, gallery, records, show, max_in_flight=4)
         runs = threading.Thread(target=pipeline.run, args=(counted(recorder.chunks()),))
         runs.start()
         recorder._thread.join()
-        assert recorder.recorded == 30, "the recorder goes on"
+        assert recorder.recorded == 120, "the recorder goes on"
         runs.join(1.0)
         assert given <= 5 and not seen
         goes_on.set()
         runs.join()
-    assert len(seen) == given == 30
+    assert len(seen) == given == 32
 
 
 def test_a_pass_that_fails_is_shown_as_an_error(
@@ -199,7 +199,7 @@ def test_what_the_list_raises_ends_the_run(here: Sessions, gallery: Gallery, rec
 
     with (
         Video(clip) as video,
-        Recorder(video, in_real_time=False, max_frames=30) as recorder,
+        Recorder(video, in_real_time=False) as recorder,
         pytest.raises(RuntimeError, match="the terminal is gone"),
     ):
         Pipeline(here, gallery, records, show).run(recorder.chunks())

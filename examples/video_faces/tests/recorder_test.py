@@ -6,12 +6,13 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-import cv2
 import numpy
 import pytest
 
+from video_faces import recorder as recorder_module
 from video_faces.faces import Frame
 from video_faces.recorder import RecordedFrame, Recorder, spread
+from video_faces.tests.sources import Camera, write_avi_without_frames
 from video_faces.video import Video, VideoError
 
 
@@ -66,10 +67,14 @@ def test_it_goes_on_while_nobody_takes_what_it_has(clip: str, tmp_path: Path) ->
 
 def test_real_time_is_the_clips(clip: str) -> None:
     """A second of it takes no less than the 29 steps between its 30 frames, and chunks come before the end."""
-    with Video(clip) as video, Recorder(video, max_frames=30) as recorder:
-        flat = [frame for chunk in taken(recorder) for frame in chunk]
-    assert flat[-1].recorded_s - flat[0].recorded_s >= 28 / 29.97
-    assert flat[0].ready_s < flat[-1].recorded_s
+    flat: list[RecordedFrame] = []
+    with Video(clip) as video, Recorder(video) as recorder:
+        for chunk in recorder.chunks():
+            flat += chunk
+            if len(flat) == 30:
+                recorder.stop()
+    assert flat[29].recorded_s - flat[0].recorded_s >= 28 / 29.97
+    assert flat[0].ready_s < flat[29].recorded_s
     assert all(frame.recorded_s <= frame.ready_s for frame in flat)
 
 
@@ -108,6 +113,16 @@ def test_stopping_ends_it_with_what_it_has(clip: str) -> None:
     assert count == recorder.kept == recorder.recorded > 200
 
 
+def test_a_camera_has_its_own_time(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says one frame a second, whatever it gives: it is not waited for."""
+    camera.rate, camera.gives = 1.0, [True] * 3
+    monkeypatch.setattr(recorder_module, "paced", lambda *_: pytest.fail("kept a camera waiting"))
+    given: list[list[RecordedFrame]] = []
+    with Video("0") as video, Recorder(video) as recorder, pytest.raises(VideoError, match="camera 0 gives no more"):
+        given.extend(recorder.chunks())
+    assert [frame.number for chunk in given for frame in chunk] == [0, 1, 2], "what came before is there"
+
+
 def test_closing_ends_a_recording_that_nobody_takes(clip: str, tmp_path: Path) -> None:
     with Video(clip, repeats=True) as video:
         recorder = Recorder(video, folder=tmp_path)
@@ -118,16 +133,6 @@ def test_closing_ends_a_recording_that_nobody_takes(clip: str, tmp_path: Path) -
 
 def test_who_takes_chunks_hears_what_ended_the_recording(tmp_path: Path) -> None:
     empty = tmp_path / "no_frames.avi"
-    empty.write_bytes(_avi_without_frames(tmp_path))
+    write_avi_without_frames(empty)
     with Video(str(empty)) as video, Recorder(video) as recorder, pytest.raises(VideoError, match="without a frame"):
         taken(recorder)
-
-
-def _avi_without_frames(folder: Path) -> bytes:
-    """A header, and no pictures: what a recorder leaves that is killed at once."""
-    path = folder / "one.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32))
-    writer.write(numpy.zeros((32, 32, 3), numpy.uint8))
-    writer.release()
-    data = path.read_bytes()
-    return data[: data.index(b"movi") + 4]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy
 import pytest
 
 from video_faces.faces import Frame
+from video_faces.tests.sources import Camera, write_avi_without_frames
 from video_faces.video import LONGEST_SIDE, Video, VideoError, paced
 
 
@@ -48,6 +50,46 @@ def test_a_file_that_is_not_there_is_named(source: str) -> None:
 def test_a_camera_that_is_not_there_is_named() -> None:
     with pytest.raises(VideoError, match="found camera 83, which can't be opened, expected a camera"):
         Video("83")
+
+
+def test_frames_of_a_camera_come_in_their_order(camera: Camera) -> None:
+    camera.gives = [True] * 5
+    with Video("0") as video:
+        assert video.is_camera and video.frame_rate == 25.0 and not video.promised_frames
+        frames = video.frames()
+        assert [int(next(frames)[0, 0, 0]) for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert camera.is_released
+
+
+def test_a_camera_may_have_gaps(camera: Camera) -> None:
+    """Each shorter than what it takes to be gone; together they are longer."""
+    camera.gives = [True, *[False] * 30, True, *[False] * 30, True]
+    with Video("0") as video:
+        frames = video.frames()
+        assert [int(next(frames)[0, 0, 0]) for _ in range(3)] == [0, 1, 2]
+
+
+def test_a_camera_that_has_gone_is_named(camera: Camera) -> None:
+    camera.gives = [True] * 3
+    with Video("0") as video, pytest.raises(VideoError, match="camera 0 gives no more frames, after 3"):
+        list(video.frames())
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["removed", "without frames"])
+def test_a_repeated_file_that_goes_away_is_named(clip: str, tmp_path: Path, is_there: bool) -> None:
+    film = tmp_path / "film.avi"
+    shutil.copy(clip, film)
+    with Video(str(film), repeats=True) as video:
+        frames = video.frames()
+        next(frames)
+        film.unlink()
+        if is_there:
+            write_avi_without_frames(film)
+        count = 1
+        with pytest.raises(VideoError, match=r"film.avi can't be read any more, after 120 frames"):
+            for _ in frames:
+                count += 1
+    assert count == 120
 
 
 def test_of_a_truncated_video_comes_what_can_be_read(clip: str, tmp_path: Path) -> None:
