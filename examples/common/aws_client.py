@@ -16,6 +16,7 @@ from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 AWS_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError, ResponseParserError)
 
 _TIMEOUT_S = 30.0
+_CONNECT_TIMEOUT_S = 5.0
 _VARIABLES = {
     "region_name": "AWS_REGION",
     "aws_access_key_id": "AWS_ACCESS_KEY_ID",
@@ -32,9 +33,9 @@ def aws_client(
     attempts: int = 1,
     connections: int = 10,
 ) -> Any:
-    """`timeout_s`: for each answer; `connections`: as many are kept. What `environment` doesn't say (as LocalAws.environment:
-    region, endpoint, credentials) boto3 finds where it always does, the region also in AWS_REGION, as splitnet. Its clients
-    may be used by several threads."""
+    """`timeout_s`: for each answer, and for connecting (5 s at most); `connections`: as many are kept. What `environment`
+    doesn't say (as LocalAws.environment: region, endpoint, credentials) boto3 finds where it always does, the region also in
+    AWS_REGION, as splitnet. Its clients may be used by several threads."""
     settings = _settings(service, environment, timeout_s, attempts, connections)
     return boto3.session.Session().client(service, **settings)
 
@@ -59,7 +60,7 @@ def _settings(
             found.setdefault("endpoint_url", said[variable])
     config = Config(
         retries={"mode": "standard", "total_max_attempts": attempts},
-        connect_timeout=5,
+        connect_timeout=min(_CONNECT_TIMEOUT_S, timeout_s),
         read_timeout=timeout_s,
         max_pool_connections=connections,
     )

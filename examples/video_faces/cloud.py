@@ -29,6 +29,7 @@ STORE = f"s3://{BUCKET}/bodies"  #: For what doesn't fit into a message of the q
 
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 40.0
+_RECORD_TIMEOUT_S = 2.0  # One thread names all frames, and waits for records.
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Cloud:
     workers: list[WorkerProcess] = field(default_factory=list)
 
     def records(self) -> Records:
-        return Records(aws_client("dynamodb", self.aws.environment), TABLE)
+        return Records(aws_client("dynamodb", self.aws.environment, timeout_s=_RECORD_TIMEOUT_S), TABLE)
 
     def save_gallery(self, gallery: Gallery) -> None:
         """Raises botocore's errors, as `load_gallery`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 KEY = "name"
 CACHED_S = 300.0  #: How long an answer is good, also the one that there is no record.
+FAILED_S = 5.0  #: How long after a failure DynamoDB is not asked again.
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ class Records:
 
     def __init__(self, client: Any, table: str, cached_s: float = CACHED_S) -> None:
         """`client`: boto3's for dynamodb."""
-        self.reads = 0  #: Requests to DynamoDB so far.
+        self.reads = 0  #: Records asked of DynamoDB so far.
         self._client = client
         self._table = table
         self._cached_s = cached_s
         self._cache: dict[str, tuple[float, Record | None]] = {}
+        self._failure: tuple[float, Exception] | None = None  #: The last one, and when it was.
         self._lock = threading.Lock()
 
     def put(self, record: Record) -> None:
@@ -45,16 +47,24 @@ class Records:
             self._cache.pop(record.name, None)
 
     def find(self, name: str) -> Record | None:
-        """None: there is no record of this name, or it lacks what a record has."""
+        """None: there is no record of this name, or it lacks what a record has. Raises botocore's errors: a failure at once
+        again, for whatever name, until FAILED_S are over, or each face would wait for a DynamoDB that doesn't answer."""
         now_s = time.monotonic()
         with self._lock:
             asked_s, record = self._cache.get(name, (-self._cached_s, None))
-        if now_s - asked_s < self._cached_s:
-            return record
-        answer = self._client.get_item(TableName=self._table, Key={KEY: {"S": name}})
+            if now_s - asked_s < self._cached_s:
+                return record
+            if self._failure is not None and now_s - self._failure[0] < FAILED_S:
+                raise self._failure[1].with_traceback(None)  # Or it would grow with each time.
+            self.reads += 1
+        try:
+            answer = self._client.get_item(TableName=self._table, Key={KEY: {"S": name}})
+        except Exception as error:
+            with self._lock:
+                self._failure = (time.monotonic(), error)
+            raise
         record = _record_of(name, answer.get("Item", {}))
         with self._lock:
-            self.reads += 1
             self._cache[name] = (now_s, record)
         return record
 

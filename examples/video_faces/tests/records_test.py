@@ -48,3 +48,21 @@ def test_a_table_that_is_not_there_is_an_error(started: Cloud) -> None:
     missing = Records(aws_client("dynamodb", started.aws.environment), "nowhere")
     with pytest.raises(botocore.exceptions.ClientError, match="ResourceNotFound"):
         missing.find(CALLER)
+
+
+def test_a_failure_is_told_again_before_it_is_tried_again(started: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is asked for: each would wait as long."""
+    missing = Records(aws_client("dynamodb", started.aws.environment), "nowhere")
+    for name in (CALLER, CALLER, "Grace"):
+        with pytest.raises(botocore.exceptions.ClientError, match="ResourceNotFound"):
+            missing.find(name)
+    assert missing.reads == 1
+    monkeypatch.setattr("video_faces.records.FAILED_S", 0.0)
+    with pytest.raises(botocore.exceptions.ClientError, match="ResourceNotFound"):
+        missing.find(CALLER)
+    assert missing.reads == 2
+
+
+def test_names_do_not_wait_for_long(started: Cloud) -> None:
+    config = started.records()._client.meta.config
+    assert (config.connect_timeout, config.read_timeout) == (2.0, 2.0)
