@@ -87,13 +87,11 @@ class Pipeline:
         records: Records,
         show: Callable[[SeenFrame], None],
         max_in_flight: int = MAX_IN_FLIGHT,
-        side: int = faces.DETECTOR_SIDE,
     ) -> None:
         self._sessions = sessions
         self._gallery = gallery
         self._records = records
         self._show = show
-        self._side = side
         self._places = threading.Semaphore(max_in_flight)
         self._max_in_flight = max_in_flight
         self._detected: queue.SimpleQueue[_UnderWay | None] = queue.SimpleQueue()
@@ -143,7 +141,7 @@ class Pipeline:
 
     def _detect(self, frame: RecordedFrame) -> None:
         one = _UnderWay(frame, frame.pixels())
-        future = self._sessions.detector.submit(faces.detector_input(one.pixels, self._side))
+        future = self._sessions.detector.submit(faces.detector_input(one.pixels))
         future.add_done_callback(functools.partial(self._on_head, one))
 
     def _on_head(self, one: _UnderWay, done: Future[splitnet.Answer]) -> None:
@@ -169,7 +167,7 @@ class Pipeline:
         """What the descriptor takes, for each box."""
         assert one.head is not None
         height, width = one.pixels.shape[:2]
-        one.boxes = faces.boxes_in(one.head, width, height, self._side)
+        one.boxes = faces.boxes_in(one.head, width, height)
         return [faces.face_input(one.pixels, box) for box in one.boxes]
 
     def _on_descriptor(self, one: _UnderWay, at: int, done: Future[splitnet.Answer]) -> None:

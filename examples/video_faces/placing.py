@@ -94,16 +94,15 @@ def worker_inputs(networks: Networks) -> list[str]:
     ]
 
 
-def on_device(networks: Networks, threads: int = 1) -> Sessions:
+def on_device(networks: Networks) -> Sessions:
     """Nothing is sent."""
-    return Sessions(*(splitnet.Session(part, threads=threads) for part in (networks.detector, networks.descriptor)))
+    return Sessions(*(splitnet.Session(part, threads=1) for part in (networks.detector, networks.descriptor)))
 
 
 def make_plan(
     part: splitnet.Partitioner,
     worker: str,
     calibration: splitnet.Calibration,
-    threads: int = 1,
     device: splitnet.DeviceProfile | None = None,
 ) -> splitnet.TwoTierPlan:
     """The fastest place, cut and codec under MAX_ACCURACY_LOSS. `device`: what is known of it, else it is measured.
@@ -119,7 +118,7 @@ def make_plan(
         max_accuracy_loss=MAX_ACCURACY_LOSS,
         calibration=calibration,
         planning=planning,
-        threads=threads,
+        threads=1,
         token=worker_token(),
     )
 
