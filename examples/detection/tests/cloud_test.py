@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import io
+import json
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,17 +18,25 @@ from typing import Any
 import pytest
 from PIL import Image
 
+import splitnet
 from common.aws_client import aws_client, aws_table
-from detection import cloud
+from common.package_files import ROOT
+from common.worker_token import VARIABLE
+from detection import boxes, cloud, model_files
 from detection.client import main
 from detection.cloud_route import CloudRoute
+from detection.codecs import CUTS
+from detection.detector import Detector, in_session
+from detection.placing import add_arguments, open_session
 from detection.route import NotAnswered, PictureRefused
 from local_aws import Invocation, LocalAws
+
+TOKEN = "a-token-that-callers-of-the-url-show"
 
 
 @pytest.fixture(scope="module")
 def aws(exported: None) -> Iterator[LocalAws]:
-    with cloud.started() as started, pytest.MonkeyPatch.context() as patch:
+    with cloud.started(token=TOKEN) as started, pytest.MonkeyPatch.context() as patch:
         for name, value in started.environment.items():
             patch.setenv(name, value)
         yield started
@@ -50,6 +61,45 @@ def invoked(aws: LocalAws, count: int) -> list[Invocation]:
         assert time.monotonic() < until_s, calls
         time.sleep(0.05)
     return calls
+
+
+def test_a_session_in_cpp_has_the_bits_of_the_whole_network(
+    aws: LocalAws, photos: dict[str, Path], tmp_path: Path
+) -> None:
+    """Opening it finds the function cold; its calls are hot."""
+    file = tmp_path / "cat.bin"
+    file.write_bytes(boxes.read_photo(photos["cat"].read_bytes()).pixels.numpy().tobytes())
+    aws.recycle(cloud.TAIL)
+    before = len(aws.invocations(cloud.TAIL))
+    program = [str(ROOT / "build/release/call_function"), str(model_files.model_file()), f"lambda://{cloud.TAIL}"]
+    shape = f"1x3x{boxes.SIDE}x{boxes.SIDE}"
+    options = ["--input", f"{file}:{shape}", "--cut", CUTS[0], "--calls", "3", "--json"]
+    done = subprocess.run([*program, *options], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["same_answer"] is True
+    opening, *calls = aws.invocations(cloud.TAIL)[before:]
+    assert opening.is_cold
+    assert [call.is_cold for call in calls] == [False] * 3
+
+
+def test_a_function_url_serves_who_has_the_token(
+    aws: LocalAws,
+    part: splitnet.Partitioner,
+    photos: dict[str, Path],
+    names: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    options = parser.parse_args(["--worker", aws.function_url(cloud.TAIL), "--cut", CUTS[0]])
+    with pytest.raises(splitnet.Unauthenticated, match="token"):
+        open_session(part, options)
+    monkeypatch.setenv(VARIABLE, TOKEN)
+    with open_session(part, options) as session:
+        before = len(aws.invocations(cloud.TAIL))
+        answer = Detector(in_session(session), names).detect(photos["cat"].read_bytes())
+    assert [one.label for one in answer.objects] == ["cat"]
+    assert len(aws.invocations(cloud.TAIL)) == before + 1
 
 
 def test_a_folder_goes_through_the_cloud(
