@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page: a photo in, an emotion out, and where each part of the network ran.
 
-streamlit run examples/emotion/app.py -- --help
+streamlit run examples/emotion/app.py -- [options, which `examples/emotion/run --help` has]
 """
 
 from __future__ import annotations

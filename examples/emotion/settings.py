@@ -55,7 +55,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("max_accuracy_loss", "0.01", "share of answers that a codec may change", _share)
     add("min_head_layers", "2", "layers that run on the device whatever the plan; 2: the first block", _at_least_one)
     add("cold_start_probability", "0", "that a call finds no warm function", _share)
-    add("cold_start_s", "2", "seconds that such a call takes longer", _positive)
+    add(
+        "cold_start_s",
+        "0.18",
+        "seconds that such a call takes longer, all of them billed; the default is the tail's under AWS's emulator, "
+        "README.md: on an account the function's log has its Init Duration",
+        _positive,
+    )
     add("memory_megabytes", "1769", "of the function, for the dollars of a plan; 1769 is one CPU", _at_least_one)
     add("deadline_s", "10", "seconds after which the device has finished by itself", _positive)
     add("bucket", "", "S3 bucket of the baseline, which sends the photo; empty: there is none")
