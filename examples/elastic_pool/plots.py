@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs as pictures: messages, workers and latency over time, a column for each load, a colour for each policy."""
+"""Runs as pictures: messages, workers and latency over time, a column for each load, a colour and a dash for each policy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from elastic_pool.summaries import Run
 
 MESSAGES, WORKERS, LATENCY = "messages in the queue", "workers", "latency, s"
 _MOST_POINTS = 400
+_DASHES = [[1, 0], [6, 6], [2, 2]]  #: Of the policies: a line that lies on another one hides no more than parts of it.
 
 
 def plot(runs: Sequence[Run], title: str) -> altair.VConcatChart:
@@ -47,8 +48,11 @@ def _chart(panel: str, points: list[dict[str, Any]]) -> altair.FacetChart:
     drawn = marks[panel].encode(
         x=altair.X("time:Q", title="s", scale=altair.Scale(domain=[0, max(point["end"] for point in points)])),
         y=altair.Y("value:Q", title=panel),
-        color=altair.Color("policy:N", title="policy", sort=None),
+        color=altair.Color("policy:N", title="policy", sort=None, legend=altair.Legend(labelLimit=0)),
     )
+    if panel != LATENCY:
+        dashes = altair.Scale(range=_DASHES)
+        drawn = drawn.encode(strokeDash=altair.StrokeDash("policy:N", sort=None, scale=dashes, legend=None))
     facet: altair.FacetChart = drawn.properties(width=260, height=130).facet(
         column=altair.Column("load:N", title=None, sort=shapes)
     )

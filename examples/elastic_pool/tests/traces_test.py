@@ -47,7 +47,10 @@ def test_it_writes_what_it_has_simulated(tmp_path: Path, capsys: pytest.CaptureF
     heads = [f"{load}_{policy}_p95_s" for load in ("step", "burst") for policy in ("s2", "s4", "latency")]
     last = re.fullmatch(r"simulated_traces: (.+)", printed.splitlines()[-1])
     assert last and [word.split("=")[0] for word in last[1].split()] == heads
-    assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", (tmp_path / "simulated_traces.svg").read_text())
+    svg = (tmp_path / "simulated_traces.svg").read_text()
+    assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg)
+    assert svg.count(">S4: ceil(waiting / QoS)<") == 1, "the legend has it whole"
+    assert {"6,6", "2,2"} <= set(re.findall(r'stroke-dasharray="([\d,]+)"', svg)), "a dash for each policy"
 
 
 def test_a_real_run(exported: None, aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
