@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection
@@ -42,6 +43,7 @@ def run(doc: str | None, names: Collection[str], sources: Collection[Path], expo
     print(f"making {', '.join(names)} in {out}: {why}", file=sys.stderr, flush=True)
     warnings.filterwarnings("ignore")
     sys.path.insert(0, str(ZOO))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Also under common.program, unfinished files are removed.
     export(out)
     return 0
 

@@ -17,12 +17,13 @@ from common.package_files import ROOT
 from common.tests.ctrl_c import hears_ctrl_c
 from common.tests.wrong_usage import expect_wrong_usage
 from elastic_pool.demo import main
+from elastic_pool.tests.fakes import until
 
 RUN = ROOT / "examples/elastic_pool/run"
 
 
-def ended(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([RUN, *arguments], capture_output=True, text=True, timeout=300)
+def ended(*arguments: str | Path, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([RUN, *arguments], capture_output=True, text=True, timeout=timeout_s)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,15 @@ def test_a_port_that_is_taken_is_named() -> None:
         told = ended("--port", port)
     assert told.returncode == 1 and "Traceback" not in told.stderr, told.stderr
     assert f"port {port} of 127.0.0.1 is taken: --port chooses another, 0 a free one" in told.stderr
+
+
+def test_ctrl_c_during_imports_ends_it_quietly() -> None:
+    with subprocess.Popen([RUN], stderr=subprocess.PIPE, text=True, preexec_fn=hears_ctrl_c) as process:
+        mapped = Path(f"/proc/{process.pid}/maps")
+        until(lambda: "libtorch_cpu" in mapped.read_text(), "it imports torch")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+    assert process.returncode == 130
 
 
 def test_ctrl_c_ends_everything() -> None:
@@ -90,3 +100,15 @@ def test_the_table_has_theirs_beside_ours(checked: tuple[str, dict[str, Any]]) -
     assert len(rows) == 2 and rows[0].split()[:2] == ["30", "216"]
     assert all("30 of 30" in row for row in rows)
     assert "in the dead-letter queue: " in checked[0]
+
+
+@pytest.mark.long
+def test_all_that_it_measures(tmp_path: Path) -> None:
+    file = tmp_path / "found.json"
+    told = ended("--check", "--json", file, timeout_s=1200)
+    assert told.returncode == 0, told.stdout + told.stderr
+    runs = json.loads(file.read_text())["runs"]
+    assert [(run["answered"], run["wrong"]) for run in runs] == [(count, []) for count in (20, 30, 40, 60, 300, 300)]
+    troubled = runs[-1]
+    assert (troubled["killed"], troubled["restarts"]) == (10, 1)
+    assert any("ran out of memory" in reason for reason in troubled["dead_letters"])
