@@ -89,13 +89,12 @@ class OutcomeStore:
     def promised_request(self, identifier: str) -> Request | None:
         """None: it was not promised, or is not any more."""
         found = self._get(f"promised/{identifier}")
-        return _request(found) if found else None
+        return None if found is None else _request(found)
 
-    def promised(self) -> list[Request]:
-        """All, of this program's earlier lives too."""
+    def promised(self) -> list[str]:
+        """The numbers of all, of this program's earlier lives too."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix="promised/")
-        found = [self._get(one["Key"]) for page in pages for one in page.get("Contents", [])]
-        return [_request(one) for one in found if one]
+        return [one["Key"].removeprefix("promised/") for page in pages for one in page.get("Contents", [])]
 
     def keep_promise(self, identifier: str) -> None:
         """Once the result is there. May be repeated."""

@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import torch
@@ -35,6 +35,7 @@ from elastic_pool.lazy_session import LazySession
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _STORING = 10  #: Requests to S3 at once: as many connections as boto3 keeps.
+_RESUMING = 5  #: Promises looked at at once after a start: whoever asks then gets an answer too.
 
 _Value = TypeVar("_Value")
 
@@ -81,6 +82,7 @@ class ClassifyService:
         self._sessions: dict[str, LazySession] = {}  # One for each model, which all requests for it use.
         self._waiting: dict[str, asyncio.Task[Outcome]] = {}  # By the request's number.
         self._promised: set[str] = set()
+        self._resuming: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
         self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(self.limits.pictures))
         self._hosts: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()  # In use.
@@ -93,14 +95,34 @@ class ClassifyService:
         return len(self._waiting)
 
     async def resume(self) -> None:
-        """Goes on with what was promised before this program was started, but for models that it doesn't know: another one on
-        the same bucket may know them."""
-        for request in await self._stored(self._store.promised):
-            if await self.result(request.id):  # It was ended between the two.
-                await self._stored(partial(self._store.keep_promise, request.id))
-            elif request.model in self.models:
-                self._promised.add(request.id)
-                self._start(request)
+        """Goes on with what was promised before this program was started, beside what is asked now; but not for models that it
+        doesn't know: another one on the same bucket may know them. Raises STORE_ERRORS: nothing can be known of it."""
+        places = asyncio.Semaphore(_RESUMING)
+        for identifier in await self._stored(self._store.promised):
+            self._resuming.append(asyncio.create_task(self._resume(identifier, places)))
+
+    async def _resume(self, identifier: str, places: asyncio.Semaphore) -> None:
+        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        while True:
+            try:
+                async with places:
+                    return await self._go_on(identifier)
+            except STORE_ERRORS as error:
+                _say(f"of the promise of {identifier}: {error}; it is looked at again")
+            except (KeyError, TypeError, ValueError) as error:
+                _say(f"promised/{identifier} or its result can't be read, and stays as it is: {error!r}")
+                return
+            await asyncio.sleep(next(pauses))
+
+    async def _go_on(self, identifier: str) -> None:
+        request = await self._stored(lambda: self._store.promised_request(identifier))
+        if request is None:
+            return
+        if await self.result(identifier):  # It was ended between the two.
+            await self._stored(lambda: self._store.keep_promise(identifier))
+        elif request.model in self.models:
+            self._promised.add(request.id)
+            self._start(request)
 
     async def classify(self, url: str, model: str) -> Outcome:
         """Waits for the label, for answer_s at most and not while the program ends; then the outcome is a time-out, and the
@@ -150,7 +172,7 @@ class ClassifyService:
 
     async def close(self) -> None:
         """Ends what is under way. What was promised is gone on with after the next start."""
-        tasks = list(self._waiting.values())
+        tasks: list[asyncio.Task[Any]] = [*self._resuming, *self._waiting.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,24 +4,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import secrets
+import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
+from common.pauses import pauses_s
 from common.pictures import open_picture
-from elastic_pool.classifying import Classifying, Job, Settings
-from elastic_pool.job_store import CONNECTIONS, JobStore, NoSuchJob
+from elastic_pool.classifying import Classifying, Job
+from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobStore, NoSuchJob
 from elastic_pool.upload import Limits, Uploads
 
 _KEPT_JOBS = 64  #: In memory, beside those that are under way.
 _SMALL = 96  #: Side of small pictures.
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 10.0
 
 _Value = TypeVar("_Value")
 
@@ -38,12 +41,31 @@ class WebTier:
         self._uploads = Uploads(store, self._threads, limits)
         self._shrinking = asyncio.Semaphore(2)
         self._jobs: OrderedDict[str, asyncio.Future[Job]] = OrderedDict()
+        self._resuming: list[asyncio.Task[None]] = []
 
     async def resume(self) -> None:
-        """Goes on with the jobs that are not done."""
-        for identifier in await self._stored(self._store.open_jobs):
-            with contextlib.suppress(NoSuchJob):  # Somebody has removed its list.
-                await self.job(identifier)
+        """Goes on with the jobs that are not done, beside what is asked now. Raises STORE_ERRORS: nobody knows which."""
+        jobs = await self._stored(self._store.open_jobs)
+        self._resuming.append(asyncio.create_task(self._go_on(jobs)))
+
+    async def _go_on(self, identifiers: Iterable[str]) -> None:
+        for identifier in identifiers:
+            pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+            while not await self._is_gone_on_with(identifier):
+                await asyncio.sleep(next(pauses))
+
+    async def _is_gone_on_with(self, identifier: str) -> bool:
+        """As far as it can be; not yet, while S3 is away."""
+        try:
+            await self.job(identifier)
+        except NoSuchJob:  # Somebody has removed its list.
+            pass
+        except STORE_ERRORS as error:
+            _say(f"job {identifier}: {error}; it is looked at again")
+            return False
+        except (KeyError, TypeError, ValueError) as error:
+            _say(f"job {identifier} can't be read, and stays as it is: {error!r}")
+        return True
 
     async def accept(self, request: web.Request) -> str:
         """The number of a new job. Raises Refused."""
@@ -83,19 +105,28 @@ class WebTier:
     async def small_picture(self, job: str, index: int) -> bytes:
         """A JPEG. Raises PictureError, NoSuchInput."""
         async with self._shrinking:
-            return await self._stored(lambda: _small(self._store.input(job, index)))
+            most = self._classifying.settings.max_decoded_pixels
+            return await self._stored(lambda: _small(self._store.input(job, index), most))
 
     async def _stored(self, work: Callable[..., _Value], *arguments: object) -> _Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *arguments))
 
     async def close(self, _: web.Application) -> None:
+        tasks: list[asyncio.Future[Any]] = [*self._resuming, *self._jobs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._classifying.close()
         self._threads.shutdown()
 
 
-def _small(data: bytes) -> bytes:
-    image = open_picture(data, 2 * _SMALL, Settings().max_decoded_pixels).image
+def _small(data: bytes, max_decoded_pixels: int) -> bytes:
+    image = open_picture(data, 2 * _SMALL, max_decoded_pixels).image
     image.thumbnail((_SMALL, _SMALL))
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=80)
     return stream.getvalue()
+
+
+def _say(words: str) -> None:
+    print(f"web: {words}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -323,7 +324,7 @@ def test_sigterm_loses_nobody_who_waits(aws: LocalAws) -> None:
                         assert answer.status == 504 and identifier in (await answer.json())["error"]
                 assert await asyncio.to_thread(started.process.wait, 30) == 0
         store = OutcomeStore(BUCKET, aws.environment)
-        assert identifier in [one.id for one in store.promised()]
+        assert identifier in store.promised()
         store.keep_promise(identifier)  # Nobody else is to begin with it.
 
     asyncio.run(run())
@@ -438,7 +439,88 @@ def test_what_was_answered_is_not_done_again(fixture: Fixture) -> None:
             fixture.store.put(Outcome(request, "cat", 0.5))
             async with fixture.client(pictures) as client:
                 assert (await client.get(f"/results/{request.id}"))[1]["label"] == "cat"
-                assert fixture.store.promised() == [] and client.service.waiting == 0
+                async with asyncio.timeout(30):
+                    while fixture.store.promised():
+                        await asyncio.sleep(0.02)
+                assert client.service.waiting == 0
+
+    asyncio.run(run())
+
+
+DAMAGED = ["", "no JSON", "7", "[]", '["a list"]', "{}", '{"id": 1}', '{"id": [], "picture": 1, "model": {}}']
+
+
+def test_objects_that_nobody_here_has_written_stop_nothing(
+    fixture: Fixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, s3 = fixture.store, aws_client("s3", fixture.environment)
+    keys = [f"{kind}/{kind[:1] * 20}{index:02}" for kind in ("promised", "results") for index in range(len(DAMAGED))]
+    numbers = [key.partition("/")[2] for key in keys]
+
+    async def run() -> None:
+        said = ""
+        async with hostile_server({"/cat": picture(CAT)}) as pictures:
+            for key, number, body in zip(keys, numbers, DAMAGED * 2, strict=True):
+                store.promise(Request(number, f"{pictures.url}/cat", "mobilenet_v2"))
+                s3.put_object(Bucket=fixture.bucket, Key=key, Body=body.encode())
+            request = Request("F" * 22, f"{pictures.url}/cat", "mobilenet_v2")
+            store.promise(request)
+            async with fixture.client(pictures) as client, asyncio.timeout(30):
+                while not all(f"promised/{number} or its result can't be read" in said for number in numbers):
+                    await asyncio.sleep(0.02)
+                    said += capsys.readouterr().err
+                assert (await until_there(client, request.id))[1]["label"] == "Egyptian cat"
+                while request.id in store.promised():
+                    await asyncio.sleep(0.02)
+        assert set(store.promised()) == set(numbers), "a program that can read them may come"
+
+    asyncio.run(run())
+
+
+class HeldStore(OutcomeStore):
+    """Says what the results are when it may."""
+
+    may = threading.Event()
+
+    def get(self, identifier: str) -> Outcome | None:
+        assert self.may.wait(60)
+        return super().get(identifier)
+
+
+def test_a_start_does_not_wait_for_what_was_promised(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fixture, "store", property(lambda self: HeldStore(self.bucket, self.environment)))
+    store = fixture.store
+
+    async def run() -> None:
+        async with hostile_server({"/cat": picture(CAT)}) as pictures:
+            requests = [Request(f"{index:022}", f"{pictures.url}/cat", "mobilenet_v2") for index in range(12)]
+            for request in requests:
+                store.promise(request)
+            try:
+                async with asyncio.timeout(50), fixture.client(pictures) as client:
+                    assert (await client.classify("/cat"))[1]["label"] == "Egyptian cat"
+                    HeldStore.may.set()
+                    for request in requests:
+                        assert (await until_there(client, request.id))[1]["label"] == "Egyptian cat"
+            finally:
+                HeldStore.may.set()
+
+    asyncio.run(run())
+
+
+def test_a_start_goes_on_although_s3_fails_for_a_while(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FailingStore, "fails", {"keep_promise": 2})
+    monkeypatch.setattr(Fixture, "store", property(lambda self: FailingStore(self.bucket, self.environment)))
+    store = fixture.store
+
+    async def run() -> None:
+        async with hostile_server({}) as pictures:
+            request = Request("G" * 22, f"{pictures.url}/gone", "mobilenet_v2")
+            store.promise(request)
+            store.put(Outcome(request, "cat", 0.5))
+            async with fixture.client(pictures), asyncio.timeout(30):
+                while store.promised():
+                    await asyncio.sleep(0.02)
 
     asyncio.run(run())
 
@@ -448,9 +530,9 @@ class EndingStore(OutcomeStore):
 
     def get(self, identifier: str) -> Outcome | None:
         found = super().get(identifier)
-        for request in self.promised():
+        if request := self.promised_request(identifier):
             self.put(Outcome(request, "cat", 0.5))
-            self.keep_promise(request.id)
+            self.keep_promise(identifier)
         return found
 
 
@@ -494,7 +576,7 @@ def test_a_promise_for_an_unknown_model_is_left_to_who_knows_it(fixture: Fixture
                 status, answer, _ = await client.get(f"/results/{request.id}")
                 words = "won't come from this service: no model is called 'mobilenet_v1', expected one of mobilenet_v2"
                 assert status == 404 and words in answer["error"] and client.service.waiting == 0
-            assert fixture.store.promised() == [request] and fixture.store.get(request.id) is None
+            assert fixture.store.promised() == [request.id] and fixture.store.get(request.id) is None
             assert pictures.requests == []
             fixture.models = {"mobilenet_v1": classifier("mobilenet_v2")}
             async with fixture.client(pictures) as client:
