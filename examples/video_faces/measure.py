@@ -191,6 +191,7 @@ def measure(
     for record in people.RECORDS:
         records.put(record)
     measuring = _Measuring(cloud, networks, gallery, records, link, models, frames_per_chunk, rounds, say)
+    measuring.as_theirs()
     measuring.every_frame_on_workers()
     measuring.as_planned()
     if isinstance(slow, SlowDevice):
@@ -245,6 +246,12 @@ class _Measuring:
         self._say = say
         self._endpoints = cloud.through(link)
         self._calibration = placing.calibrated(networks, models)
+
+    def as_theirs(self) -> None:
+        """What the system that this follows does: one frame of each chunk, in real time, with all of it sent."""
+        self._say("recording the clip in real time, one frame of each chunk, with everything on the workers")
+        with on_workers(self._cloud, self._networks, self._link) as sessions:
+            self._record(sessions, "as theirs", frames_per_chunk=1)
 
     def every_frame_on_workers(self) -> None:
         """The clip as fast as it goes, with all of it sent: whatever the plans say."""
@@ -310,10 +317,13 @@ class _Measuring:
         sessions: Sessions,
         what: str,
         *,
+        frames_per_chunk: int | None = None,
         every_frame: bool = False,
         clip: str = "caller.mp4",
         show: Callable[[SeenFrame], None] | None = None,
     ) -> None:
+        """`frames_per_chunk`: other than those of all runs; `every_frame`: all of them, as fast as it goes."""
+        of_chunk = self._frames_per_chunk if frames_per_chunk is None else frames_per_chunk
         with Video(str(self._videos / clip)) as video:
             found = record_and_name(
                 video,
@@ -321,7 +331,7 @@ class _Measuring:
                 self._gallery,
                 self._records,
                 what,
-                frames_per_chunk=0 if every_frame else self._frames_per_chunk,
+                frames_per_chunk=0 if every_frame else of_chunk,
                 in_real_time=not every_frame,
                 show=show,
             )

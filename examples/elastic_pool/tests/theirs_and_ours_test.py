@@ -69,7 +69,7 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
     rest = "\n".join(lines[5:])
     assert "| 2 (one of each half-second chunk) | on the workers: 12.0; as planned: 12.0 |" in rest
-    assert "| mostly under 2 s | on the workers: 250 ms; as planned: 250 ms, nothing sent |" in rest
+    assert "| mostly under 2 s | on the workers: 250 and 500 ms; as planned: 250 and 500 ms, nothing sent |" in rest
     assert "95th percentile |  | on the workers: 400 ms |" in rest
     assert "| S3: frames lost | 0 | on the workers: 1; as planned: 1 |" in rest
     assert "| 60 to 68 % | on the workers: 30 of 40 (75%); as planned: 30 of 40 (75%) |" in rest

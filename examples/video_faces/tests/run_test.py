@@ -129,14 +129,17 @@ def small(found: dict[str, Any]) -> list[str]:
 @pytest.mark.long
 def test_no_frame_is_lost_and_the_caller_is_recognised(checked: tuple[str, dict[str, Any]]) -> None:
     _, found = checked
-    first = ["every frame, on the workers", "as planned", "every frame, as planned"]
+    first = ["as theirs", "every frame, on the workers", "as planned", "every frame, as planned"]
     whats = [*first, *small(found), "a worker killed"]
     assert [run["what"] for run in found["runs"]] == whats
     for run in found["runs"]:
         assert run["recorded"] == 120 and run["answered"] == run["sent"] and run["failed"] == run["twice"] == 0
         assert run["named"] >= 0.9 * run["to_be_named"] > 0 and run["misnamed"] == 0
-    assert [run["sent"] for run in found["runs"]] == [120, 40, 120, *(40 for _ in small(found)), 40]
-    assert found["runs"][0]["finished_by_workers"] == 240, "each frame, and the face in it"
+    assert [run["sent"] for run in found["runs"]] == [8, 120, 40, 120, *(40 for _ in small(found)), 40]
+    as_theirs, every_frame = found["runs"][:2]
+    assert as_theirs["in_real_time"] and not every_frame["in_real_time"]
+    for run in (as_theirs, every_frame):
+        assert run["finished_by_workers"] == 2 * run["sent"], "each frame, and the face in it"
     for run in found["runs"]:
         assert run["finished_here"] + run["finished_by_workers"] == 2 * run["sent"]
     assert found["faces_where_none_are"] == 0 and found["no_faces"]["answered"] == 250
