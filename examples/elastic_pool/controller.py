@@ -96,6 +96,11 @@ class Controller:
         """One sample for each look; the last one when all workers have ended."""
         return self._history
 
+    @property
+    def failure(self) -> str:
+        """Why it has stopped, with all workers, although nobody had asked it to; empty: it has not."""
+        return self._failure
+
     def now(self) -> Sample:
         """Of the last look."""
         return self._history.last()

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +38,9 @@ class ShownPool(Protocol):
 
     @property
     def policy(self) -> Policy: ...
+
+    @property
+    def failure(self) -> str: ...
 
     def deaths(self) -> list[str]: ...
 
@@ -86,13 +91,25 @@ class PoolPage:
             except TimeoutError:
                 continue
 
+    async def ends_with_pool(self, _: web.Application) -> AsyncIterator[None]:
+        """A pool that has failed ends its server, as SIGTERM does: there are no workers any more."""
+
+        async def end() -> None:
+            while not self._pool.failure:
+                await asyncio.sleep(_NEWS_S)
+            signal.raise_signal(signal.SIGTERM)
+
+        watching = asyncio.create_task(end())
+        yield
+        watching.cancel()
+
     async def close(self, _: web.Application) -> None:
         """Lets the server end although somebody watches."""
         self._closing.set()
 
 
 def add_pool_page(app: web.Application, pool: ShownPool, prefix: str = "/pool") -> None:
-    """At `prefix`/."""
+    """At `prefix`/. The server is one of `serve`: it ends when the pool fails, which then says why (Controller.__exit__)."""
     page = PoolPage(pool)
 
     async def to_page(request: web.Request) -> web.Response:
@@ -103,4 +120,5 @@ def add_pool_page(app: web.Application, pool: ShownPool, prefix: str = "/pool") 
     app.router.add_get(f"{prefix}/", page.file)
     app.router.add_get(f"{prefix}/events", page.events)
     app.router.add_get(f"{prefix}/{{name}}", page.file)
+    app.cleanup_ctx.append(page.ends_with_pool)
     app.on_shutdown.append(page.close)

@@ -109,6 +109,7 @@ class ShownBefore:
     """A pool that has been watched."""
 
     policy: Policy = LatencyTarget()
+    failure = ""
 
     def __init__(self, *times_s: float) -> None:
         self.history = History()

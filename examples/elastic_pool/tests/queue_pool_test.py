@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import torch
 
 import splitnet
+from common.package_files import ROOT
 from common.server_process import running_server
 from elastic_pool import pool_server
 from elastic_pool.controller import Controller, ControllerOptions, queue_pool
@@ -140,3 +143,22 @@ def test_the_program_names_what_is_wrong(
 ) -> None:
     assert pool_server.main(["model.pt", "--queue", "work", *options]) == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_server_ends_with_its_pool(model: Path, environment: Mapping[str, str]) -> None:  # noqa: F811
+    program = f"""
+import sys
+from elastic_pool import pool_server
+pool_server.POLICIES["latency-target"] = lambda chosen: "no policy"
+sys.exit(pool_server.main([{str(model)!r}, "--queue", "failing", "--port", "0"]))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "examples")},
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 1, found.stderr
+    assert "listening on http://127.0.0.1:" in found.stdout
+    assert "elastic_pool.pool_server: the controller failed: AttributeError" in found.stderr
