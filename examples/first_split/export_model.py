@@ -24,10 +24,9 @@ NAMES = ("mobilenet_v2.pt", "cat.pt", "cat.bin", "imagenet_classes.txt")
 
 
 def export(out: pathlib.Path) -> None:
-    import torch
-
     import models_real
     import packages
+    import torch
     from container import save_values
 
     photo = packages.imagenet_photo("chelsea.png")

@@ -22,6 +22,7 @@ struct Arguments {
   int runs = 9;
   std::size_t cuts = 12;
   bool check = false;
+  bool dry_run = false;
 };
 
 /// One row of the table: medians over the runs.
@@ -150,10 +151,16 @@ int main(int argc, char** argv) {
   app.add_option("--worker", arguments.worker, "Endpoint of a splitnet-worker that serves the model")->required();
   app.add_option("--threads", arguments.threads, "Threads of each pass; give the worker the same")
       ->check(CLI::PositiveNumber);
-  app.add_option("--runs", arguments.runs, "Measured runs of each row")->check(CLI::PositiveNumber);
+  app.add_option("--runs", arguments.runs, "Measured runs of each row")->check(CLI::Range(1, 100000));
   app.add_option("--cuts", arguments.cuts, "Cuts to show")->check(CLI::Range(2, 100000));
   app.add_flag("--check", arguments.check, "Fail unless the picture is taken for a cat");
-  CLI11_PARSE(app, argc, argv);
+  app.add_flag("--dry-run", arguments.dry_run, "Check the options, and end");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (arguments.dry_run) return 0;
   try {
     return run(arguments) ? 0 : 1;
   } catch (const std::exception& error) {
