@@ -44,6 +44,7 @@ void check_tier(const Tier& tier, std::size_t index, const LayerGraph& graph) {
   check_not_negative(name + "price.memory_gigabyte", tier.price.memory_gigabyte);
   check_not_negative(name + "price.egress_dollar_per_byte", tier.price.egress_dollar_per_byte);
   check_not_negative(name + "price.billed_overhead_s", tier.price.billed_overhead_s);
+  check_not_negative(name + "price.billed_s_per_byte", tier.price.billed_s_per_byte);
   check_positive(name + "price.billing_unit_s", tier.price.billing_unit_s);
   if (tier.memory_bytes && *tier.memory_bytes < 0) {
     wrong(name + "memory_bytes is " + std::to_string(*tier.memory_bytes) + ", expected 0 or more");

@@ -77,11 +77,17 @@ inline double cold_start_billed_s(const Tier& tier) {
   return tier.cold_start_billed_s.value_or(tier.cold_start_s);
 }
 
-/// Of `requests` for one inference, each of which computes so long. The first of them alone may be cold.
-inline double dollars_of(const Tier& tier, double compute, double requests = 1) {
+/// What is billed of `busy` seconds and of the bytes that came.
+inline double billed_busy_s(const Tier& tier, double busy, double bytes_up) {
+  return busy + bytes_up * tier.price.billed_s_per_byte;
+}
+
+/// Of `requests` for one inference, which share what is billed of `busy` seconds. The first of them alone may be cold.
+inline double dollars_of(const Tier& tier, double busy, double requests = 1) {
   const Price& price = tier.price;
   const auto billed_s = [&](double start) {
-    return std::ceil((start + compute + price.billed_overhead_s) / price.billing_unit_s) * price.billing_unit_s;
+    const double whole = start + busy / requests + price.billed_overhead_s;
+    return std::ceil(whole / price.billing_unit_s) * price.billing_unit_s;
   };
   const double hot_s = billed_s(0);
   const double start_s = tier.cold_start_probability * (billed_s(cold_start_billed_s(tier)) - hot_s);
@@ -122,13 +128,10 @@ class CostSum {
 
   void add_stage(std::size_t tier, const StageWork& work) {
     const Tier& where = problem_.tiers[tier];
-    const double request_s = compute_s(where, work);
-    const double compute = requests_ * request_s;
+    const double compute = requests_.back() * compute_s(where, work);
     cost_.stages.push_back({tier, compute, work.memory_bytes(), compute});
     cost_.latency_s += compute;
-    if (tier == 0) return;
-    cost_.start_s += start_s(where);
-    cost_.dollars += dollars_of(where, request_s, requests_);
+    if (tier > 0) cost_.start_s += start_s(where);
   }
 
   void add_hop(std::size_t from, std::size_t to, const Boundary& boundary, const CodecProfile& codec) {
@@ -137,7 +140,7 @@ class CostSum {
     cost_.latency_s += hop_latency_s(hop);
     cost_.dollars += hop.bytes_down * problem_.tiers[to].price.egress_dollar_per_byte;
     cost_.accuracy_loss += codec.accuracy_loss;
-    requests_ = 1 + codec.refined_share;
+    requests_.push_back(1 + codec.refined_share);
     sends_as_it_came_ = sends_as_it_came_ || codec.inputs_arrive;
   }
 
@@ -151,6 +154,10 @@ class CostSum {
       if (i > 0) stage.busy_s += cost_.hops[i - 1].decode_s;
       if (i < cost_.hops.size()) stage.busy_s += cost_.hops[i].encode_s;
       cost_.period_s = std::max(cost_.period_s, stage.busy_s);
+      if (i == 0) continue;
+      const Tier& where = problem_.tiers[stage.tier];
+      const double billed_s = billed_busy_s(where, stage.busy_s, cost_.hops[i - 1].bytes_up);
+      cost_.dollars += dollars_of(where, billed_s, requests_[i]);
     }
     for (const auto& hop : cost_.hops) cost_.period_s = std::max({cost_.period_s, hop.up_s, hop.down_s});
     const double busy_s = cost_.stages.front().busy_s;
@@ -164,7 +171,7 @@ class CostSum {
  private:
   const PlanningProblem& problem_;
   Cost cost_;
-  double requests_ = 1;  // For each inference, to the stages that follow.
+  std::vector<double> requests_{1};  // By stage: for each inference.
   bool sends_as_it_came_ = false;
 };
 

@@ -63,11 +63,6 @@ class DagTerms {
     terms_.device_busy.tail.front() += input_decode;
     terms_.device_busy.any_head = device_.load_factor * device_.profile.stage_overhead_s;
     terms_.worker_busy.any_tail = worker_.load_factor * worker_.profile.stage_overhead_s;
-    const Price& price = worker_.price;
-    const double billed_s =
-        price.billed_overhead_s + worker_.cold_start_probability * detail::cold_start_billed_s(worker_);
-    terms_.dollars.add(terms_.worker_busy, detail::second_dollar(price));
-    terms_.dollars.any_tail += price.request_dollar + billed_s * detail::second_dollar(price);
   }
 
   void add_values(const CodecProfile& codec) {
@@ -77,7 +72,9 @@ class DagTerms {
       const GraphValue& value = graph_.values[i];
       const auto bytes = static_cast<double>(value.bytes);
       const bool coded = value.dtype == "f32";
-      terms_.up.value[i] = bytes * (coded ? codec.ratio : 1) / link_.up_bytes_per_s;
+      const double up_bytes = bytes * (coded ? codec.ratio : 1);
+      terms_.up.value[i] = up_bytes / link_.up_bytes_per_s;
+      terms_.dollars.value[i] = up_bytes * worker_.price.billed_s_per_byte * detail::second_dollar(worker_.price);
       if (coded && encoder != nullptr) {
         terms_.device_busy.value[i] = device_.load_factor * bytes / encoder->encode_bytes_per_s;
       }
@@ -99,6 +96,11 @@ class DagTerms {
     terms_.energy.add(terms_.device_busy, power.compute_watt);
     terms_.energy.add(terms_.up, power.transmit_watt);
     terms_.energy.add(waiting, power.idle_watt);
+    const Price& price = worker_.price;
+    const double billed_s =
+        price.billed_overhead_s + worker_.cold_start_probability * detail::cold_start_billed_s(worker_);
+    terms_.dollars.add(terms_.worker_busy, detail::second_dollar(price));
+    terms_.dollars.any_tail += price.request_dollar + billed_s * detail::second_dollar(price);
   }
 
   const LayerGraph& graph_;

@@ -127,18 +127,19 @@ SequentialPlanner::Criteria SequentialPlanner::criteria_of(std::size_t head_laye
   const double requests = 1 + profile.refined_share;
   const auto floats = static_cast<double>(row.boundary.float_bytes);
   const auto down_bytes = static_cast<double>(row.boundary.down_bytes);
-  const double tail_s = conditions.worker_load_factor * computing.tail_s;
-  const double tail = requests * tail_s;
+  const double tail = requests * (conditions.worker_load_factor * computing.tail_s);
   const double down = requests * down_bytes / conditions.link.down_bytes_per_s;
   const double encode = conditions.device_load_factor * floats * coders_[codec].encode_s_per_byte;
   const double decode = conditions.worker_load_factor * floats * coders_[codec].decode_s_per_byte;
-  const double up = row.boundary.coded_bytes(profile.ratio) / conditions.link.up_bytes_per_s;
+  const double up_bytes = row.boundary.coded_bytes(profile.ratio);
+  const double up = up_bytes / conditions.link.up_bytes_per_s;
   const double busy = (profile.inputs_arrive ? 0 : conditions.device_load_factor * input_decode_s_) + head + encode;
   const double trips = requests * (conditions.link.overhead_s + conditions.link.rtt_s);
   const double latency = busy + trips + detail::start_s(worker) + up + decode + tail + down;
   const double energy = power.compute_watt * busy + power.transmit_watt * up + power.idle_watt * (latency - busy - up);
+  const double billed = detail::billed_busy_s(worker, tail + decode, up_bytes);
   const double dollars =
-      detail::dollars_of(worker, tail_s, requests) + requests * down_bytes * worker.price.egress_dollar_per_byte;
+      detail::dollars_of(worker, billed, requests) + requests * down_bytes * worker.price.egress_dollar_per_byte;
   return {latency, std::max({busy, tail + decode, up, down}), energy, dollars, profile.accuracy_loss};
 }
 

@@ -20,7 +20,8 @@
 namespace splitnet {
 namespace {
 
-enum Criterion : std::size_t { latency, period, energy, dollars, loss, pending, criterion_count };
+/// The last two are of the hop just made, for the stage that follows: what keeps it busy, and what it bills.
+enum Criterion : std::size_t { latency, period, energy, dollars, loss, pending, received, criterion_count };
 using Criteria = std::array<double, criterion_count>;
 
 constexpr std::uint32_t no_step = std::numeric_limits<std::uint32_t>::max();
@@ -95,7 +96,8 @@ class TierSearch {
       bounds_[i] = **bounds[i];
       matters[i] = true;
     }
-    matters[pending] = matters[period];  // Decoding adds to what the next stage is busy with.
+    matters[pending] = matters[period];
+    matters[received] = matters[dollars];  // Rounded up with what the stage takes.
     for (std::size_t i = 0; i < criterion_count; ++i) {
       if (matters[i]) active_.push_back(i);
     }
@@ -169,40 +171,39 @@ class TierSearch {
       if (end < layers_ && (!legal_[end] || (tier > 0 && banned_.contains({begin, end})))) continue;
       const double time_s = times_[tier][end] - times_[tier][begin];
       const double compute = detail::compute_s(where, {time_s, parameters, peak_bytes, end > begin});
-      const double money = tier == 0 ? 0 : detail::dollars_of(where, compute);
       for (const Label& label : labels) {
         if (end == layers_) {
-          end_stage(label, tier, compute, money);
+          end_stage(label, tier, compute);
         } else {
           for (std::size_t codec = 0; codec < problem_.codecs.size(); ++codec) {
-            keep_stage(label, end, tier, codec, compute, money);
+            keep_stage(label, end, tier, codec, compute);
           }
         }
       }
     }
   }
 
-  [[nodiscard]] Criteria after_stage(const Criteria& before, std::size_t tier, double busy_s, double money) const {
+  [[nodiscard]] Criteria after_stage(const Criteria& before, std::size_t tier, double busy_s) const {
     Criteria found = before;
     found[latency] += busy_s;
     found[period] = std::max(found[period], before[pending] + busy_s);
     found[energy] += busy_s * (tier == 0 ? problem_.power.compute_watt : problem_.power.idle_watt);
-    found[dollars] += money;
+    if (tier > 0) found[dollars] += detail::dollars_of(problem_.tiers[tier], before[received] + busy_s);
     found[pending] = 0;
+    found[received] = 0;
     return found;
   }
 
   /// Of inputs that arrive encoded, unless they are sent as they came.
   [[nodiscard]] double input_decode_s(std::size_t tier) const { return tier == 0 ? input_decode_s_ : 0; }
 
-  void end_stage(const Label& label, std::size_t tier, double compute, double money) {
-    const Label ended{after_stage(label.found, tier, input_decode_s(tier) + compute, money), label.step};
+  void end_stage(const Label& label, std::size_t tier, double compute) {
+    const Label ended{after_stage(label.found, tier, input_decode_s(tier) + compute), label.step};
     if (!within_bounds(ended.found) || !insert(ends_, ended)) return;
     ends_.back().step = add_step({label.step, narrow(tier), narrow(layers_), 0});
   }
 
-  void keep_stage(const Label& label, std::size_t end, std::size_t tier, std::size_t codec, double compute,
-                  double money) {
+  void keep_stage(const Label& label, std::size_t end, std::size_t tier, std::size_t codec, double compute) {
     const auto& boundary = boundaries_[end];
     if (!detail::applies(problem_.codecs[codec], boundary, end, tier)) return;
     if (problem_.codecs[codec].refinement) return;  // What follows would cost more than by itself.
@@ -210,7 +211,7 @@ class TierSearch {
     const double decode = problem_.codecs[codec].inputs_arrive ? 0 : input_decode_s(tier);
     const double encode =
         static_cast<double>(boundary.float_bytes) * encode_s_per_byte_[tier * problem_.codecs.size() + codec];
-    const Label kept{after_stage(label.found, tier, decode + compute + encode, money), label.step};
+    const Label kept{after_stage(label.found, tier, decode + compute + encode), label.step};
     auto& labels = sends_[place(end, tier, codec)];
     if (!within_bounds(kept.found) || !insert(labels, kept)) return;
     labels.back().step = add_step({label.step, narrow(tier), narrow(end), narrow(codec)});
@@ -246,6 +247,7 @@ class TierSearch {
     found[dollars] += hop.bytes_down * to.price.egress_dollar_per_byte;
     found[loss] += problem_.codecs[codec].accuracy_loss;
     found[pending] = hop.decode_s;
+    found[received] = detail::billed_busy_s(to, hop.decode_s, hop.bytes_up);
     return found;
   }
 

@@ -67,7 +67,7 @@ TEST(CostOf, HasEveryTermOfATwoTierPlan) {
   EXPECT_NEAR(cost.latency_s, latency, 1e-12);
   EXPECT_NEAR(cost.period_s, 31.1e-3, 1e-12);
   EXPECT_NEAR(cost.energy_joule, 4 * 31.1e-3 + 2 * 3e-3 + 1 * (latency - 31.1e-3 - 3e-3), 1e-12);
-  EXPECT_NEAR(cost.dollars, 1e-6 + 7e-3 * 0.5 * 2e-5 + 100e-9, 1e-15) << "6.2 ms are billed as 7";
+  EXPECT_NEAR(cost.dollars, 1e-6 + 7e-3 * 0.5 * 2e-5 + 100e-9, 1e-15) << "6.2 ms and 0.24 for decoding are billed as 7";
   EXPECT_DOUBLE_EQ(cost.accuracy_loss, 0.01);
 }
 
@@ -104,6 +104,27 @@ TEST(CostOf, BillsTheStartAndWhatIsBesideComputing) {
   }
 }
 
+TEST(CostOf, BillsTheBytesThatATierIsSentAndItsCodecs) {
+  PlanningProblem problem = example();
+  Tier& there = problem.tiers[1];
+  there.cold_start_probability = 0;
+  there.price.billed_s_per_byte = 1e-5;
+  const auto billed_s = [&](const std::string& codec) {
+    const Cost cost = cost_of(problem, {{0, 1}, {{0, 1}}, {codec}});
+    return (cost.dollars - 1e-6 - 100e-9) / (0.5 * 2e-5);
+  };
+  EXPECT_NEAR(billed_s("half"), 10e-3, 1e-9) << "6.2 ms, 0.24 for decoding and 300 bytes: 9.44";
+  EXPECT_NEAR(billed_s("raw"), 13e-3, 1e-9) << "6.2 ms and 600 bytes: 12.2";
+
+  problem.tiers.push_back(there);  // It sends two thirds of the way on: what it encodes for that, it is billed for.
+  problem.links = {{problem.link(0, 1), {}}, {problem.link(0, 1)}};
+  problem.tiers[2].price = {};
+  problem.tiers[1].profile.codecs = {{"half", 600 / 4e-3, 5e6}};
+  const Cost cost = cost_of(problem, {{0, 1, 2}, {{0}, {0, 1}}, {"half", "half"}});
+  // Layer 1 with the overhead 4.2 ms, 400 bytes decoded 0.16, 200 that came 2, 600 encoded 8.
+  EXPECT_NEAR(cost.dollars, 1e-6 + 15e-3 * 0.5 * 2e-5 + 300e-9, 1e-12);
+}
+
 TEST(CostOf, ASecondRequestIsNeverCold) {
   PlanningProblem problem = example();
   const Refinement refinement = testing::refinement();
@@ -134,7 +155,8 @@ TEST(CostOf, CloseAnswersTakeASecondRequest) {
   EXPECT_DOUBLE_EQ(hop.down_s, 1.25 * 100 / 2e5);
   EXPECT_DOUBLE_EQ(cost.stages.at(0).compute_s, 30.5e-3);
   EXPECT_DOUBLE_EQ(cost.stages.at(1).compute_s, 1.25 * 2 * 3.1e-3);
-  EXPECT_NEAR(cost.dollars, 1.25 * (1e-6 + 7e-3 * 0.5 * 2e-5 + 100e-9), 1e-15);
+  EXPECT_NEAR(cost.dollars, 1.25 * (1e-6 + 8e-3 * 0.5 * 2e-5 + 100e-9), 1e-15)
+      << "6.2 ms each, and of the 1.2 for decoding 0.96";
 
   const auto refused = [&](const char* message, auto&& change) {
     PlanningProblem wrong = problem;
@@ -277,6 +299,7 @@ TEST(PlanningProblem, NamesTheFieldThatIsWrong) {
   EXPECT_TRUE(refuses("tier 1 (worker)", [&](auto& p) { p.tiers[1].queue_wait_s = infinity; }));
   EXPECT_TRUE(refuses("billing_unit_s", [](auto& p) { p.tiers[1].price.billing_unit_s = 0; }));
   EXPECT_TRUE(refuses("billed_overhead_s", [](auto& p) { p.tiers[1].price.billed_overhead_s = -1; }));
+  EXPECT_TRUE(refuses("billed_s_per_byte", [](auto& p) { p.tiers[1].price.billed_s_per_byte = NAN; }));
   EXPECT_TRUE(refuses("cold_start_billed_s", [&](auto& p) { p.tiers[1].cold_start_billed_s = infinity; }));
   EXPECT_TRUE(refuses("cold_start_probability", [](auto& p) { p.tiers[1].cold_start_probability = 1.5; }));
   EXPECT_TRUE(refuses("memory_bytes", [](auto& p) { p.tiers[1].memory_bytes = -1; }));

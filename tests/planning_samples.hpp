@@ -227,6 +227,7 @@ class RandomProblems {
     tier.cold_start_probability = one_in(3) ? between(0, 0.01) : 0;
     tier.cold_start_s = between(0, 1);
     tier.price.billed_overhead_s = one_in(2) ? between(0, 5e-3) : 0;
+    tier.price.billed_s_per_byte = one_in(2) ? between(0, 1e-6) : 0;
     if (one_in(2)) tier.cold_start_billed_s = between(0, tier.cold_start_s);
     tier.queue_wait_s = one_in(3) ? between(0, 1e-3) : 0;
     return tier;

@@ -15,8 +15,8 @@ wide margin.
 
 What the planner is told. Layers and codecs of device and function, profiled at full speed (the fastest of three) and scaled by
 picks/throttling.py; the way to a function as probed, and the link in front of it as asked for; of each function, from
-calls that are not judged: what a cold call takes and bills more than a hot one, what is billed beside computing, and the
-load factor (of the device too). Prices are those of common/prices.py. It may cut behind any layer.
+calls that are not judged: what a cold call takes and bills more than a hot one, and the load factor (of the device too); of
+the largest what is billed beside decoding and computing, for each call and each byte. Prices are those of common/prices.py. It may cut behind any layer.
 
 What is asked. Every link, cold starts with probability 0 and 1, each memory size by itself and all on offer: the fastest.
 Where that costs dollars and all sizes are on offer, once more within 1.25 and within 0.8 times the dollars that were predicted.
@@ -61,7 +61,14 @@ from common import prices  # noqa: E402
 from common.tables import text_table  # noqa: E402
 from picks.cloud import Cloud, Runner  # noqa: E402
 from picks.errors import CheckError  # noqa: E402
-from picks.knowledge import Knowledge, fixed_placements, here, measure_starts, profile_at_full_speed  # noqa: E402
+from picks.knowledge import (  # noqa: E402
+    Knowledge,
+    fixed_placements,
+    here,
+    measure_billed_beside,
+    measure_starts,
+    profile_at_full_speed,
+)
 from picks.scenarios import Link, Placement, Scenario, free_scenarios, limits_around  # noqa: E402
 from picks.slow_device import SlowDevice  # noqa: E402
 from picks.throttling import Quota  # noqa: E402
@@ -149,10 +156,12 @@ def check(effort: Effort) -> Checked:
         say("cold and hot calls of each function, and calls of the device, which are not judged")
         whole = {size: Placement(effort.links[-1].name, size, 0, "int8") for size in SIZES}
         starts = {size: measure_starts(runner, whole[size], effort.start_rounds) for size in SIZES}
+        late = fixed_placements(part, effort.links[-1:], SIZES[-1:], CUTS[-1:])[-1]
+        beside = measure_billed_beside(runner, (whole[SIZES[-1]], late), effort.start_rounds)
         with device:
             calls = [runner.call(here(part), is_cold=False) for _ in range(1 + effort.start_rounds)][1:]
             device_s = statistics.median(call.times.head_s for call in calls)
-            knowledge = Knowledge(part, cloud.functions, full_speed, DEVICE, starts, device_s)
+            knowledge = Knowledge(part, cloud.functions, full_speed, DEVICE, starts, beside, device_s)
             picks = list(asked(knowledge, effort))
             measured: dict[int, Measured] = {}
             for probability, rounds in ((0, effort.hot_rounds), (1, effort.cold_rounds)):

@@ -18,11 +18,13 @@
 ///   throughput = 1 / period, when inferences are pipelined
 ///   energy  = compute_watt·(input_decode + compute_0 + encode_0) + transmit_watt·bytes_up_0/up_bytes_per_s
 ///             + idle_watt·(the rest of latency)
-///   billed(start) = ⌈(start + compute + billed_overhead_s) / billing_unit_s⌉·billing_unit_s
+///   billed(start) = ⌈(start + decode + compute + encode + bytes_up·billed_s_per_byte + billed_overhead_s)
+///                    / billing_unit_s⌉·billing_unit_s, with bytes_up and decode of the hop to the tier and encode of
+///                   the one behind it
 ///   billed  = (1 − cold_start_probability)·billed(0) + cold_start_probability·billed(cold_start_billed_s)
 ///   dollars = Σ remote tiers: request_dollar + billed·memory_gigabyte·gigabyte_second_dollar
 ///             + bytes_down·egress_dollar_per_byte; with a refinement 1 + refined_share requests, each of which pays
-///             request_dollar and billed(0), of which the first alone may be cold
+///             request_dollar and billed(0) of its share of decode, compute and bytes_up; the first alone may be cold
 ///   memory_i = Σ parameter_bytes of its layers + max peak_bytes of its layers
 ///
 /// Sources: latency and energy after Kang et al., "Neurosurgeon" (ASPLOS 2017), §4, and Hu et al., "Dynamic Adaptive
@@ -61,8 +63,9 @@ struct Price {
   double memory_gigabyte = 0;         ///< As configured (AWS counts 2^30 bytes).
   double billing_unit_s = 1e-3;       ///< Durations are rounded up to a multiple of this; above 0.
   double egress_dollar_per_byte = 0;  ///< For what the tier sends back.
-  /// Billed for each request beside computing its layers: reading and decoding it, encoding the reply, the runtime.
+  /// Billed for each request beside decoding, computing and encoding: reading it, the reply, the runtime.
   double billed_overhead_s = 0;
+  double billed_s_per_byte = 0;  ///< Billed for each byte that the tier is sent: base64, checksums, copies.
   friend bool operator==(const Price&, const Price&) = default;
 };
 

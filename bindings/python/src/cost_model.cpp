@@ -18,7 +18,8 @@ void register_tier(py::module_& module) {
                      field("gigabyte_second_dollar", &Price::gigabyte_second_dollar),
                      field("memory_gigabyte", &Price::memory_gigabyte), field("billing_unit_s", &Price::billing_unit_s),
                      field("egress_dollar_per_byte", &Price::egress_dollar_per_byte),
-                     field("billed_overhead_s", &Price::billed_overhead_s));
+                     field("billed_overhead_s", &Price::billed_overhead_s),
+                     field("billed_s_per_byte", &Price::billed_s_per_byte));
   value_class<Tier>(module, "Tier", field("name", &Tier::name), field("profile", &Tier::profile),
                     field("load_factor", &Tier::load_factor), field("memory_bytes", &Tier::memory_bytes),
                     field("price", &Tier::price), field("cold_start_probability", &Tier::cold_start_probability),

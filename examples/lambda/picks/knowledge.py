@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import splitnet
@@ -59,7 +59,6 @@ class Starts:
 
     cold_start_s: float  #: What a cold call takes longer.
     billed_s: float  #: What it bills more.
-    billed_overhead_s: float  #: What a hot one bills beside computing.
     tail_s: float  #: What a hot one computes.
 
 
@@ -72,20 +71,47 @@ def measure_starts(runner: Runner, placement: Placement, rounds: int) -> Starts:
 
 
 def starts_of(hot: Sequence[Call], cold: Sequence[Call]) -> Starts:
-    def middle(values: Sequence[float]) -> float:
-        return statistics.median(values)
-
-    def billed_s(call: Call) -> float:
-        """Before it is rounded up."""
-        assert call.invocation is not None
-        return call.invocation.init_s + call.invocation.duration_s
-
     return Starts(
-        cold_start_s=max(0.0, middle([one.latency_s for one in cold]) - middle([one.latency_s for one in hot])),
-        billed_s=max(0.0, middle([billed_s(one) for one in cold]) - middle([billed_s(one) for one in hot])),
-        billed_overhead_s=max(0.0, middle([billed_s(one) - one.times.tail_s for one in hot])),
-        tail_s=middle([one.times.tail_s for one in hot]),
+        cold_start_s=max(0.0, _median(one.latency_s for one in cold) - _median(one.latency_s for one in hot)),
+        billed_s=max(0.0, _median(map(_to_bill_s, cold)) - _median(map(_to_bill_s, hot))),
+        tail_s=_median(one.times.tail_s for one in hot),
     )
+
+
+@dataclass(frozen=True)
+class BilledBeside:
+    """What a hot call bills beside decoding and computing: the same for every call, and for each byte of its request."""
+
+    overhead_s: float
+    s_per_byte: float
+
+
+def measure_billed_beside(runner: Runner, placements: Sequence[Placement], rounds: int) -> BilledBeside:
+    """`placements`: two, of a function that has a whole processor, which send much and little."""
+    calls = [[runner.call(placement, is_cold=False) for placement in placements] for _ in range(1 + rounds)][1:]
+    return billed_beside(*zip(*calls, strict=True))
+
+
+def billed_beside(large: Sequence[Call], small: Sequence[Call]) -> BilledBeside:
+    """The straight line through the two medians."""
+
+    def middle(calls: Sequence[Call]) -> tuple[float, float]:
+        rest_s = (_to_bill_s(one) - one.times.decode_s - one.times.tail_s for one in calls)
+        return _median(one.times.boundary_bytes for one in calls), _median(rest_s)
+
+    (most_bytes, most_s), (least_bytes, least_s) = middle(large), middle(small)
+    s_per_byte = max(0.0, (most_s - least_s) / (most_bytes - least_bytes))
+    return BilledBeside(max(0.0, least_s - s_per_byte * least_bytes), s_per_byte)
+
+
+def _to_bill_s(call: Call) -> float:
+    """Before it is rounded up."""
+    assert call.invocation is not None
+    return call.invocation.init_s + call.invocation.duration_s
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(values)
 
 
 class Knowledge:
@@ -98,6 +124,7 @@ class Knowledge:
         full_speed: FullSpeed,
         device_quota: Quota,
         starts: dict[int, Starts],
+        beside: BilledBeside,
         device_s: float,
     ) -> None:
         """`device_s`: what the slowed device takes for the whole network."""
@@ -105,8 +132,7 @@ class Knowledge:
         self._full_speed = full_speed
         device = head_profile(full_speed.device, device_quota)
         self._device = splitnet.Tier(name="device", profile=device, load_factor=device_s / whole_s(device))
-        # A function with a whole processor shows what every one computes beside the tail.
-        before_s = min(start.billed_overhead_s for start in starts.values())
+        before_s = self._before_s(beside)
         self._functions: dict[int, splitnet.Tier] = {}
         for size, function in functions.items():
             profile = tail_profile(full_speed.function, Quota.of(function), before_s)
@@ -116,10 +142,24 @@ class Knowledge:
                 load_factor=starts[size].tail_s / whole_s(profile),
                 memory_bytes=size * 2**20,
                 # Answers are too small for what leaves AWS to count, and nothing here bills it.
-                price=prices.planner_price(size).replace(egress_dollar_per_byte=0, billed_overhead_s=before_s),
+                price=prices.planner_price(size).replace(
+                    egress_dollar_per_byte=0, billed_overhead_s=beside.overhead_s, billed_s_per_byte=beside.s_per_byte
+                ),
                 cold_start_s=starts[size].cold_start_s,
                 cold_start_billed_s=starts[size].billed_s,
             )
+
+    def _before_s(self, beside: BilledBeside) -> list[float]:
+        """What a function's processor works before each tail, at full speed and with the codec that sends the least."""
+        full_speed, layers = self._full_speed, range(len(self._part.layers.layers))
+        codec = min(full_speed.codecs, key=lambda codec: codec.ratio).name
+        tiers = [splitnet.Tier(profile=full_speed.device), splitnet.Tier(profile=full_speed.function)]
+        problem = splitnet.PlanningProblem(
+            graph=self._part.layers, tiers=tiers, links=[[full_speed.way]], codecs=full_speed.codecs
+        )
+        ways = [splitnet.Assignment(tiers=[0, 1], heads=[list(layers[:head])], codecs=[codec]) for head in layers]
+        hops = [splitnet.cost_of(problem, way).hops[0] for way in ways]
+        return [beside.overhead_s + hop.decode_s + hop.bytes_up * beside.s_per_byte for hop in hops]
 
     @property
     def load_factors(self) -> dict[str, float]:

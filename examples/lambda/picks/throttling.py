@@ -56,36 +56,45 @@ def _run_s(cpu_s: float, left_s: float, quota: Quota) -> float:
 
 def head_profile(full_speed: splitnet.DeviceProfile, quota: Quota) -> splitnet.DeviceProfile:
     """Of a device: the layers of every head add up to what that head takes under the quota."""
-    times_s = [layer.time_s for layer in full_speed.layers]
-    return _with_stages(full_speed, quota, 0.0, list(itertools.accumulate(times_s)), steps_from_start=True)
+    overhead_s = full_speed.stage_overhead_s
+    heads_s = itertools.accumulate(layer.time_s for layer in full_speed.layers)
+    return _with_stages(
+        full_speed,
+        empty_s=throttled_s(overhead_s, quota),
+        stages_s=[throttled_s(overhead_s + head_s, quota) for head_s in heads_s],
+        steps_from_start=True,
+    )
 
 
-def tail_profile(full_speed: splitnet.DeviceProfile, quota: Quota, before_s: float) -> splitnet.DeviceProfile:
-    """Of a function: the layers of every tail add up to what that tail takes under the quota, of which the request has
-    used `before_s` when the tail begins.
+def tail_profile(full_speed: splitnet.DeviceProfile, quota: Quota, before_s: Sequence[float]) -> splitnet.DeviceProfile:
+    """Of a function: the layers of every tail add up to what that tail takes under the quota, of which the request has used
+    `before_s` (by the layer that the tail begins with) when the tail begins.
     """
-    times_s = [layer.time_s for layer in full_speed.layers]
-    sums_s = list(itertools.accumulate(reversed(times_s)))[::-1]
-    return _with_stages(full_speed, quota, before_s, sums_s, steps_from_start=False)
+    overhead_s = full_speed.stage_overhead_s
+    tails_s = list(itertools.accumulate(layer.time_s for layer in reversed(full_speed.layers)))[::-1]
+
+    def after_s(used_s: float, stage_s: float) -> float:
+        return throttled_s(used_s + overhead_s + stage_s, quota) - throttled_s(used_s, quota)
+
+    return _with_stages(
+        full_speed,
+        empty_s=after_s(before_s[-1], 0.0),
+        stages_s=[after_s(used_s, tail_s) for used_s, tail_s in zip(before_s, tails_s, strict=True)],
+        steps_from_start=False,
+    )
 
 
 def _with_stages(
-    full_speed: splitnet.DeviceProfile, quota: Quota, before_s: float, stages_s: Sequence[float], steps_from_start: bool
+    full_speed: splitnet.DeviceProfile, empty_s: float, stages_s: Sequence[float], steps_from_start: bool
 ) -> splitnet.DeviceProfile:
-    """`stages_s`: at full speed, of the stage that ends (or begins) with each layer."""
-    overhead_s = full_speed.stage_overhead_s
-    idle_s = throttled_s(before_s, quota)
-    empty_s = throttled_s(before_s + overhead_s, quota)
-    ends_s = [throttled_s(before_s + overhead_s + stage_s, quota) for stage_s in stages_s]
-    shorter_s = [empty_s, *ends_s[:-1]] if steps_from_start else [*ends_s[1:], empty_s]
+    """`stages_s`: of the stage that ends (or begins) with each layer. `empty_s`: of one without layers."""
+    shorter_s = [empty_s, *stages_s[:-1]] if steps_from_start else [*stages_s[1:], empty_s]
     layers = [
-        layer.replace(time_s=max(0.0, end_s - start_s))
-        for layer, end_s, start_s in zip(full_speed.layers, ends_s, shorter_s, strict=True)
+        layer.replace(time_s=max(0.0, stage_s - less_s))
+        for layer, stage_s, less_s in zip(full_speed.layers, stages_s, shorter_s, strict=True)
     ]
     return full_speed.replace(
-        layers=layers,
-        stage_overhead_s=empty_s - idle_s,
-        pass_s=(ends_s[-1] if steps_from_start else ends_s[0]) - idle_s,
+        layers=layers, stage_overhead_s=empty_s, pass_s=stages_s[-1] if steps_from_start else stages_s[0]
     )
 
 

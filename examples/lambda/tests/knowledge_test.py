@@ -8,12 +8,13 @@ import torch
 
 import splitnet
 from local_aws import Function
-from picks.knowledge import FullSpeed, Knowledge, Starts, fixed_placements, here
+from picks.knowledge import BilledBeside, FullSpeed, Knowledge, Starts, fixed_placements, here
 from picks.scenarios import Link, Placement, Scenario
 from picks.throttling import Quota
 
 LINK = Link("link", 8e9, 8e9, 0.01)
 SIZES = (885, 1769)
+BESIDE = BilledBeside(overhead_s=0.0015, s_per_byte=0.001 / 4000)  #: A request has 4,000 bytes.
 SECOND_DOLLAR = 16.6667e-6 / 1024  #: Of a megabyte.
 
 
@@ -50,10 +51,10 @@ def knowledge(load: float = 1.0) -> Knowledge:
     )
     functions = {size: Function(f"tail-{size}", ["/bin/true"], memory_megabytes=size, concurrency=1) for size in SIZES}
     starts = {
-        885: Starts(cold_start_s=0.8, billed_s=0.7, billed_overhead_s=0.004, tail_s=0.116 * load),
-        1769: Starts(cold_start_s=0.4, billed_s=0.3, billed_overhead_s=0.0025, tail_s=0.06 * load),
+        885: Starts(cold_start_s=0.8, billed_s=0.7, tail_s=0.116 * load),
+        1769: Starts(cold_start_s=0.4, billed_s=0.3, tail_s=0.06 * load),
     }
-    return Knowledge(PART, functions, full_speed, Quota(0.001, 0.01), starts, device_s=0.6)
+    return Knowledge(PART, functions, full_speed, Quota(0.001, 0.01), starts, BESIDE, device_s=0.6)
 
 
 def test_a_hot_function_is_picked_and_a_cold_one_is_not_worth_it() -> None:

@@ -12,7 +12,7 @@ import planner_check
 import splitnet
 from local_aws import Invocation
 from picks.cloud import Call, dollars_of
-from picks.knowledge import starts_of
+from picks.knowledge import billed_beside, starts_of
 from picks.scenarios import Placement, Scenario
 from picks.verdicts import Outcome, Samples, Verdict
 
@@ -69,9 +69,12 @@ def test_a_wrong_pick_is_told_and_fails(
     assert (tmp_path / "out.json").exists()
 
 
-def call(latency_s: float, init_s: float, duration_s: float, tail_s: float) -> Call:
+def call(
+    latency_s: float, init_s: float, duration_s: float, tail_s: float, decode_s: float = 0, boundary_bytes: int = 0
+) -> Call:
     invocation = Invocation("id", init_s > 0, init_s, duration_s, 512, 0, None)
-    return Call(latency_s, splitnet.StepTimes(tail_s=tail_s), invocation)
+    times = splitnet.StepTimes(tail_s=tail_s, decode_s=decode_s, boundary_bytes=boundary_bytes)
+    return Call(latency_s, times, invocation)
 
 
 def test_starts_are_differences_of_cold_and_hot_calls() -> None:
@@ -80,8 +83,19 @@ def test_starts_are_differences_of_cold_and_hot_calls() -> None:
     starts = starts_of(hot, cold)
     assert starts.cold_start_s == pytest.approx(0.50)
     assert starts.billed_s == pytest.approx(0.45)
-    assert starts.billed_overhead_s == pytest.approx(0.005)
     assert starts.tail_s == pytest.approx(0.026)
+
+
+def test_what_is_billed_beside_is_a_line_over_bytes() -> None:
+    large = [call(0.1, 0, 0.030, 0.025, 0.001, 600_000), call(9.0, 0, 9.0, 1.0, 0.001, 600_000)] + [
+        call(0.1, 0, 0.031, 0.026, 0.001, 600_000)
+    ]
+    small = [call(0.1, 0, 0.007, 0.0052, 0.0003, 100_000)] * 3
+    beside = billed_beside(large, small)
+    assert beside.s_per_byte == pytest.approx(0.0025 / 500_000)
+    assert beside.overhead_s == pytest.approx(0.001)
+    assert billed_beside(small, large).s_per_byte == pytest.approx(beside.s_per_byte)
+    assert billed_beside([call(0.1, 0, 0.001, 0, 0, 600_000)], small).s_per_byte == 0, "never paid for more bytes"
 
 
 def test_dollars_are_those_of_what_is_billed() -> None:

@@ -52,10 +52,11 @@ def test_layers_of_every_head_and_tail_add_up_to_what_it_takes() -> None:
     for done, cpu_s in enumerate([0.0045, 0.0055, 0.0125, 0.0245], start=1):
         took_s = head.stage_overhead_s + sum(layer.time_s for layer in head.layers[:done])
         assert took_s == pytest.approx(throttled_s(cpu_s, QUARTER))
-    tail = tail_profile(full_speed, QUARTER, before_s=0.003)
+    before_s = [0.004, 0.002, 0.003, 0.001]
+    tail = tail_profile(full_speed, QUARTER, before_s)
     for begin, cpu_s in enumerate([0.0245, 0.0205, 0.0195, 0.0125]):
         took_s = tail.stage_overhead_s + sum(layer.time_s for layer in tail.layers[begin:])
-        assert took_s == pytest.approx(throttled_s(0.003 + cpu_s, QUARTER) - 0.003)
+        assert took_s == pytest.approx(throttled_s(before_s[begin] + cpu_s, QUARTER) - before_s[begin])
     assert whole_s(tail) == pytest.approx(tail.pass_s)
     assert whole_s(head) == pytest.approx(head.pass_s)
 
@@ -63,6 +64,6 @@ def test_layers_of_every_head_and_tail_add_up_to_what_it_takes() -> None:
 def test_without_a_quota_a_profile_stays_as_it_is() -> None:
     full_speed = profile([0.004, 0.001], 0.0005)
     whole = Quota(0.02, 0.02)
-    for scaled in (head_profile(full_speed, whole), tail_profile(full_speed, whole, 0.003)):
+    for scaled in (head_profile(full_speed, whole), tail_profile(full_speed, whole, [0.003, 0.002])):
         assert [layer.time_s for layer in scaled.layers] == pytest.approx([0.004, 0.001])
         assert scaled.stage_overhead_s == pytest.approx(0.0005)
