@@ -19,7 +19,7 @@ from video_faces.page import LivePage
 from video_faces.pipeline import MAX_IN_FLIGHT, Pipeline, SeenFrame
 from video_faces.placing import Networks, Sessions
 from video_faces.recorder import Recorder
-from video_faces.report import THEIRS, tables
+from video_faces.report import THEIRS, tables, verdict
 from video_faces.video import Video
 
 
@@ -133,7 +133,7 @@ def _sessions(started: cloud.Cloud, networks: Networks, chosen: argparse.Namespa
     opened, words = [], []
     for name, part in networks.by_name().items():
         plan = placing.make_plan(part, endpoints[name], calibration[name])
-        print(plan.explain(8))
+        print(f"{name}\n{verdict(plan.explain(0))}")
         opened.append(placing.open_planned(part, plan, started.spares(chosen.link), chosen.adaptive))
         words.append(f"{name}: {plan.cut}, codec {plan.codec}, {plan.latency_s * 1000:.0f} ms predicted")
     return Sessions(*opened), "\n".join(words)

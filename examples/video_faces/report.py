@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from common.tables import text_table
 from video_faces.live import Latencies
 from video_faces.measure import Measured, RunFigures
@@ -16,9 +18,16 @@ THEIRS = {
 }
 
 
+def verdict(plan: str) -> str:
+    """Of what a plan explains, for a terminal: the table before it, of all candidates with all their terms, has 250 columns;
+    the verdict names the best of each kind."""
+    lines = "".join(plan.partition("verdict:")[1:]).splitlines()
+    return "\n".join(textwrap.fill(line, 100, subsequent_indent="    ") for line in lines)
+
+
 def tables(measured: Measured) -> str:
     """All of them."""
-    plans = [f"{name}\n{plan}" for name, plan in measured.plans.items()]
+    plans = [f"{name}\n{verdict(plan)}" for name, plan in measured.plans.items()]
     without = [f"No slower device was tried: {measured.no_small_device}"] if measured.no_small_device else []
     return "\n\n".join([*plans, _ways(measured), *without, _runs(measured), _recognition(measured)])
 

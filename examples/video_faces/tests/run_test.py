@@ -99,6 +99,7 @@ def test_each_frame_of_a_file_is_named_as_planned(clip: str) -> None:
     told = ended("--source", clip, "--as-fast-as-possible", "--frames-per-chunk", "2", *to_workers)
     assert told.returncode == 0, told.stdout + told.stderr
     assert "face_detector: " in told.stdout and "face_descriptor: " in told.stdout
+    assert told.stdout.count("verdict: ") == 2 and max(map(len, told.stdout.splitlines())) <= 100
     shown = [line for line in told.stdout.splitlines() if line.startswith("frame ")]
     assert sorted(int(line.split()[1]) for line in shown) == [15 * chunk + at for chunk in range(8) for at in (3, 11)]
     assert all(re.search(r"  The caller \(0\.\d\d\), Telecommunications, senior", line) for line in shown), shown
