@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -33,6 +34,9 @@ _RESOLVERS = 16  #: Names that are looked up at once; slow name servers hold up 
 #: (host, port) to what getaddrinfo gives.
 Lookup = Callable[[str, int], Awaitable[list[tuple[Any, ...]]]]
 
+#: Is told of so many bytes before they are kept. May raise FetchError: there is no room.
+Take = Callable[[int], None]
+
 
 @dataclass(frozen=True)
 class FetchLimits:
@@ -41,11 +45,11 @@ class FetchLimits:
     url_characters: int = 2048
     body_bytes: int = 20 * 2**20
     redirects: int = 5
-    total_s: float = 20.0
+    total_s: float = 20.0  #: From when it is its turn,
     connect_s: float = 5.0
     silence_s: float = 5.0  #: The longest time without a byte.
-    at_once: int = 64  #: Connections,
-    at_once_to_one_host: int = 16  #: and of these to one host.
+    at_once: int = 64  #: which so many have; the others wait.
+    at_once_to_one_host: int = 16  #: Of these; and connections, where redirects lead to it from others.
 
     def __post_init__(self) -> None:
         expect_more_than_0(self)
@@ -99,25 +103,29 @@ class Fetcher:
     def __init__(self, session: aiohttp.ClientSession, limits: FetchLimits) -> None:
         self._session = session
         self._limits = limits
+        self._turns = asyncio.Semaphore(limits.at_once)
+        self._hosts: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # In use.
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, take: Take = lambda _: None) -> bytes:
         """The bytes that are there, whatever they are. Raises FetchError."""
         target = checked_url(url, self._limits.url_characters)
-        try:
-            async with asyncio.timeout(self._limits.total_s):
-                return await self._follow(target)
-        except TimeoutError:
-            raise _bad(f"the file was not there within {self._limits.total_s:g} s") from None
+        host = self._hosts.setdefault(str(target.host), asyncio.Semaphore(self._limits.at_once_to_one_host))
+        async with host, self._turns:
+            try:
+                async with asyncio.timeout(self._limits.total_s):
+                    return await self._follow(target, take)
+            except TimeoutError:
+                raise _bad(f"the file was not there within {self._limits.total_s:g} s") from None
 
-    async def _follow(self, target: URL) -> bytes:
+    async def _follow(self, target: URL, take: Take) -> bytes:
         for _ in range(self._limits.redirects + 1):
-            found = await self._get(target)
+            found = await self._get(target, take)
             if isinstance(found, bytes):
                 return found
             target = found
         raise _bad(f"found more than {self._limits.redirects} redirects")
 
-    async def _get(self, target: URL) -> bytes | URL:
+    async def _get(self, target: URL, take: Take) -> bytes | URL:
         """The file, or where else it is."""
         try:
             async with self._session.get(target, allow_redirects=False) as answer:
@@ -125,7 +133,7 @@ class Fetcher:
                     return self._redirected(target, answer.headers.get("Location", ""))
                 if answer.status != HTTPStatus.OK:
                     raise _bad(f"{target.host} answered {answer.status}, expected 200")
-                return await self._body(answer)
+                return await self._body(answer, take)
         except aiohttp.InvalidURL as error:
             raise _no_url(_first_line(error)) from None
         except OSError as error:  # aiohttp's errors of connecting among them.
@@ -143,7 +151,7 @@ class Fetcher:
         except FetchError as error:
             raise FetchError(HTTPStatus.FORBIDDEN, f"found a redirect that is not followed: {error}") from None
 
-    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _body(self, answer: aiohttp.ClientResponse, take: Take) -> bytes:
         encoding = answer.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             raise _bad(f"found the content encoding {encoding[:40]!r}, expected none, as was asked for")
@@ -154,6 +162,7 @@ class Fetcher:
         async for chunk in answer.content.iter_any():
             if len(body) + len(chunk) > most:
                 raise self._too_large("more")
+            take(len(chunk))
             body += chunk
         return bytes(body)
 
@@ -193,7 +202,7 @@ async def open_fetcher(
         resolver=_Resolver(rule, lookup or partial(_getaddrinfo, threads)),
         use_dns_cache=False,
         socket_factory=partial(_socket, rule),
-        limit=limits.at_once,
+        limit=0,  # Whoever has its turn gets a connection.
         limit_per_host=limits.at_once_to_one_host,
     )
     try:

@@ -119,7 +119,7 @@ async def _result(request: web.Request) -> web.Response:
 
 
 def _answer(request: web.Request, outcome: Outcome) -> web.Response:
-    headers = {"X-Request-Id": outcome.request.id}
+    headers = {"X-Request-Id": outcome.request.id, **_again(outcome.status)}
     if "text/plain" in request.headers.get("Accept", ""):
         words = outcome.label or f"error: {outcome.error}"
         return web.Response(text=f"{words}\n", status=outcome.status, headers=headers)
@@ -127,8 +127,11 @@ def _answer(request: web.Request, outcome: Outcome) -> web.Response:
 
 
 def _error(status: HTTPStatus, words: str) -> web.Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return web.json_response({"error": words}, status=status, headers=headers)
+    return web.json_response({"error": words}, status=status, headers=_again(status))
+
+
+def _again(status: HTTPStatus) -> dict[str, str]:
+    return {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
 @web.middleware

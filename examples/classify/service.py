@@ -12,9 +12,9 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 import torch
 
 import splitnet
-from classify.fetcher import Fetcher, FetchError, checked_url
+from classify.fetcher import Fetcher, FetchError, Take, checked_url
 from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_id
 from common.option_checks import expect_more_than_0
 from common.pauses import pauses_s
@@ -51,6 +51,7 @@ class ServiceLimits:
     requests: int = 1000  #: That wait; more are refused.
     pictures: int = 64  #: Of each model that are fetched, decoded and with the workers at once: what takes memory.
     pictures_of_one_host: int = 16  #: Of these, the ones that are not there yet: a slow host leaves room for others.
+    held_bytes: int = 512 * 2**20  #: Of files that come, or wait to be decoded; who comes then is refused.
     decoding: int = 2  #: Pictures decoded at once.
     max_decoded_pixels: int = 24_000_000  #: A picture takes up to 8 bytes for each while it is decoded.
 
@@ -86,6 +87,7 @@ class ClassifyService:
         self._ending = asyncio.Event()
         self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(self.limits.pictures))
         self._hosts: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()  # In use.
+        self._held_bytes = 0
         self._decoding = ThreadPoolExecutor(self.limits.decoding, "decode")
         self._storing = ThreadPoolExecutor(_STORING, "store")
 
@@ -93,6 +95,11 @@ class ClassifyService:
     def waiting(self) -> int:
         """Requests without a result."""
         return len(self._waiting)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of files that come, or wait to be decoded."""
+        return self._held_bytes
 
     async def resume(self) -> None:
         """Goes on with what was promised before this program was started, beside what is asked now; but not for models that it
@@ -251,10 +258,29 @@ class ClassifyService:
     async def _pixels(self, url: str, model: Classifier, place: AsyncExitStack) -> torch.Tensor:
         """Leaves `place` with one of the model's places, which none takes before it is its host's turn."""
         host = (model.name, str(checked_url(url).host))
-        async with self._hosts.setdefault(host, asyncio.Semaphore(self.limits.pictures_of_one_host)):
-            await place.enter_async_context(self._places[model.name])
-            file = await self._fetcher.fetch(url)
-        return await self._in(self._decoding, lambda: model.pixels(file, self.limits.max_decoded_pixels))
+        with self._holding() as take:
+            async with self._hosts.setdefault(host, asyncio.Semaphore(self.limits.pictures_of_one_host)):
+                await place.enter_async_context(self._places[model.name])
+                file = await self._fetcher.fetch(url, take)
+            return await self._in(self._decoding, lambda: model.pixels(file, self.limits.max_decoded_pixels))
+
+    @contextmanager
+    def _holding(self) -> Iterator[Take]:
+        """A file, whose bytes count until the end of the block."""
+        mine = 0
+
+        def take(count: int) -> None:
+            nonlocal mine
+            if self._held_bytes + count > self.limits.held_bytes:
+                words = f"files of {self._held_bytes} bytes are held already, as many as may be: try again"
+                raise FetchError(HTTPStatus.SERVICE_UNAVAILABLE, words)
+            mine += count
+            self._held_bytes += count
+
+        try:
+            yield take
+        finally:
+            self._held_bytes -= mine
 
     async def _stored(self, work: Callable[[], _Value]) -> _Value:
         return await self._in(self._storing, work)

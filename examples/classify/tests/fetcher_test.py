@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -267,3 +267,18 @@ def test_a_port_where_nobody_listens() -> None:
             assert error.value.status == 502
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("limits", [replace(QUICK, at_once=1), replace(QUICK, at_once_to_one_host=1)])
+def test_the_time_of_a_file_begins_when_it_is_its_turn(limits: FetchLimits) -> None:
+    """All of them together take longer than one may."""
+
+    async def slow() -> AsyncIterator[bytes]:
+        await asyncio.sleep(0.3)
+        yield OK + b"Content-Length: 1\r\n\r\nx"
+
+    async def work(server: HostileServer, fetcher: Fetcher) -> None:
+        found = await asyncio.gather(*(fetcher.fetch(f"{server.url}/") for _ in range(8)))
+        assert found == [b"x"] * 8
+
+    with_server({"/": slow}, work, replace(limits, total_s=2.0, silence_s=2.0))

@@ -619,6 +619,36 @@ def test_too_many_are_refused_and_who_leaves_makes_room(fixture: Fixture) -> Non
     asyncio.run(run())
 
 
+def test_files_take_bounded_memory(fixture: Fixture) -> None:
+    fixture.limits = ServiceLimits(held_bytes=len(CAT) + 1000)
+    fixture.fetching = FetchLimits(silence_s=120, total_s=120)
+
+    async def run() -> None:
+        is_ready = asyncio.Event()
+
+        async def half() -> AsyncIterator[bytes]:
+            yield f"HTTP/1.1 200 OK\r\nContent-Length: {len(CAT)}\r\n\r\n".encode() + CAT[:-2000]
+            await is_ready.wait()
+            yield CAT[-2000:]
+
+        async with (
+            hostile_server({"/half": half, "/cat": picture(CAT)}) as pictures,
+            fixture.client(pictures) as client,
+        ):
+            holding = asyncio.create_task(client.classify("/half"))
+            async with asyncio.timeout(30):
+                while client.service.held_bytes < len(CAT) - 2000:
+                    await asyncio.sleep(0.01)
+            status, answer, headers = await client.classify("/cat")
+            assert status == 503 and headers["Retry-After"] == "5", answer
+            assert "bytes are held already, as many as may be" in answer["error"]
+            is_ready.set()
+            assert [(await holding)[0], (await client.classify("/cat"))[0]] == [200, 200]
+            assert client.service.held_bytes == 0
+
+    asyncio.run(run())
+
+
 def test_no_worker_yet_is_waited_for(fixture: Fixture) -> None:
     opened: list[str] = []
     open_session = fixture.open_session
