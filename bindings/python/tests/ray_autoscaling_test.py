@@ -153,7 +153,7 @@ def test_a_stage_that_could_not_be_scaled_can_be_later(actors: Actors, monkeypat
     async def scale() -> None:
         pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 60, {}))
         await pool.scale(1)
-        with pytest.raises(RuntimeError, match="the head restarts"):
+        with pytest.raises(splitnet.Unavailable, match="stage 0: RuntimeError: the head restarts"):
             await pool.scale(3)
         stats = pool.stats()
         assert stats.replicas == pool.wanted and stats.ready >= 1
@@ -228,7 +228,7 @@ def test_a_replica_that_died_is_replaced_whatever_ray_raises(
         asyncio.run(scale_and_run())
     said = "stage 0: a replica could not be started: "
     assert [one.message for one in caplog.records][1:] == [
-        said + "RuntimeError: the head restarts",
+        said + "Unavailable: stage 0: RuntimeError: the head restarts",
         said + "OSError: no socket is left",
     ]
     assert (actors.asked, actors.ended) == (4, [3]), "what may still start is ended"
@@ -236,13 +236,43 @@ def test_a_replica_that_died_is_replaced_whatever_ray_raises(
 
 def test_a_stage_whose_ray_has_ended_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray's functions start one by themselves where there is none."""
-    monkeypatch.setattr(stage_pool, "_Actor", Actors(2, 2))
+    actors = Actors(9, 9)
+    monkeypatch.setattr(stage_pool, "_Actor", actors)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
     monkeypatch.setattr("ray.kill", lambda _: pytest.fail("asked to end an actor"))
 
-    async def scale() -> None:
+    async def scale_and_run() -> None:
         pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 60, {}))
         await pool.scale(2)
+        monkeypatch.setattr("ray.is_initialized", lambda: False)
+        for asked in (pool.scale(3), pool.run("inputs")):
+            with pytest.raises(splitnet.Unavailable, match="stage 0: Ray has ended"):
+                await asked
         await pool.scale(1)
-        assert pool.stats().replicas == 1
+        assert pool.stats().replicas == 1 and actors.left_made == 7
 
-    asyncio.run(scale())
+    asyncio.run(scale_and_run())
+
+
+def test_what_ray_raises_at_a_call_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        """An actor that is there, and whose passes can't be asked for."""
+
+        def options(self, **_: object) -> Refusing:
+            return self
+
+        def remote(self, *_: object) -> Any:
+            one_pass = SimpleNamespace(remote=lambda _: 1 / 0)
+            run = SimpleNamespace(options=lambda num_returns: one_pass)
+            return SimpleNamespace(ready=SimpleNamespace(remote=lambda: Result(None)), run=run)
+
+    monkeypatch.setattr(stage_pool, "_Actor", Refusing())
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+
+    async def ask() -> None:
+        pool = StagePool(0, None, PoolOptions("pipeline", 1, 1, 60, {}))
+        await pool.scale(1)
+        with pytest.raises(splitnet.Unavailable, match="stage 0: ZeroDivisionError: division by zero"):
+            await pool.run("inputs")
+
+    asyncio.run(ask())

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -17,15 +18,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
+from starlette.requests import Request
 
 import local_ray
 import splitnet
 import splitnet.ray
 from local_ray import serve
+from splitnet.ray.serving import body_of
 
 TOKEN = "a-token-of-the-tests-of-ray"
 
@@ -357,6 +361,55 @@ def test_scaling_while_an_actor_is_replaced_gives_as_many_as_were_asked_for() ->
         assert pipeline(*SHORT).shape == (64, 64)
 
 
+def test_nothing_starts_a_ray_again_that_has_ended(
+    pipeline: splitnet.ray.Pipeline, photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray's own functions would: for small inputs, which go with the call, for others, and for actors."""
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with pytest.raises(splitnet.Unavailable, match="stage 0: Ray has ended"):
+        pipeline(photo)
+    with pytest.raises(splitnet.Unavailable, match="inputs: Ray has ended"):
+        pipeline(torch.rand(1, 3, 128, 128))
+    with pytest.raises(splitnet.Unavailable, match="stage 0: Ray has ended"):
+        pipeline.scale(0, 2)
+
+
+def test_a_full_object_store_is_unavailable(
+    part: splitnet.Partitioner, pipeline: splitnet.ray.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(_: object) -> None:
+        raise local_ray.ray.exceptions.ObjectStoreFullError("no room")
+
+    monkeypatch.setattr("ray.put", put)
+    with pytest.raises(splitnet.Unavailable, match="inputs: ObjectStoreFullError: no room"):
+        pipeline(torch.rand(1, 3, 128, 128))
+    with pytest.raises(splitnet.Unavailable, match="stage 0: ObjectStoreFullError: no room"):
+        splitnet.ray.Pipeline(part)
+
+
+def test_a_callback_that_would_wait_for_its_own_thread_is_told() -> None:
+    with opened_slow() as (pipeline, _):
+        waits: list[Callable[[], Any]] = [
+            lambda: pipeline(*SHORT),
+            lambda: next(pipeline.map([SHORT])),
+            lambda: pipeline.scale(0, 1),
+            pipeline.close,
+        ]
+        told: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+        def on_answer(_: object) -> None:
+            for wait in waits:
+                try:
+                    told.put(f"no error, but {wait()}")
+                except splitnet.InvalidArgument as error:
+                    told.put(str(error))
+
+        pipeline.submit(torch.rand(64, 64), 100_000).add_done_callback(on_answer)
+        for _ in waits:
+            assert "expected another thread" in told.get(timeout=30)
+        assert pipeline(*SHORT).shape == (64, 64)
+
+
 def test_closing_ends_scaling_that_waits_for_room() -> None:
     with opened_slow() as (pipeline, _), ThreadPoolExecutor(1) as threads:
         scaling = threads.submit(pipeline.scale, 0, 40)
@@ -536,6 +589,44 @@ def test_serve_lets_nobody_in_without_the_token(
             part, worker=served[0], cut="first", token="another-token-of-the-tests", finish_on_device=False
         ) as session:
             session(photo)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (["Content-Length: 1000000"], 401),
+        (["Transfer-Encoding: chunked"], 401),
+        (["Content-Length: 1000000", "Authorization: Bearer another-token-of-the-tests"], 401),
+        (["Content-Length: 1073741825", f"Authorization: bearer {TOKEN}"], 413),
+    ],
+)
+def test_serve_refuses_a_request_before_its_body_has_come(
+    served: tuple[str, Any], headers: list[str], status: int
+) -> None:
+    address = urlsplit(served[0])
+    head = "\r\n".join([f"POST {address.path} HTTP/1.1", "Host: here", *headers, "", ""])
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_body_of_unknown_length_is_counted_while_it_comes() -> None:
+    given = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal given
+        given += 1
+        return {"type": "http.request", "body": b"four", "more_body": given < 5}
+
+    def read(most_bytes: int) -> bytearray:
+        nonlocal given
+        given = 0
+        return asyncio.run(body_of(Request({"type": "http", "headers": []}, receive), most_bytes))
+
+    assert read(20) == b"four" * 5
+    with pytest.raises(splitnet.TooLarge, match="more than 10 bytes"):
+        read(10)
+    assert given == 3
 
 
 def test_a_handle_runs_the_whole_model(

@@ -22,6 +22,7 @@ from splitnet.arguments import check_model
 from splitnet.errors import Cancelled, DeadlineExceeded, InvalidArgument, Unavailable
 from splitnet.event_loop import in_event_loop
 from splitnet.partitioner import CutLike, Partitioner, as_cut
+from splitnet.ray.asking import asking_ray
 from splitnet.ray.autoscaling import LOOK_EVERY_S, AutoscalingConfig, Past, autoscaling_of, look
 from splitnet.ray.stage_pool import PoolOptions, StagePool, StageStats
 from splitnet.ray.values import Packed, handed_over, pack, unpack
@@ -59,12 +60,14 @@ class Pipeline:
     `max_in_flight` requests are under way, by default two for each actor that there can be (`target_ongoing_requests`
     where that is more); further ones wait.
 
-    When an actor dies, another one is started, and its requests are done again by others. A request over which
+    That an actor has died is known from the request that it has, or else from the next one that it gets: `stats` counts
+    it as ready until then. Another one is started, and its requests are done again by others. A request over which
     `max_tries` actors died is given up (`Internal`). `deadline_s` counts from the call.
 
     Ray has to be started (`ray.init`), and the machines of the cluster need splitnet of the same version. The actors end
-    with the pipeline. Thread-safe. Raises InvalidArgument, UnsupportedModel (a refused cut), Unavailable (Ray is not
-    started, the actors were not ready in `start_timeout_s`: there are no processors left, say).
+    with the pipeline, or with Ray: a request after that ends with Unavailable. Thread-safe. Raises InvalidArgument,
+    UnsupportedModel (a refused cut), Unavailable (Ray is not started, its object store is full, the actors were not ready
+    in `start_timeout_s`: there are no processors left, say).
     """
 
     def __init__(
@@ -148,10 +151,14 @@ class Pipeline:
 
     def run(self, *inputs: Any, deadline_s: float | None = None) -> Any:
         """As a call, with a deadline of its own."""
+        self._check_may_wait()
         return self.submit(*inputs, deadline_s=deadline_s).result()
 
     def submit(self, *inputs: Any, deadline_s: float | None = None) -> concurrent.futures.Future[Any]:
         """The output to come; `asyncio.wrap_future` makes it one of asyncio's. Every error arrives through it.
+
+        Its callbacks run on the thread that all requests need: they must not take long, and may call `submit`, but nothing
+        of the pipeline that waits (a call, `run`, `map`, `scale`, `close`), which raises InvalidArgument there.
 
         Waits for a place when `max_in_flight` are under way (back-pressure), and then no longer needs the inputs. Where
         an asyncio loop runs it returns at once: leave the inputs as they are until the output is there.
@@ -169,6 +176,7 @@ class Pipeline:
 
         At most `in_flight` are under way (by default `max_in_flight`). Raises, at its place, what a request failed with.
         """
+        self._check_may_wait()
         most = self._max_in_flight if in_flight is None else in_flight
         if most < 1:
             raise InvalidArgument(f"in_flight is {in_flight}, expected at least 1")
@@ -190,6 +198,7 @@ class Pipeline:
         Those that are too many finish what they have. Raises InvalidArgument (also where the load decides:
         `autoscaling_config`), Unavailable (no room in the cluster), Cancelled (the pipeline was closed).
         """
+        self._check_may_wait()
         if not 0 <= stage < len(self._pools):
             raise InvalidArgument(f"stage is {stage}, expected 0 to {len(self._pools) - 1}")
         if scaling := self._autoscaling[stage]:
@@ -239,6 +248,11 @@ class Pipeline:
                 slots.update(zip(info.result_slots, unpack(results, copy=True), strict=True))
             return self._model.assemble([slots[number] for number in range(len(slots))])
 
+    def _check_may_wait(self) -> None:
+        """On the loop's thread, what is waited for would never be done."""
+        if threading.current_thread() is self._thread:
+            raise InvalidArgument("found a callback of a future that waits for its pipeline, expected another thread")
+
     def _in_loop(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
         with self._closing:  # What comes after the end would never be done.
             if self._is_closed:
@@ -252,6 +266,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Ends what is in flight with Cancelled, and the actors. Idempotent."""
+        self._check_may_wait()
         with self._closing:
             if self._is_closed:
                 return
@@ -280,12 +295,15 @@ class Pipeline:
 
 
 def _stored(stages: Sequence[_core.Stage]) -> Iterator[Any]:
-    """What each stage saves, in the object store."""
+    """What each stage saves, in the object store. Raises Unavailable."""
     with tempfile.TemporaryDirectory() as folder:
         for stage in stages:
             path = Path(folder) / "stage"
             stage.save(str(path))
-            yield ray.put(path.read_bytes())
+            data = path.read_bytes()
+            with asking_ray(f"stage {stage.info.index}"):
+                stored = ray.put(data)
+            yield stored
 
 
 def _for_each_stage(value: Any, stages: int, name: str) -> list[Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 import aiohttp
 from ray import serve
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from splitnet import _core
-from splitnet.errors import InvalidArgument
+from splitnet.errors import InvalidArgument, TooLarge
 from splitnet.partitioner import Partitioner
 from splitnet.ray.memory import keep_memory_of_passes
 from splitnet.worker import Worker
@@ -69,6 +70,19 @@ def _stem(file: str | os.PathLike[str]) -> str:
     return os.path.splitext(os.path.basename(os.fspath(file)))[0]
 
 
+async def body_of(request: Request, most_bytes: int) -> bytearray:
+    """Raises TooLarge as soon as that is known."""
+    refused = TooLarge(f"found a body of more than {most_bytes} bytes, expected at most so many")
+    if int(request.headers.get("content-length", 0)) > most_bytes:
+        raise refused
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most_bytes:
+            raise refused
+    return body
+
+
 class WorkerReplica:
     """A worker in a replica of Serve, and the way to it. What is wrong with a request, the worker answers."""
 
@@ -82,6 +96,8 @@ class WorkerReplica:
         # For the worker all clients are one address, this process: who has a wrong token must not shut the others out.
         access = _core.ListenOptions(max_wrong_tokens_per_s=_WRONG_TOKENS_PER_S)
         self._worker = Worker(self._parts, "http://127.0.0.1:0", threads=threads, token=token, listen_options=access)
+        self._token = token.encode()
+        self._most_bytes = access.limits.max_message_bytes
         self._client: aiohttp.ClientSession | None = None
 
     async def __call__(self, request: Request) -> Response:
@@ -90,10 +106,21 @@ class WorkerReplica:
             # How long an answer may take is for sessions to say; aiohttp alone would end it after 300 s.
             self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
         headers = {name: request.headers[name] for name in _REQUEST_HEADERS if name in request.headers}
-        body = await request.body()
+        body = bytearray()  # Of who doesn't show the token nothing is read: the worker refuses the head.
+        if self._shows_token(request):
+            try:
+                body = await body_of(request, self._most_bytes)
+            except TooLarge as error:
+                return PlainTextResponse(str(error), 413)
         async with self._client.request(request.method, self._worker.address, data=body, headers=headers) as answer:
             known = {name: answer.headers[name] for name in _RESPONSE_HEADERS if name in answer.headers}
             return Response(await answer.read(), answer.status, known)
+
+    def _shows_token(self, request: Request) -> bool:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        return (
+            not self._token or scheme.lower() == "bearer" and hmac.compare_digest(token.encode("latin-1"), self._token)
+        )
 
     async def run(self, *inputs: Any, model: str = "") -> Any:
         """What the model gives for these inputs. Raises InvalidArgument, and as Stage.run."""

@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from splitnet.errors import Error, Internal, Unavailable
+from splitnet.ray.asking import asking_ray
 from splitnet.ray.stage_actor import StageActor
 from splitnet.ray.values import Packed
 
@@ -63,6 +64,7 @@ class StagePool:
     def __init__(self, index: int, file: Any, options: PoolOptions) -> None:
         """`file`: in the object store, what Stage.save wrote."""
         self.index = index
+        self._name = f"stage {index}"
         self._file = file
         self._options = options
         self._replicas: list[_Replica] = []
@@ -119,7 +121,9 @@ class StagePool:
                     self._wanted = max(min(before, count), len(self._replicas))
 
     def _not_started(self, count: int) -> str:
-        free = ray.available_resources() if ray.is_initialized() else {}  # type: ignore[no-untyped-call]
+        """In words. Raises Unavailable: Ray can't say any more what is free."""
+        with asking_ray(self._name):
+            free = ray.available_resources()  # type: ignore[no-untyped-call]
         wanted = {"num_cpus": self._options.threads, **self._options.actor}
         return (
             f"stage {self.index}: {count} actors with {wanted} were not ready in {self._options.start_timeout_s} s; "
@@ -137,7 +141,8 @@ class StagePool:
             replica = await self._least_busy()
             if blamed and not await self._answers(replica):
                 continue
-            boundary, results = replica.actor.run.options(num_returns=2).remote(inputs)
+            with asking_ray(self._name):
+                boundary, results = replica.actor.run.options(num_returns=2).remote(inputs)
             call = self._called(replica, results)
             try:
                 known = await asyncio.shield(call)
@@ -172,8 +177,10 @@ class StagePool:
 
     async def _answers(self, replica: _Replica) -> bool:
         """Asked for a pass that is suspected already: a replica that had died before must not count against it."""
+        with asking_ray(self._name):
+            answer = replica.actor.ready.remote()
         try:
-            await asyncio.shield(self._called(replica, replica.actor.ready.remote()))
+            await asyncio.shield(self._called(replica, answer))
         except RayActorError:
             return False
         except RayError as error:
@@ -197,7 +204,8 @@ class StagePool:
     def _new_replica(self) -> _Replica:
         options = self._options
         actor = _Actor.options(**{"num_cpus": options.threads, **options.actor})
-        replica = _Replica(actor.remote(self._file, options.threads, options.pipeline))
+        with asking_ray(self._name):
+            replica = _Replica(actor.remote(self._file, options.threads, options.pipeline))
         self._replicas.append(replica)
         return replica
 
@@ -205,7 +213,9 @@ class StagePool:
         await asyncio.gather(*(self._start(one) for one in replicas))
 
     async def _start(self, replica: _Replica) -> None:
-        await replica.actor.ready.remote()
+        with asking_ray(self._name):
+            is_started = replica.actor.ready.remote()
+        await is_started
         if not replica.is_retired:
             replica.is_ready = True
             self._someone_is_ready.set()

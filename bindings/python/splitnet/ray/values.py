@@ -18,6 +18,7 @@ import ray
 import torch
 
 from splitnet.errors import InvalidArgument
+from splitnet.ray.asking import asking_ray
 
 _Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -76,9 +77,11 @@ def handed_over(packed: Packed) -> Any:
     """For calls that take a Packed; the values that were packed need not stay as they are any more.
 
     A reference to the object store, or a copy of what is small: that it goes with the call saves two ways to the store.
+    Raises Unavailable.
     """
     if packed.size_bytes > _SENT_WITH_CALL_BYTES:
-        return ray.put(packed)
+        with asking_ray("inputs"):
+            return ray.put(packed)
     return pack(unpack(packed, copy=True))
 
 
