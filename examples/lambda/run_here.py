@@ -198,15 +198,17 @@ class Caller:
 
 
 def cost(calls: list[Call], memory_megabytes: int) -> str:
-    """Of the calls with the one input, for which no environment had to be started."""
+    """Of the calls with the one input, for which no environment had to be started; and what a start adds."""
     hot = [call.invocations[-1] for call in calls if not call.is_cold and not call.is_large]
     billed_s = statistics.median(one.billed_s for one in hot)
     x86 = 1000 * prices.function_dollars(billed_s, memory_megabytes)
     requests = 1000 * prices.FUNCTION_REQUEST
     arm = requests + (x86 - requests) * ARM_SHARE
+    start_s = statistics.median(call.init_s for call in calls if call.is_cold)
+    start = start_s * memory_megabytes / 1024 * prices.FUNCTION_GIGABYTE_SECOND
     return (
         f"billed {billed_s * 1000:.0f} ms hot at {memory_megabytes} MB: per 1,000 calls {x86:.5f} dollars on x86_64, "
-        f"{arm:.5f} on arm64 if it takes as long there"
+        f"{arm:.5f} on arm64 if it takes as long there; a cold start more {start_s * 1000:.0f} ms, {start:.7f} dollars"
     )
 
 

@@ -61,6 +61,10 @@ def test_the_image_answers_under_the_emulator(image: Path, model: Path, photo_fi
     ]
     assert [number for number, line in enumerate(calls) if "to start" in line] == [0, 6]
     assert "left in the bucket: 0 objects; a wrong token and none: refused" in said
+    billed = r"billed \d+ ms hot at 1769 MB: .*; a cold start more (\d+) ms, (0\.\d+) dollars"
+    cost = re.fullmatch(billed, said.splitlines()[-1])
+    assert cost, said
+    assert float(cost[2]) == pytest.approx(int(cost[1]) / 1000 * 1769 / 1024 * 16.6667e-6, abs=1e-7)
 
 
 def test_a_cut_that_is_none_is_told_before_anything_starts(image: Path, model: Path, photo_file: str) -> None:

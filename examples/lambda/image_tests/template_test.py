@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+from moto import mock_aws
+
+from common.aws_client import aws_client
 
 EXAMPLE = Path(__file__).resolve().parents[1]
 WORKER = EXAMPLE.parents[1] / "build/release/splitnet-worker"
@@ -33,19 +37,23 @@ def resources(name: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield title, resource["Properties"]
 
 
-def chosen(value: Any, parameters: dict[str, str]) -> Any:
-    """What CloudFormation makes of a property: of Ref, Sub of one parameter, and If on "this parameter is not empty"."""
-    if isinstance(value, list):
-        return [one for one in (chosen(part, parameters) for part in value) if one is not None]
-    if not isinstance(value, dict):
-        return value
-    ((kind, what),) = value.items()
-    if kind == "Fn::If":
-        condition, then, otherwise = what
-        ((tested, empty),) = (one["Fn::Equals"] for one in load("template.yaml")["Conditions"][condition]["Fn::Not"])
-        return chosen(then if chosen(tested, parameters) != empty else otherwise, parameters)
-    name = what.removeprefix("${").removesuffix("}")
-    return None if name == "AWS::NoValue" else parameters[name]
+def evaluated(value: Any, parameters: dict[str, str]) -> list[str]:
+    """The words that CloudFormation (moto's) makes of a property of the template which is a list of them."""
+    template = load("template.yaml")
+    some = {"Queue": {"Type": "AWS::SQS::Queue"}}  # A stack has some.
+    output = {"Words": {"Value": {"Fn::Join": ["\n", value]}}}
+    kept = {name: template[name] for name in ("Parameters", "Conditions")}
+    given = {"ImageUri": "an-image", "Token": 32 * "x", **parameters}
+    with mock_aws():
+        client = aws_client("cloudformation", {"AWS_REGION": "eu-central-1"})
+        stack = client.create_stack(
+            StackName="evaluated",
+            TemplateBody=json.dumps({**kept, "Resources": some, "Outputs": output}),
+            Parameters=[{"ParameterKey": name, "ParameterValue": one} for name, one in given.items()],
+        )
+        (found,) = client.describe_stacks(StackName=stack["StackId"])["Stacks"]
+    words: str = found["Outputs"][0]["OutputValue"]
+    return words.split("\n")
 
 
 def allowed(policy: dict[str, Any]) -> Iterator[tuple[list[str], list[str]]]:
@@ -196,12 +204,22 @@ def test_the_road_without_credentials_asks_for_a_token() -> None:
     assert "FunctionUrlConfig" not in function, "the API is the one road in, beside Invoke"
 
 
-@pytest.mark.parametrize("optional", [{}, {"Input": "1x3x224x224"}, {"Cut": "input"}, {"Input": "1x8", "Cut": "input"}])
-def test_the_worker_understands_its_command(optional: dict[str, str]) -> None:
-    given = {name: one.get("Default") for name, one in load("template.yaml")["Parameters"].items()}
+@pytest.mark.parametrize(
+    ("parameters", "options"),
+    [
+        ({}, []),
+        ({"Input": "1x3x224x224"}, ["--input", "1x3x224x224"]),
+        ({"Cuts": "input"}, ["--cut", "input"]),
+        (
+            {"Input": "1x8", "Cuts": "features.14,max_pool2d#4,input", "Threads": "2"},
+            ["--input", "1x8", "--cut", "features.14", "--cut", "max_pool2d#4", "--cut", "input"],
+        ),
+    ],
+)
+def test_the_worker_understands_its_command(parameters: dict[str, str], options: list[str]) -> None:
     ((_, function),) = resources("template.yaml", "AWS::Serverless::Function")
-    command = [str(word) for word in chosen(function["ImageConfig"]["Command"], given | optional)]
-    assert [option in command for option in ("--input", "--cut")] == ["Input" in optional, "Cut" in optional]
+    command = evaluated(function["ImageConfig"]["Command"], parameters)
+    assert command == ["/models/model.pt", "--threads", parameters.get("Threads", "1"), *options]
     ends = subprocess.run(
         [WORKER, *command, "--listen", "lambda-runtime://"],
         capture_output=True, text=True, env={"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9"},
