@@ -69,14 +69,15 @@ class Pool:
         self._command = command
         self._options = options or PoolOptions()
         self._workers: list[_Worker] = []
-        self._lock = threading.Lock()  #: Of the list and of what is counted; one thread writes.
+        self._lock = threading.Lock()  #: Of the list and of what is counted.
         self._askers = ThreadPoolExecutor(_ASKED_AT_ONCE, "ask-workers")
         self._deaths: collections.deque[str] = collections.deque(maxlen=_KEPT_DEATHS)
         self._started = 0
         self._died = 0
         self._gone_work = WorkerMetrics()
         self._gone_s = 0.0
-        self._died_at_once = 0
+        self._died_at_once = 0  # Since a worker that was started after the last one has done something.
+        self._last_at_once_s = 0.0
         self._pause_until_s = 0.0
         self._oom_kills = _oom_kills()
 
@@ -182,8 +183,9 @@ class Pool:
         quiet = found.held == 0 and found.ended == worker.metrics.ended
         worker.idle_since_s = (worker.idle_since_s or now_s) if quiet else None
         worker.metrics = found
-        if found.ended:
-            self._died_at_once = 0
+        with self._lock:
+            if found.ended and worker.process.started_s > self._last_at_once_s:
+                self._died_at_once = 0
 
     def _lose_patience(self, worker: _Worker) -> None:
         now_s, options, why = time.monotonic(), self._options, ""
@@ -218,10 +220,11 @@ class Pool:
         with self._lock:
             self._died += 1
             self._deaths.append(words)
-        if at_once:
-            pause_s = min(self._options.first_pause_s * 2**self._died_at_once, self._options.longest_pause_s)
-            self._died_at_once += 1
-            self._pause_until_s = time.monotonic() + pause_s
+            if at_once:
+                pause_s = min(self._options.first_pause_s * 2**self._died_at_once, self._options.longest_pause_s)
+                self._died_at_once += 1
+                self._last_at_once_s = time.monotonic()
+                self._pause_until_s = self._last_at_once_s + pause_s
 
 
 def _drains(worker: _Worker) -> bool:

@@ -77,11 +77,13 @@ class WorkerProcess:
         """Whether it has ended."""
         if self.ended_s is None and self._process.poll() is not None:
             self.ended_s = time.monotonic()
-            for reader in self._readers:
-                reader.join(1.0)
-            for stream in (self._process.stdout, self._process.stderr):
+            for reader, stream in zip(self._readers, (self._process.stdout, self._process.stderr), strict=True):
                 assert stream is not None
-                stream.close()
+                reader.join(1.0)
+                if (
+                    not reader.is_alive()
+                ):  # Else somebody whom it has started holds the pipe, and closing would wait too.
+                    stream.close()
         return self.ended_s is not None
 
     def wait_ready(self, timeout_s: float) -> None:
@@ -103,9 +105,9 @@ class WorkerProcess:
         self._process.kill()
 
     def reason(self) -> str:
-        """Why it has ended, in words; empty: well, after `drain`."""
+        """Why it has ended, in words; empty: after `drain`, well or before it listened to signals."""
         status = self._process.returncode
-        if status == 0 and self.drains:
+        if self.drains and status in (0, -signal.SIGTERM):
             return ""
         words = f"ended with status {status}" if status >= 0 else f"killed by {_signal_name(-status)}"
         last = next((line for line in reversed(self._said) if line), "")
