@@ -23,6 +23,7 @@ from elastic_pool.labels import DistinctNames, shown_name
 FIELD = "pictures"
 
 _CHUNK_BYTES = 2**16
+_LEAST_BYTES_PER_S = 2**15  #: Of pictures: whoever is slower would keep the place from others for long.
 
 _Value = TypeVar("_Value")
 
@@ -35,7 +36,9 @@ class Limits:
     picture_bytes: int = 20 * 2**20  #: A larger one becomes an error in the results; the others are taken.
     total_bytes: int = 1000 * 2**20
     held_bytes: int = 32 * 2**20  #: On the way to the bucket.
-    silence_s: float = 30.0  #: Longest time without a byte.
+    silence_s: float = 30.0
+    """Longest time until a bit more of a picture, or the whole head of the next, is there; and that an upload may take beyond
+    what it does at the least rate. What S3 takes counts for neither."""
     total_s: float = 900.0
     uploads: int = 4  #: At once.
 
@@ -91,6 +94,7 @@ class _Upload:
         self._pictures: list[Picture] = []
         self._names = DistinctNames()
         self._came_bytes = 0
+        self._waited_s = 0.0  # For them.
         self._putting: dict[asyncio.Future[None], int] = {}  # Bytes held by each.
 
     async def take(self, request: web.Request) -> JobList:
@@ -154,11 +158,18 @@ class _Upload:
         return data
 
     async def _soon(self, coming: Awaitable[_Value]) -> _Value:
+        begun_s = time.monotonic()
         try:
             async with asyncio.timeout(self._limits.silence_s):
-                return await coming
+                found = await coming
         except TimeoutError:
             raise Refused(408, f"nothing came for {self._limits.silence_s:g} s") from None
+        self._waited_s += time.monotonic() - begun_s
+        if self._came_bytes < (self._waited_s - self._limits.silence_s) * _LEAST_BYTES_PER_S:
+            raise Refused(
+                408, f"the upload is too slow, expected at least {_LEAST_BYTES_PER_S} bytes of pictures a second"
+            )
+        return found
 
     async def _one_put(self) -> None:
         """Waits until one more picture is in the bucket. Raises what writing it has failed with."""

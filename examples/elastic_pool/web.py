@@ -205,7 +205,7 @@ _OPTIONS = {
     "picture_bytes": "of one file",
     "total_bytes": "of one upload",
     "held_bytes": "of one upload, in memory",
-    "silence_s": "seconds without a byte, after which an upload is given up",
+    "silence_s": "seconds that an upload may stand still, or be too slow",
     "total_s": "seconds that an upload may take",
     "uploads": "at once",
 }

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from PIL import Image
@@ -162,13 +163,27 @@ def test_who_breaks_off_leaves_nothing(client: WebClient, web: ServerProcess, aw
     assert {key for key in objects(aws) - kept if "/inputs/" in key} == {f"jobs/{only_job(aws, kept)}/inputs/00000"}
 
 
-def begun_upload(web: ServerProcess) -> socket.socket:
-    """A whole picture and some of the next; then nothing."""
+def test_who_trickles_is_let_go(client: WebClient, web: ServerProcess) -> None:
+    """A byte now and then is no upload."""
+    with begun_upload(web, [("a.jpg", bytes(2000))], 1500) as connection:
+        connection.settimeout(0.05)
+        for _ in range(600):
+            connection.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                assert b" 408 " in (answer := connection.recv(4096)) and b"too slow" in answer
+                return
+    pytest.fail("it was not refused")
+
+
+def begun_upload(
+    web: ServerProcess, pictures: Sequence[tuple[str, bytes]] = (("a.jpg", PHOTO), ("b.jpg", PHOTO)), missing: int = 500
+) -> socket.socket:
+    """All but the last bytes."""
     at = urllib.parse.urlsplit(web.url)
     connection = socket.create_connection((str(at.hostname), at.port or 0), timeout=30)
-    body = form("b", [("a.jpg", PHOTO), ("b.jpg", PHOTO)])
+    body = form("b", pictures)
     head = f"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}"
-    connection.sendall(f"{head}\r\n\r\n".encode() + body[:-500])
+    connection.sendall(f"{head}\r\n\r\n".encode() + body[:-missing])
     return connection
 
 
