@@ -90,7 +90,6 @@ class Classifier:
         *,
         deadline_s: float,
         max_in_flight: int = 64,
-        registry: splitnet.TransportRegistry | None = None,
         folder: Path = MODELS,
     ) -> splitnet.Session:
         """The whole network is run by workers at the endpoint, never here. Waits until one of them has answered, for up
@@ -106,7 +105,6 @@ class Classifier:
             finish_on_device=False,
             deadline_s=deadline_s,
             max_in_flight=max_in_flight,
-            registry=registry,
             options=splitnet.SessionOptions(max_retries=0),
         )
 

@@ -35,7 +35,6 @@ class ControllerOptions:
     terminate_valid_s: float = 5.0  #: Of a terminate message that no idle worker has got.
     expected_service_s: float = 0.5  #: Until some are measured.
     expected_start_s: float = 2.0
-    cores_per_worker: float = 1.0  #: For the dollars: what EC2 charges for so many virtual processors.
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the field."""
@@ -201,7 +200,7 @@ class Controller:
                 started=totals.started,
                 died=totals.died,
                 worker_s=totals.worker_s,
-                dollars=totals.worker_s * self._options.cores_per_worker * prices.MACHINE_CORE_SECOND,
+                dollars=totals.worker_s * prices.MACHINE_CORE_SECOND,
                 decided=decision.start - decision.terminate,
                 trouble=trouble,
             )

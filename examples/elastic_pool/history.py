@@ -29,7 +29,7 @@ class Sample:
     started: int = 0  #: Workers so far.
     died: int = 0  #: Of them, those that nobody had asked to end.
     worker_s: float = 0.0  #: All workers' lives together.
-    dollars: float = 0.0  #: For worker_s; see controller.
+    dollars: float = 0.0  #: For worker_s, a core for each worker.
     decided: int = 0  #: Workers to start (positive) or to terminate (negative).
     trouble: str = ""  #: Why nothing could be decided; empty: all is well.
 

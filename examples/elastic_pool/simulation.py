@@ -42,7 +42,6 @@ class SimulatedPool:
     start_s: Draw  #: From the decision to start a worker until it takes requests.
     interval_s: float = 1.0
     terminate_valid_s: float = 5.0
-    cores_per_worker: float = 1.0
     workers: int = 0  #: That are there at the beginning.
     seed: int = 1
     expected_service_s: float = 0.5
@@ -190,7 +189,7 @@ class Simulation:
                 answered=len(self._outcome.requests),
                 started=self._started,
                 worker_s=worker_s,
-                dollars=worker_s * self._pool.cores_per_worker * prices.MACHINE_CORE_SECOND,
+                dollars=worker_s * prices.MACHINE_CORE_SECOND,
                 decided=decided,
             )
         )

@@ -125,7 +125,6 @@ def simulated_runs(loads: Sequence[LoadShape], setting: Setting) -> Iterator[Run
                 service_s=around(SIMULATED_SERVICE_S),
                 start_s=around(SIMULATED_START_S),
                 interval_s=contender.interval_s,
-                cores_per_worker=1.0,
                 expected_service_s=SIMULATED_SERVICE_S,
                 expected_start_s=SIMULATED_START_S,
             )

@@ -48,17 +48,16 @@ class SqsQueue:
     """A work queue and its dead-letter queue, which are made where they are not there: also those of a service that has
     come back without its memory."""
 
-    def __init__(self, queue: str, environment: Mapping[str, str] | None = None, dead_letter_queue: str = "") -> None:
-        """The environment (region, endpoint, credentials) counts beside that of this process. `dead_letter_queue`:
-        QUEUE-dead, as the workers have it, unless they are told another."""
+    def __init__(self, queue: str, environment: Mapping[str, str] | None = None) -> None:
+        """The environment (region, endpoint, credentials) counts beside that of this process."""
         self.queue = queue
-        self.dead_letter_queue = dead_letter_queue or f"{queue}-dead"
+        self._dead_letter_queue = f"{queue}-dead"  # As the workers have it.
         self._client = aws_client("sqs", environment, timeout_s=_TIMEOUT_S)
         self._url = ""
 
     def prepare(self) -> None:
         try:
-            for name in (self.dead_letter_queue, self.queue):
+            for name in (self._dead_letter_queue, self.queue):
                 self._url = self._client.create_queue(QueueName=name)["QueueUrl"]
         except _NO_ANSWER as error:
             self._url = ""
@@ -69,7 +68,7 @@ class SqsQueue:
         if not self._url:
             self.prepare()
         try:
-            self._client.get_queue_url(QueueName=self.dead_letter_queue)
+            self._client.get_queue_url(QueueName=self._dead_letter_queue)
             return self._counts()
         except _NO_ANSWER as error:
             if not _is_gone(error):

@@ -33,13 +33,12 @@ class WorkerCommand:
     listen: str  #: sqs://QUEUE; for tests also tcp://127.0.0.1:0.
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] | None = None  #: Beside that of this process.
-    program: Path = PROGRAM
-    before: Sequence[str] = ()  #: What starts the program: ("prlimit", "--data=2000000000"), a control group's entry.
+    program: Path = PROGRAM  #: Or a script that ends with exec of it.
 
     def line(self) -> list[str]:
         """With a status server on a free port."""
         where = ("--listen", self.listen, "--status", "127.0.0.1:0")
-        return [*self.before, str(self.program), *map(str, self.models), *where, *self.arguments]
+        return [str(self.program), *map(str, self.models), *where, *self.arguments]
 
 
 class WorkerProcess:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from common.package_files import ROOT
 from elastic_pool.controller import Controller, ControllerOptions
 from elastic_pool.policies import LatencyTarget, Policy, WaitingMinusRunning, WaitingPerWorker
 from elastic_pool.tests.fakes import SaidQueue, until
-from elastic_pool.worker_process import WorkerCommand
+from elastic_pool.worker_process import PROGRAM, WorkerCommand
 from local_aws.limits import Limits, support
 
 FAST = ControllerOptions(interval_s=0.1, tick_s=0.02, terminate_valid_s=0.5)
@@ -138,7 +139,10 @@ def test_a_worker_that_needs_more_memory_than_there_is(tmp_path: Path) -> None:
     assert limits.enforces_memory, (
         f"{support().describe()}; expected control groups that can be written (CONTRIBUTING.md)"
     )
-    command = WorkerCommand([hungry], "tcp://127.0.0.1:0", before=limits.wrap([]))
+    program = tmp_path / "limited_worker"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(limits.wrap([str(PROGRAM)]))} "$@"\n')
+    program.chmod(0o755)
+    command = WorkerCommand([hungry], "tcp://127.0.0.1:0", program=program)
     try:
         with Controller(command, SaidQueue(1), LatencyTarget(max_workers=1), FAST) as pool:
             pool.wait_ready(1)
