@@ -53,7 +53,6 @@ class _Replica:
     actor: Any
     is_ready: bool = False
     is_retired: bool = False
-    is_ended: bool = False
     calls: dict[asyncio.Future[Any], None] = field(default_factory=dict)
     suspect: asyncio.Future[Any] | None = None  #: The call that it worked on when it died.
 
@@ -68,6 +67,7 @@ class StagePool:
         self._file = file
         self._options = options
         self._replicas: list[_Replica] = []
+        self._retired: set[_Replica] = set()  # Those that only finish what they have.
         self._wanted = 0
         self._scaling = asyncio.Lock()
         self._someone_is_ready = asyncio.Event()
@@ -261,12 +261,14 @@ class StagePool:
 
     def _retire(self, replica: _Replica) -> None:
         self._remove(replica)
-        replica.is_retired = True
+        if not replica.is_retired:
+            replica.is_retired = True
+            self._retired.add(replica)
         self._end_if_retired(replica)
 
     def _end_if_retired(self, replica: _Replica) -> None:
-        if replica.is_retired and not replica.calls and not replica.is_ended:
-            replica.is_ended = True
+        if replica in self._retired and not replica.calls:
+            self._retired.remove(replica)
             if not ray.is_initialized():  # Its actors have ended with it; asked now, it would begin anew by itself.
                 return
             try:
@@ -278,7 +280,7 @@ class StagePool:
         """Ends the actors with what they do."""
         for task in self._starting:
             task.cancel()
-        for replica in list(self._replicas):
+        for replica in [*self._replicas, *self._retired]:
             calls, replica.calls = replica.calls, {}
             self._retire(replica)
             for call in calls:
