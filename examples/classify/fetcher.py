@@ -45,11 +45,11 @@ class FetchLimits:
     url_characters: int = 2048
     body_bytes: int = 20 * 2**20
     redirects: int = 5
-    total_s: float = 20.0  #: From when it is its turn,
+    total_s: float = 20.0  #: Once it is its turn.
     connect_s: float = 5.0
     silence_s: float = 5.0  #: The longest time without a byte.
-    at_once: int = 64  #: which so many have; the others wait.
-    at_once_to_one_host: int = 16  #: Of these; and connections, where redirects lead to it from others.
+    at_once: int = 64  #: Fetches; others wait for their turn.
+    at_once_to_one_host: int = 16  #: Of these; connections likewise, where redirects lead to it.
 
     def __post_init__(self) -> None:
         expect_more_than_0(self)

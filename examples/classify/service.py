@@ -212,8 +212,11 @@ class ClassifyService:
     async def _finish(self, request: Request) -> Outcome:
         """Never raises but when it is cancelled."""
         outcome = await self._outcome(request)
+        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        while outcome.status == HTTPStatus.SERVICE_UNAVAILABLE and request.id in self._promised:
+            await asyncio.sleep(next(pauses))  # Nobody is there who would ask again.
+            outcome = await self._outcome(request)
         if not outcome.error or request.id in self._promised:
-            pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
             while not await self._is_kept(outcome) and request.id in self._promised:
                 await asyncio.sleep(next(pauses))
         self._promised.discard(request.id)

@@ -619,23 +619,28 @@ def test_too_many_are_refused_and_who_leaves_makes_room(fixture: Fixture) -> Non
     asyncio.run(run())
 
 
+def begun(body: bytes, is_ready: asyncio.Event) -> Answer:
+    """All but the end, which comes when it is ready."""
+
+    async def answer() -> AsyncIterator[bytes]:
+        yield f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[:-2000]
+        await is_ready.wait()
+        yield body[-2000:]
+
+    return answer
+
+
 def test_files_take_bounded_memory(fixture: Fixture) -> None:
     fixture.limits = ServiceLimits(held_bytes=len(CAT) + 1000)
     fixture.fetching = FetchLimits(silence_s=120, total_s=120)
 
     async def run() -> None:
         is_ready = asyncio.Event()
-
-        async def half() -> AsyncIterator[bytes]:
-            yield f"HTTP/1.1 200 OK\r\nContent-Length: {len(CAT)}\r\n\r\n".encode() + CAT[:-2000]
-            await is_ready.wait()
-            yield CAT[-2000:]
-
         async with (
-            hostile_server({"/half": half, "/cat": picture(CAT)}) as pictures,
+            hostile_server({"/begun": begun(CAT, is_ready), "/cat": picture(CAT)}) as pictures,
             fixture.client(pictures) as client,
         ):
-            holding = asyncio.create_task(client.classify("/half"))
+            holding = asyncio.create_task(client.classify("/begun"))
             async with asyncio.timeout(30):
                 while client.service.held_bytes < len(CAT) - 2000:
                     await asyncio.sleep(0.01)
@@ -645,6 +650,28 @@ def test_files_take_bounded_memory(fixture: Fixture) -> None:
             is_ready.set()
             assert [(await holding)[0], (await client.classify("/cat"))[0]] == [200, 200]
             assert client.service.held_bytes == 0
+
+    asyncio.run(run())
+
+
+def test_what_is_promised_waits_for_memory(fixture: Fixture) -> None:
+    fixture.limits = ServiceLimits(held_bytes=len(CAT) + 1000, answer_s=0.2)
+    fixture.fetching = FetchLimits(silence_s=120, total_s=120)
+
+    async def run() -> None:
+        is_first, is_second = asyncio.Event(), asyncio.Event()
+        answers = {"/cat": late(picture(CAT), is_first), "/begun": begun(CAT, is_second)}
+        async with hostile_server(answers) as pictures, fixture.client(pictures) as client, asyncio.timeout(60):
+            promises = [await client.classify("/cat"), await client.classify("/begun")]
+            while client.service.held_bytes < len(CAT) - 2000:
+                await asyncio.sleep(0.01)
+            is_first.set()
+            while pictures.paths().count("/cat") < 2:  # It was refused, and comes again.
+                await asyncio.sleep(0.01)
+            is_second.set()
+            for status, _, headers in promises:
+                assert status == 504
+                assert (await until_there(client, headers["X-Request-Id"]))[1]["label"] == "Egyptian cat"
 
     asyncio.run(run())
 
