@@ -25,7 +25,7 @@ import splitnet
 from common import prices
 from common.command_line import end_on_signals
 from common.environment import in_environment
-from common.server_process import running_server
+from common.server_process import ServerProcess, running_server
 from common.summary import Summary
 from common.wire_bytes import on_wire
 from common.worker_token import VARIABLE
@@ -61,8 +61,10 @@ class _Setup:
         return len(self.files) * self.repetitions
 
 
-def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: int, link: str = "") -> Report:
-    """Each way over all files, so many times, after one call that is not counted.
+def measure(
+    aws: LocalAws, server: ServerProcess, sizes: cloud.Sizes, files: list[Path], repetitions: int, link: str = ""
+) -> Report:
+    """Each way over all files, so many times, after one call that is not counted. `server` has no worker.
 
     The environment of this process has to be that of `aws`. `link` stands before the tail's URL, whose token is taken
     from the environment, too (placing). Raises splitnet.Error, RuntimeError (no server, or a cold call was not cold),
@@ -70,7 +72,7 @@ def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: i
     """
     part = model_files.partitioner()
     setup = _Setup(aws, sizes, files, repetitions)
-    local, expected, failures = _local(setup)
+    local, expected, failures = _local(setup, server)
     remote, found = _remote(setup, expected)
     failures += found
 
@@ -101,12 +103,10 @@ def measure(aws: LocalAws, sizes: cloud.Sizes, files: list[Path], repetitions: i
     )
 
 
-def _local(setup: _Setup) -> tuple[Column, Sent, list[str]]:
-    with running_server("detection.server") as server:
-        route = ServerRoute(server.url, details=True)
-        setup.send_first(route)
-        sent = setup.send(route)
-        memory_bytes = server.peak_memory_bytes
+def _local(setup: _Setup, server: ServerProcess) -> tuple[Column, Sent, list[str]]:
+    route = ServerRoute(server.url, details=True)
+    setup.send_first(route)
+    sent = setup.send(route)
     column = Column(
         name="local",
         transfer_s=None,
@@ -114,7 +114,7 @@ def _local(setup: _Setup) -> tuple[Column, Sent, list[str]]:
         execution_s=None,
         end_to_end_s=_times(sent, "whole call"),
         cold_s=None,
-        device_memory_bytes=memory_bytes,
+        device_memory_bytes=server.peak_memory_bytes,
         function_memory_bytes=None,
         sent_bytes=0,
         received_bytes=0,
@@ -281,8 +281,12 @@ def main(arguments: list[str] | None = None) -> int:
     end_on_signals()
     token = secrets.token_hex(32)
     try:
-        with cloud.started(token=token) as aws, in_environment({**aws.environment, VARIABLE: token}):
-            report = measure(aws, cloud.Sizes(), files, options.repetitions, options.link)
+        with (
+            cloud.started(token=token) as aws,
+            in_environment({**aws.environment, VARIABLE: token}),
+            running_server("detection.server") as server,
+        ):
+            report = measure(aws, server, cloud.Sizes(), files, options.repetitions, options.link)
     except (splitnet.Error, NotAnswered, PictureRefused, RuntimeError, OSError) as error:
         print(f"detection.measure: {error}", file=sys.stderr)
         return 1

@@ -45,7 +45,8 @@ def test_everything_runs(ended: subprocess.CompletedProcess[str]) -> None:
 
 
 def test_the_table_has_theirs_beside_ours(ended: subprocess.CompletedProcess[str]) -> None:
-    rows = {line.split("  ")[1].strip(): line for line in ended.stdout.splitlines() if line.startswith("  ")}
+    table = ended.stdout.partition("== local, remote and split")[2].partition("\n==")[0]
+    rows = {line.split("  ")[1].strip(): line for line in table.splitlines() if line.startswith("  ")}
     assert "48.2 / 14.9 / 36.0 / 152.0" in rows["transfer"]
     assert "32.4 / 7.6 / 21.0 / 58.0" in rows["inference"]
     assert "1780 / 379 / 1214 / 3008" in rows["function's execution"]
