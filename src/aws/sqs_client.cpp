@@ -107,19 +107,24 @@ SqsFailure SqsClient::not_sent(const std::string& what, const Error& error) cons
 }
 
 template <class T, class Read>
+SqsResult<T> SqsClient::told(const std::string& what, HttpClient::Result& result, const Read& read) const {
+  auto* const reply = std::get_if<HttpReply>(&result);
+  if (reply == nullptr) return not_sent(what, std::get<Error>(result));
+  if (reply->status / 100 != 2) return failure_of(what, *reply);
+  return read(*reply);
+}
+
+template <class T, class Read>
 void SqsClient::call(const char* action, const std::string& queue, std::string body, const SqsLimits& limits, Read read,
                      Done<T> done) {
   const std::string what = std::string(action) + " of '" + queue.substr(queue.rfind('/') + 1) + "'";
-  auto tell = on_context(context_, [self = shared_from_this(), what, read = std::move(read),
-                                    done = std::move(done)](HttpClient::Result result) {
-    auto* const reply = std::get_if<HttpReply>(&result);
-    if (reply == nullptr) return done(self->not_sent(what, std::get<Error>(result)));
-    if (reply->status / 100 != 2) return done(self->failure_of(what, *reply));
-    SqsResult<T> told = SqsFailure{Error(ErrorCode::unavailable, "no answer")};
+  auto tell = on_context<HttpClient::Result>(context_, [self = shared_from_this(), what, read = std::move(read),
+                                                        done = std::move(done)](HttpClient::Result result) {
+    SqsResult<T> told = SqsFailure{self->no_memory_};
     try {
-      told = read(*reply);
+      told = self->told<T>(what, result, read);
     } catch (const std::exception&) {
-      told = SqsFailure{thrown_error("the answer to " + what)};
+      told = SqsFailure{thrown_error(what.c_str(), self->no_memory_)};
     }
     done(std::move(told));
   });

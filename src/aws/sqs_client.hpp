@@ -81,11 +81,14 @@ class SqsClient : public std::enable_shared_from_this<SqsClient> {
   template <class T, class Read>
   void call(const char* action, const std::string& queue, std::string body, const SqsLimits& limits, Read read,
             Done<T> done);
+  template <class T, class Read>
+  [[nodiscard]] SqsResult<T> told(const std::string& what, HttpClient::Result& result, const Read& read) const;
   [[nodiscard]] SqsFailure failure_of(const std::string& what, const HttpReply& reply) const;
   [[nodiscard]] SqsFailure not_sent(const std::string& what, const Error& error) const;
 
   const std::shared_ptr<asio::io_context> context_;
   const std::shared_ptr<AwsService> service_;
+  const Error no_memory_{ErrorCode::overloaded, "SQS: no memory for its answer"};  // There is none for it then.
 };
 
 template <class T, class Start>

@@ -14,6 +14,7 @@
 #include "aws/thrown_error.hpp"
 #include "aws/xray.hpp"
 #include "message_store.hpp"
+#include "on_context.hpp"
 #include "splitnet/trace.hpp"
 #include "text.hpp"
 
@@ -103,13 +104,13 @@ void LambdaCaller::call(Message request, Deadline deadline, const std::stop_toke
 
 template <class Step>
 void LambdaCaller::post(const InvocationPtr& invocation, Step step) {
-  asio::post(*context_, [self = shared_from_this(), invocation, step = std::move(step)]() mutable {
+  asio::post(*context_, guarded([self = shared_from_this(), invocation, step = std::move(step)]() mutable {
     try {
       step();
     } catch (const std::exception&) {
       self->finish(invocation, self->caught_error());
     }
-  });
+  }));
 }
 
 Error LambdaCaller::caught_error() const {
@@ -130,7 +131,7 @@ void LambdaCaller::abandon(std::uint64_t id) {
 template <class Stop>
 void LambdaCaller::stop(Stop step) noexcept {
   try {
-    asio::post(*context_, std::move(step));
+    asio::post(*context_, guarded(std::move(step)));
   } catch (const std::exception&) {  // No memory: they go on to their own end, and nobody looks at it.
   }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sqs_batches.hpp"
 
-#include <algorithm>
 #include <exception>
 #include <utility>
+#include <vector>
 
 #include "aws/thrown_error.hpp"
 #include "on_context.hpp"
@@ -43,26 +43,23 @@ void SqsBatches::send_waiting() {
 void SqsBatches::fail_first(const Error& error) {
   const Entry first = std::move(waiting_.front());
   waiting_.pop_front();
-  guarded([&] {
-    if (first.done) first.done(SqsFailure{error});
-  })();
+  tell(first, SqsFailure{error});
 }
 
 /// What throws leaves those that wait as they are.
 std::shared_ptr<SqsBatches::Batch> SqsBatches::next_batch() {
   auto made = std::make_shared<Batch>();
   Batch& batch = *made;
-  batch.reserve(std::min(waiting_.size(), kMostEntries));
   std::size_t bytes = 0;
   while (!waiting_.empty() && batch.size() < kMostEntries) {
-    Entry& first = waiting_.front();
-    const bool is_wanted = !first.is_wanted || first.is_wanted();
-    if (is_wanted && !batch.empty() && bytes + first.bytes > limits_.max_bytes) break;
-    if (is_wanted) {
-      bytes += first.bytes;
-      batch.push_back(std::move(first));
+    const Entry& first = waiting_.front();
+    if (first.is_wanted && !first.is_wanted()) {
+      waiting_.pop_front();
+      continue;
     }
-    waiting_.pop_front();
+    if (!batch.empty() && bytes + first.bytes > limits_.max_bytes) break;
+    bytes += first.bytes;
+    batch.splice(batch.end(), waiting_, waiting_.begin());
   }
   return made;
 }
@@ -85,20 +82,24 @@ void SqsBatches::send(const std::shared_ptr<Batch>& sent) {
 void SqsBatches::on_result(Batch& batch, const SqsResult<SqsClient::BatchResult>& result) {
   --under_way_;
   if (std::holds_alternative<SqsClient::BatchResult>(result)) back_off_.reset();
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    try {
-      const auto failure = failure_of(result, i);
-      if (goes_again(batch[i], failure)) {
-        --batch[i].tries;
-        waiting_.push_back(std::move(batch[i]));
-        pause();
-      } else if (batch[i].done) {
-        batch[i].done(failure);
-      }
-    } catch (const std::exception&) {  // No memory for this one: the others hear of theirs all the same.
+  for (std::size_t i = 0; !batch.empty(); ++i) {
+    const auto failure = failure_of(result, i);
+    if (goes_again(batch.front(), failure)) {
+      --batch.front().tries;
+      waiting_.splice(waiting_.end(), batch, batch.begin());
+      run_guarded([&] { pause(); });  // Without memory for that it goes at once.
+    } else {
+      const Entry first = std::move(batch.front());
+      batch.pop_front();
+      tell(first, failure);
     }
   }
   send_waiting();
+}
+
+/// What its `done` throws is no matter of the others.
+void SqsBatches::tell(const Entry& entry, const std::optional<SqsFailure>& failure) {
+  if (entry.done) run_guarded(entry.done, failure);
 }
 
 bool SqsBatches::goes_again(const Entry& entry, const std::optional<SqsFailure>& failure) const {

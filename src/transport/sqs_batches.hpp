@@ -4,14 +4,13 @@
 
 #include <chrono>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <limits>
+#include <list>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <vector>
 
 #include "aws/sqs_client.hpp"
 #include "back_off.hpp"
@@ -52,18 +51,20 @@ class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
         no_memory_(ErrorCode::overloaded, std::string(action) + ": no memory for it"),
         again_(*client_->context()) {}
 
-  /// Throws only where there is no memory for the entry to wait; else `done` runs, or it is not wanted.
+  /// Throws only where there is no memory for the entry to wait; else `done` runs, or it is not wanted. One that goes
+  /// again needs no more.
   void add(Entry entry);
   [[nodiscard]] bool is_idle() const noexcept { return under_way_ == 0 && waiting_.empty(); }
 
  private:
-  using Batch = std::vector<Entry>;
+  using Batch = std::list<Entry>;
 
   void send_waiting();
   [[nodiscard]] std::shared_ptr<Batch> next_batch();
   void fail_first(const Error& error);
   void send(const std::shared_ptr<Batch>& sent);
   void on_result(Batch& batch, const SqsResult<SqsClient::BatchResult>& result);
+  static void tell(const Entry& entry, const std::optional<SqsFailure>& failure);
   [[nodiscard]] bool goes_again(const Entry& entry, const std::optional<SqsFailure>& failure) const;
   void pause();
 
@@ -74,7 +75,7 @@ class SqsBatches : public std::enable_shared_from_this<SqsBatches> {
   const std::stop_token stop_;
   const Error no_memory_;  // Made beforehand: then there is none for it either.
   std::size_t under_way_ = 0;
-  std::deque<Entry> waiting_;
+  std::list<Entry> waiting_;
   BackOff back_off_{{.longest_pause = std::chrono::seconds(1)}};
   asio::steady_timer again_;
   bool is_pausing_ = false;  // Before what failed goes again, and everything else with it.

@@ -107,7 +107,7 @@ void SqsCaller::make_reply_queue() {
     try {
       self->on_reply_queue(std::move(result));
     } catch (const std::exception&) {  // No memory for what is needed to ask it.
-      guarded([&] { self->has_no_reply_queue({self->caught_error()}); })();
+      run_guarded([&] { self->has_no_reply_queue({self->caught_error()}); });
     }
     self->leftover_is_gone();
   };
@@ -120,8 +120,10 @@ void SqsCaller::make_reply_queue() {
 
 void SqsCaller::on_reply_queue(SqsResult<std::string> result) {
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
-    // Without an answer it may be there: the next attempt makes the same, and the end removes it.
-    if (failure->error.code() != ErrorCode::unavailable) reply_url_.clear();
+    // Without an answer it may be there: the next attempt makes the same, and the end removes it. Being asked too
+    // often says nothing of the attempts before.
+    const ErrorCode code = failure->error.code();
+    if (code != ErrorCode::unavailable && code != ErrorCode::overloaded) reply_url_.clear();
     return has_no_reply_queue(*failure);
   }
   reply_url_ = std::get<std::string>(std::move(result));
@@ -140,8 +142,10 @@ void SqsCaller::has_no_reply_queue(const SqsFailure& failure) {
   reply_queue_ = ReplyQueue::none;
   if (closed_) remove_reply_queue();
   for (const auto& call : waiting) {
-    finish(call, Error(failure.is_no_queue ? ErrorCode::unavailable : failure.error.code(),
-                       "'" + target_.endpoint + "' has no queue for answers: " + failure.error.what()));
+    attempt(call, [&] {
+      finish(call, Error(failure.is_no_queue ? ErrorCode::unavailable : failure.error.code(),
+                         "'" + target_.endpoint + "' has no queue for answers: " + failure.error.what()));
+    });
   }
 }
 
@@ -166,8 +170,8 @@ void SqsCaller::post_to_end(Step step) noexcept {
 void SqsCaller::begin_to_close() {
   stop_.request_stop();
   poll_timer_.cancel();
-  const auto calls = by_id_;
-  for (const auto& [id, call] : calls) {
+  for (auto next = by_id_.begin(); next != by_id_.end();) {
+    const CallPtr call = (next++)->second;
     call->stop.request_stop();
     forget(call);
   }
@@ -283,7 +287,7 @@ void SqsCaller::put_into_store(const CallPtr& call) {
   // To its end, also when the call ends meanwhile: one that is broken off may yet be carried out, after its removal.
   auto deadline = call->deadline;
   if (deadline) deadline = std::min(*deadline, Clock::time_point::max() - kRemovalTime) + kRemovalTime;
-  auto put = on_context(client_->context(), [self = shared_from_this(), call](const std::optional<Error>& error) {
+  auto put = on_context<std::optional<Error>>(client_->context(), [self = shared_from_this(), call](const auto& error) {
     self->attempt(call, [&] {
       if (error) {
         self->finish(call, *error);
@@ -316,9 +320,11 @@ void SqsCaller::enqueue(const CallPtr& call, SqsMessage message) {
                         call->queued.reset();
                         if (!failure) return;
                         const auto code = failure->is_no_queue ? ErrorCode::unavailable : failure->error.code();
-                        self->finish(call,
-                                     Error(code, "call to '" + self->target_.endpoint + "': " + failure->error.what(),
-                                           failure->error.retry_after_s()));
+                        self->attempt(call, [&] {
+                          self->finish(call,
+                                       Error(code, "call to '" + self->target_.endpoint + "': " + failure->error.what(),
+                                             failure->error.retry_after_s()));
+                        });
                       },
                   .tries = options_.reconnect.enabled ? kTriesToSend : 1});
   poll();
@@ -395,18 +401,20 @@ void SqsCaller::on_failure(const SqsFailure& failure) {
 
 void SqsCaller::poll_after(Clock::duration pause) {
   poll_timer_.expires_after(pause);
-  poll_timer_.async_wait(guarded([self = shared_from_this()](const auto&) {
-    self->is_polling_ = false;
-    self->poll();
-  }));
+  insist([&] {
+    poll_timer_.async_wait(guarded([self = shared_from_this()](const auto&) {
+      self->is_polling_ = false;
+      self->poll();
+    }));
+  });
   is_polling_ = true;
 }
 
 void SqsCaller::lose_all(const Error& why) {
-  const auto calls = by_id_;
-  for (const auto& [id, call] : calls) {
+  for (auto next = by_id_.begin(); next != by_id_.end();) {
+    const CallPtr call = (next++)->second;  // It is forgotten now.
     call->stop.request_stop();
-    finish(call, Error(why.code(), "call to '" + target_.endpoint + "': " + why.what()));
+    attempt(call, [&] { finish(call, Error(why.code(), "call to '" + target_.endpoint + "': " + why.what())); });
   }
 }
 
@@ -414,7 +422,7 @@ void SqsCaller::on_reply(SqsMessage& reply) {
   const auto found = by_name_.find(std::string(reply.attribute(request_attribute)));
   if (found == by_name_.end()) return drop(reply);
   const CallPtr call = found->second;
-  by_name_.erase(found);  // What comes a second time is dropped.
+  if (std::exchange(call->is_answered, true)) return;  // The first one may yet be on its way from the store.
   attempt(call, [&] { read(call, reply); });
 }
 
@@ -447,17 +455,16 @@ void SqsCaller::get_from_store(const CallPtr& call, const std::string& url) {
                                                         (target_.store ? target_.store->url_of(key) : "none") +
                                                         "): SqsOptions::store, SPLITNET_STORE"));
   }
-  auto got = on_context(client_->context(),
-                        [self = shared_from_this(), call, key](const std::variant<std::string, Error>& result) {
-                          self->remove_object(key);
-                          self->attempt(call, [&] {
-                            if (const auto* const error = std::get_if<Error>(&result))
-                              return self->finish(call, *error);
-                            self->finish(call, answer_in(stored(std::get<std::string>(result), *self->pool_),
-                                                         self->options_.limits, call->id, self->target_.endpoint));
-                          });
-                          self->leftover_is_gone();
-                        });
+  auto got = on_context<std::variant<std::string, Error>>(
+      client_->context(), [self = shared_from_this(), call, key](const auto& result) {
+        self->remove_object(key);
+        self->attempt(call, [&] {
+          if (const auto* const error = std::get_if<Error>(&result)) return self->finish(call, *error);
+          self->finish(call, answer_in(stored(std::get<std::string>(result), *self->pool_), self->options_.limits,
+                                       call->id, self->target_.endpoint));
+        });
+        self->leftover_is_gone();
+      });
   note_leftover();
   try {
     target_.store->get(key, options_.limits.max_message_bytes, call->deadline, call->stop.get_token(), std::move(got));

@@ -60,6 +60,7 @@ class SqsCaller : public std::enable_shared_from_this<SqsCaller> {
     std::shared_ptr<void> queued;  ///< Counts against ConnectOptions::max_queued_bytes.
     std::stop_source stop;         ///< Nobody waits for the answer any more.
     std::string key;               ///< Of the object that has the request; empty: there is none.
+    bool is_answered = false;
   };
   using CallPtr = std::shared_ptr<Call>;
   enum class ReplyQueue { none, is_asked_for, is_there };

@@ -119,9 +119,11 @@ void SqsEvents::close() {
     all.swap(all_);
   }
   std::promise<void> stopped;
-  asio::post(*thread_.context(), [&] {
-    for (const auto& one : all) guarded([&] { one.second->stop(); })();
-    stopped.set_value();
+  insist([&] {
+    asio::post(*thread_.context(), [&] {
+      for (const auto& one : all) run_guarded([&] { one.second->stop(); });
+      stopped.set_value();
+    });
   });
   stopped.get_future().wait();
 }

@@ -12,6 +12,8 @@ namespace splitnet::detail {
 namespace {
 
 constexpr auto kClosingTime = std::chrono::seconds(5);
+/// A poll that ends by itself in so long is not broken off: of that, time is left to give back what it brings.
+constexpr auto kTimeToEnd = std::chrono::seconds(4);
 /// SQS gives no more at once.
 constexpr std::size_t kMostMessages = 10;
 /// Answered ones whose answer or deletion is on its way take no place, but are not without number either.
@@ -50,6 +52,11 @@ SqsListener::SqsListener(std::shared_ptr<SqsClient> client, Target target, std::
       hide_timer_(*client_->context()),
       hold_off_(kHoldOff) {}
 
+template <class Step>
+void SqsListener::post(Step step) {
+  insist([&] { asio::post(*client_->context(), guarded([self = shared_from_this(), step] { step(*self); })); });
+}
+
 void SqsListener::start() {
   requests_->start([weak = weak_from_this()] {
     const auto self = weak.lock();
@@ -58,13 +65,14 @@ void SqsListener::start() {
       if (const auto there = weak.lock()) there->poll();
     }));
   });
-  asio::post(*client_->context(), guarded([self = shared_from_this()] { self->poll(); }));
+  post([](SqsListener& self) { self.poll(); });
 }
 
 void SqsListener::poll() {
+  if (is_closing_) return look_whether_closed();
   const std::size_t working = requests_->working();
   const bool has_places = working < target_.max_in_flight && held_.size() < target_.max_in_flight + kMostOnTheirWay;
-  if (is_polling_ || is_draining_ || is_closing_ || !has_places) return;
+  if (is_polling_ || is_draining_ || !has_places) return;
   poll_began_ = Clock::now();
   if (poll_began_ < polls_again_at_) return poll_after(polls_again_at_ - poll_began_);
   is_polling_ = true;
@@ -91,17 +99,18 @@ void SqsListener::poll() {
 
 void SqsListener::on_poll(SqsResult<std::vector<SqsMessage>> result) {
   if (const auto* const failure = std::get_if<SqsFailure>(&result)) {
-    if (is_closing_ || is_draining_) return;
-    return failure->error.code() == ErrorCode::cancelled ? poll() : on_failure(failure->error);
+    const bool is_ended = is_closing_ || is_draining_ || failure->error.code() == ErrorCode::cancelled;
+    return is_ended ? poll() : on_failure(failure->error);
   }
   if (std::exchange(is_failing_, false)) say(LogLevel::info, "the queue is there again");
   back_off_.reset();
   auto& messages = std::get<std::vector<SqsMessage>>(result);
-  if (messages.empty()) return poll_after(poll_began_ + kShortestPoll - Clock::now());
+  if (messages.empty() && !is_closing_) return poll_after(poll_began_ + kShortestPoll - Clock::now());
   is_polling_ = true;  // Until it is known how many of them stay.
+  const bool takes_none = is_draining_ || is_closing_ || Clock::now() < polls_again_at_;
   for (SqsMessage& message : messages) {
-    if (is_draining_ || is_closing_) {
-      say(LogLevel::debug, "what the last poll has brought is given back: this worker ends",
+    if (takes_none) {
+      say(LogLevel::debug, "what the last poll has brought is given back: this worker takes no more for now",
           {{"message", message.id}, {"deliveries", std::uint64_t{message.deliveries}}});
       give_back(message.receipt, std::chrono::seconds(0));
     } else {
@@ -121,10 +130,12 @@ void SqsListener::on_failure(const Error& error) {
 
 void SqsListener::poll_after(Clock::duration pause) {
   poll_timer_.expires_after(pause);
-  poll_timer_.async_wait(guarded([self = shared_from_this()](const auto&) {
-    self->is_polling_ = false;
-    self->poll();
-  }));
+  insist([&] {
+    poll_timer_.async_wait(guarded([self = shared_from_this()](const auto&) {
+      self->is_polling_ = false;
+      self->poll();
+    }));
+  });
   is_polling_ = true;
 }
 
@@ -134,7 +145,12 @@ void SqsListener::hold_off() {
   const auto now = Clock::now();
   if (now < polls_again_at_ || is_draining_) return;  // What was taken together fails together.
   polls_again_at_ = now + hold_off_.next();
-  stop_polling_.request_stop();  // For its other places it may be asking.
+  end_poll();  // For its other places it may be asking.
+}
+
+/// Broken off, it may yet be given a request, which is hidden for nobody then.
+void SqsListener::end_poll() {
+  if (poll_began_ + target_.wait_time > Clock::now() + kTimeToEnd) stop_polling_.request_stop();
 }
 
 /// Half of the time is left to hide it again.
@@ -284,41 +300,42 @@ void SqsListener::hide_again(const std::string& id) {
 }
 
 void SqsListener::drain() {
-  asio::post(*client_->context(), guarded([self = shared_from_this()] {
-    self->is_draining_ = true;
-    self->requests_->drain();
-    self->poll_timer_.cancel();
-  }));
+  post([](SqsListener& self) {
+    self.is_draining_ = true;
+    self.requests_->drain();
+    self.poll_timer_.cancel();
+  });
 }
 
 void SqsListener::close(bool may_wait) {
   if (closed_.exchange(true)) return;
-  asio::post(*client_->context(), guarded([self = shared_from_this()] { self->begin_to_close(); }));
+  post([](SqsListener& self) { self.begin_to_close(); });
   if (may_wait) {
     begun_to_close_.get_future().wait();  // No handler is running any more.
     ended_.get_future().wait_for(kClosingTime);
   }
-  asio::post(*client_->context(), guarded([self = shared_from_this()] {
-    self->stop_.request_stop();
-    self->hide_timer_.cancel();
-    self->requests_->stop();
-  }));
+  post([](SqsListener& self) {
+    self.stop_.request_stop();
+    self.stop_polling_.request_stop();
+    self.hide_timer_.cancel();
+    self.requests_->stop();
+  });
 }
 
 void SqsListener::begin_to_close() {
   is_closing_ = true;
-  stop_polling_.request_stop();
+  end_poll();
   poll_timer_.cancel();
   for (const auto& [id, held] : held_) {
     if (held.delete_timer) held.delete_timer->cancel();
   }
-  guarded([&] { requests_->give_up(); })();
+  run_guarded([&] { requests_->give_up(); });
   begun_to_close_.set_value();
   look_whether_closed();
 }
 
 void SqsListener::look_whether_closed() {
-  if (!is_closing_ || has_ended_ || !held_.empty() || giving_back_ > 0) return;
+  if (!is_closing_ || has_ended_ || is_polling_ || !held_.empty() || giving_back_ > 0) return;
   has_ended_ = true;
   ended_.set_value();
 }

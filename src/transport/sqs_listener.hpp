@@ -51,11 +51,14 @@ class SqsListener : public std::enable_shared_from_this<SqsListener> {
     std::shared_ptr<asio::steady_timer> delete_timer = nullptr;
   };
 
+  template <class Step>
+  void post(Step step);
   void poll();
   void on_poll(SqsResult<std::vector<SqsMessage>> result);
   void on_failure(const Error& error);
   void poll_after(Clock::duration pause);
   void hold_off();
+  void end_poll();
   [[nodiscard]] Clock::duration time_to_hide() const;
   [[nodiscard]] Clock::duration pause_to_hide() const;
   void take(SqsMessage message);

@@ -124,7 +124,7 @@ void SqsRequests::attempt(const RequestPtr& request, Step&& step) {
   try {
     step();
   } catch (const std::exception&) {
-    guarded([&] { warn(std::string("is given back: ") + thrown_error("it").what(), *request); })();
+    run_guarded([&] { warn(std::string("is given back: ") + thrown_error("it").what(), *request); });
     settle(request, {.pause = pause_before(request->message.deliveries, {}), .is_failure = true});
   }
 }
@@ -178,17 +178,18 @@ void SqsRequests::get_from_store(const RequestPtr& request, const std::string& u
                                        ", which is not where it belongs in the store of this worker (" +
                                        (target_.store ? target_.store->url_of(key) : "none") + "): SPLITNET_STORE"));
   }
-  target_.store->get(
-      key, options_.limits.max_message_bytes, request->deadline, stop_.get_token(),
-      on_context(client_->context(), [self = shared_from_this(), request](const std::variant<std::string, Error>& got) {
-        if (!request->is_working) return;  // Given back meanwhile.
-        self->attempt(request, [&] {
-          const auto* const error = std::get_if<Error>(&got);
-          if (error == nullptr) return self->on_body(request, stored(std::get<std::string>(got), *self->pool_));
-          if (request->is_over_here(error->code())) return self->settle(request, {});
-          self->on_error(request, *error);
-        });
-      }));
+  target_.store->get(key, options_.limits.max_message_bytes, request->deadline, stop_.get_token(),
+                     on_context<std::variant<std::string, Error>>(
+                         client_->context(), [self = shared_from_this(), request](const auto& got) {
+                           if (!request->is_working) return;  // Given back meanwhile.
+                           self->attempt(request, [&] {
+                             const auto* const error = std::get_if<Error>(&got);
+                             if (error == nullptr)
+                               return self->on_body(request, stored(std::get<std::string>(got), *self->pool_));
+                             if (request->is_over_here(error->code())) return self->settle(request, {});
+                             self->on_error(request, *error);
+                           });
+                         }));
 }
 
 void SqsRequests::on_body(const RequestPtr& request, const Storage& bytes) {
@@ -322,19 +323,20 @@ void SqsRequests::put_into_store(const RequestPtr& request, const EncodedMessage
   const std::string key = std::string(replies_folder) + request->name;
   target_.store->put(
       key, joined(encoded), request->deadline, stop_.get_token(),
-      on_context(client_->context(), [self = shared_from_this(), request, key](const std::optional<Error>& error) {
-        self->attempt(request, [&] {
-          if (!error) {
-            return self->send_answer(request, {.body = invocation_at(self->target_.store->url_of(key)),
-                                               .attributes = {{request_attribute, request->name}}});
-          }
-          if (may_work_elsewhere(error->code())) return self->try_again(request, *error);
-          if (request->is_over_here(error->code())) return self->settle(request, {});
-          self->answer(request,
-                       Message::make_error(Error(
-                           error->code(), std::string("the reply did not get into the store: ") + error->what())));
-        });
-      }));
+      on_context<std::optional<Error>>(
+          client_->context(), [self = shared_from_this(), request, key](const auto& error) {
+            self->attempt(request, [&] {
+              if (!error) {
+                return self->send_answer(request, {.body = invocation_at(self->target_.store->url_of(key)),
+                                                   .attributes = {{request_attribute, request->name}}});
+              }
+              if (may_work_elsewhere(error->code())) return self->try_again(request, *error);
+              if (request->is_over_here(error->code())) return self->settle(request, {});
+              self->answer(request,
+                           Message::make_error(Error(
+                               error->code(), std::string("the reply did not get into the store: ") + error->what())));
+            });
+          }));
 }
 
 void SqsRequests::send_answer(const RequestPtr& request, const SqsMessage& answer) {
@@ -398,7 +400,7 @@ void SqsRequests::settle(const RequestPtr& request, Outcome outcome) {
   outcome.is_done = outcome.is_done || request->is_dead;
   if (!request->name.empty() && !outcome.is_done) names_.forget(request->name);
   request->timer.cancel();
-  guarded([&] { free_place(*request); })();
+  run_guarded([&] { free_place(*request); });
   std::exchange(request->settled, nullptr)(outcome);
   if (!request->name.empty() && outcome.is_done) names_.keep(request->name);
 }
