@@ -6,6 +6,7 @@
 #include "scripted_server.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -26,6 +27,9 @@ class ObjectStandIn {
   /// It takes requests and never answers them.
   std::atomic<bool> hangs = false;
 
+  /// Who wants to read an object waits as long.
+  std::atomic<bool> keeps_readers_waiting = false;
+
   /// By path.
   [[nodiscard]] std::map<std::string, std::string> objects() const {
     const std::lock_guard lock(mutex_);
@@ -37,6 +41,9 @@ class ObjectStandIn {
     const std::string target(request.target());
     std::unique_lock lock(mutex_);
     if (hangs) changed_.wait(lock, [&] { return closed_; });
+    while (request.method() == verb::get && keeps_readers_waiting && !closed_) {
+      changed_.wait_for(lock, std::chrono::milliseconds(10));
+    }
     if (!target.starts_with("/bodies/")) {
       return ScriptedServer::reply(404, "<Error><Code>NoSuchBucket</Code><Message>It does not exist</Message></Error>");
     }

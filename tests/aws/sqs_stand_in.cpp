@@ -200,6 +200,7 @@ void SqsStandIn::fail(Fault fault, int times, const std::string& action, const s
 void SqsStandIn::heal() {
   const std::lock_guard lock(mutex_);
   faults_.clear();
+  changed_.notify_all();
 }
 
 // ---- requests and answers ----------------------------------------------------------------------
@@ -263,6 +264,10 @@ void SqsStandIn::wait_for_end(const Peer& peer, std::unique_lock<std::mutex>& lo
   while (!stopped_ && !peer.has_gone()) changed_.wait_for(lock, kLook);
 }
 
+void SqsStandIn::wait_for_heal(std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [&] { return stopped_ || faults_.empty(); });
+}
+
 std::optional<SqsStandIn::Response> SqsStandIn::serve_sqs(const Request& request, const Peer& peer,
                                                           const std::string& action) {
   std::unique_lock lock(mutex_);
@@ -276,6 +281,7 @@ std::optional<SqsStandIn::Response> SqsStandIn::serve_sqs(const Request& request
     wait_for_end(peer, lock);
     return std::nullopt;
   }
+  if (fault == Fault::late) wait_for_heal(lock);
   try {
     check_signature(request);
     if (!document.is_object()) throw Refusal{"SerializationException", "no JSON object"};
@@ -481,7 +487,7 @@ std::vector<SqsStandIn::Stored*> SqsStandIn::take_visible(Queue& queue, std::siz
     if (!std::exchange(taken->stays_visible, false)) taken->visible_at = now() + visibility;
     taken->received_at = now();
     taken->handle = "AQEB" + std::to_string(++count_) + "/receipt+handle==";
-    queue.handles.insert(taken->handle);
+    queue.handles.emplace(taken->handle, taken->message.id);
   }
   return visible;
 }
@@ -537,13 +543,15 @@ Json SqsStandIn::receive_message(const Json& document, const Peer& peer, std::un
 
 /// Nothing: it was deleted, or delivered anew. Throws what is said of a text that is no handle.
 SqsStandIn::Stored* SqsStandIn::find(Queue& queue, const std::string& handle) {
-  if (!queue.handles.contains(handle)) {
+  const auto given = queue.handles.find(handle);
+  if (given == queue.handles.end()) {
     throw Refusal{"ReceiptHandleIsInvalid",
                   "The input receipt handle \"" + handle + "\" is not a valid receipt handle."};
   }
-  const auto with_handle = std::find_if(queue.messages.begin(), queue.messages.end(),
-                                        [&](const Stored& stored) { return stored.handle == handle; });
-  return with_handle == queue.messages.end() ? nullptr : &*with_handle;
+  const auto found = std::find_if(queue.messages.begin(), queue.messages.end(), [&](const Stored& stored) {
+    return stored.message.id == given->second && (old_handles_work || stored.handle == handle);
+  });
+  return found == queue.messages.end() ? nullptr : &*found;
 }
 
 Json SqsStandIn::delete_message(Queue& queue, const Json& entry) {

@@ -17,7 +17,6 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +26,7 @@ namespace splitnet::testing {
 
 /// Answers as the service does, errors included, and misbehaves when a test asks for it. Where SQS promises little, it
 /// does the worse: who deletes with the handle of an earlier delivery is told that it went well, and nothing is
-/// deleted. Thread-safe.
+/// deleted, or it is (old_handles_work). Thread-safe.
 class SqsStandIn {
  public:
   using Json = nlohmann::json;
@@ -87,6 +86,7 @@ class SqsStandIn {
     denied,          ///< 403 and AccessDenied
     not_found,       ///< 404 of a proxy; nothing was done.
     hangs,           ///< Until whoever asks goes.
+    late,            ///< It is done, and answered, after heal().
     no_json,         ///< It was done.
     entries_fail,    ///< In a batch the first entry, the third …
   };
@@ -97,6 +97,8 @@ class SqsStandIn {
   std::atomic<bool> delivers_again = false;
   /// After CreateQueue; until then it is nowhere.
   std::atomic<std::chrono::milliseconds> queues_appear_after = std::chrono::milliseconds(0);
+  /// The handle of an earlier delivery is as good as the last one.
+  std::atomic<bool> old_handles_work = false;
   /// The last first.
   std::atomic<bool> delivers_backwards = false;
   /// Of its clock. Signatures may be five minutes off.
@@ -119,7 +121,7 @@ class SqsStandIn {
     Json attributes;
     Clock::time_point appears_at;
     std::list<Stored> messages;
-    std::set<std::string> handles;  ///< All that were given.
+    std::map<std::string, std::string> handles;  ///< All that were given, and of which message.
   };
   struct Armed {
     Fault fault;
@@ -142,6 +144,7 @@ class SqsStandIn {
   void check_signature(const Request& request) const;
   std::optional<Fault> fault_for(const std::string& action, const Json& document);
   void wait_for_end(const Peer& peer, std::unique_lock<std::mutex>& lock);
+  void wait_for_heal(std::unique_lock<std::mutex>& lock);
 
   // Under the lock.
   Json perform(const std::string& action, const Json& document, const Peer& peer, std::unique_lock<std::mutex>& lock,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a queue, those who send to it and those who work for it may do to sqs:.
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstring>
@@ -110,6 +111,74 @@ TEST_F(SqsFault, ComesBackToTheOneWhoIsAtIt) {
   EXPECT_THAT(sqs.messages("work"), SizeIs(1));
   for (auto& item : held.take()) item.respond(reply_with(item.request.values));
   expect_answered({outcome});
+}
+
+/// SQS does not promise that it tells them apart: the one who had it first deletes it, or gives it back, while the next
+/// one is at it.
+TEST_F(SqsFault, HandlesOfEarlierDeliveriesMayWork) {
+  sqs.old_handles_work = true;
+  Connection& connection = connect();
+  auto one = patient();
+  one.max_in_flight = 1;
+  const auto answer = [](testing::Held& worker) {
+    for (auto& item : worker.take()) item.respond(reply_with(item.request.values));
+  };
+  for (const char* const way : {"answered first", "answered last", "given back"}) {
+    SCOPED_TRACE(way);
+    testing::Held second;
+    listen(held.handler(), one);
+    const auto outcome = start_call(connection, request_with({Value(0)}));
+    ASSERT_TRUE(held.wait_for(1));
+    sqs.pass_time(31s);
+    listen(second.handler(), one);
+    ASSERT_TRUE(second.wait_for(1));
+    if (way == std::string("answered first")) {
+      answer(held);
+      ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").empty(); })) << "under the hands of the second";
+      answer(second);
+    } else if (way == std::string("answered last")) {
+      answer(second);
+      ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").empty(); }));
+      answer(held);
+    } else {
+      for (auto& item : held.take()) item.respond(Message::make_error(Error(ErrorCode::unavailable, "no next tier")));
+      ASSERT_TRUE(held.wait_for(1)) << "it comes a third time, while the second is at it";
+      answer(second);
+      answer(held);
+    }
+    expect_answered({outcome});
+    listeners.clear();
+    listen();
+    expect_answered(start_calls(connection, 1));  // With which the other answer has come, too.
+    EXPECT_EQ(outcome.count(), 1);
+    ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").empty(); }));
+    listeners.clear();
+  }
+  EXPECT_THAT(sqs.messages("work-dead"), IsEmpty());
+}
+
+/// The same message of the queue twice: what it leads to is not taken away from the one who is reading it.
+TEST_F(SqsFault, ASecondAnswerLeavesTheObjectOfTheFirst) {
+  listen(
+      [](const Message&, const CallContext&, const Responder& respond) { respond(reply_with({iota_u8(1'000'000)})); });
+  Connection& connection = connect();
+  sqs.store.keeps_readers_waiting = true;
+  sqs.delivers_again = true;
+  const auto outcome = start_call(connection, request_with({}));
+  ASSERT_TRUE(sqs.wait_until([&] {
+    const auto deletions = sqs.requests("DeleteMessageBatch");
+    return std::count_if(deletions.begin(), deletions.end(), [](const Json& deletion) {
+             return deletion.at("document").at("QueueUrl").get<std::string>().find("-replies-") != std::string::npos;
+           }) >= 2;
+  })) << "it has come twice";
+  std::this_thread::sleep_for(50ms);  // For what would be removed.
+  sqs.store.keeps_readers_waiting = false;
+  ASSERT_NE(outcome.message(), nullptr) << to_string(*outcome.error());
+  EXPECT_EQ(outcome.message()->kind, MessageKind::reply);
+  EXPECT_TRUE(sqs.wait_until([&] {
+    sqs.pass_time(31s);  // What was deleted by the handle of an earlier delivery.
+    return sqs.messages("work").empty();
+  }));
 }
 
 TEST_F(SqsFault, OrderIsOfNoConsequence) {

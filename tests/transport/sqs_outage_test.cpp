@@ -244,6 +244,58 @@ TEST_F(SqsOutage, ABrokenWorkerGivesUpThePollUnderWay) {
   EXPECT_NE(outcome.message(), nullptr);
 }
 
+/// Moto, for one, gives a request also to a question that was broken off, and then nobody has it for a while. One that
+/// soon ends by itself is waited for.
+TEST_F(SqsOutage, WhatTheLastPollBringsIsGivenBack) {
+  auto brief = options();
+  brief.wait_time = 1s;
+  brief.visibility_timeout = 10min;
+  sqs.fail(Fault::late, 1, "ReceiveMessage");
+  Listener& first = listen(held.handler(), brief);
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ReceiveMessage").size() == 1; }));
+  const auto outcome = start_call(connect(), request_with({Value(1)}));
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").size() == 1; }));
+  std::thread closing([&] { first.close(); });
+  std::this_thread::sleep_for(100ms);  // Until it has begun; else the request is given back by another way.
+  sqs.heal();
+  closing.join();
+  EXPECT_FALSE(sqs.messages("work").at(0).is_hidden);
+  listen();
+  EXPECT_NE(outcome.message(), nullptr);
+}
+
+/// Likewise of one that can't do what it takes.
+TEST_F(SqsOutage, WhatABrokenWorkersPollBringsIsGivenBack) {
+  auto brief = options();
+  brief.wait_time = 1s;
+  brief.visibility_timeout = 10min;
+  brief.max_deliveries = 100;
+  const Error broken(ErrorCode::unavailable, "the next tier is gone");
+  std::atomic<bool> is_first = true;
+  Connection& connection = connect();
+  const auto failed = start_call(connection, request_with({Value(1)}));
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ReceiveMessage").size() == 1; })) << "the caller's";
+  listen(
+      [&](Message request, const CallContext& context, const Responder& respond) {
+        if (!is_first.exchange(false)) return respond(Message::make_error(broken));
+        sqs.fail(Fault::late, 1, "ReceiveMessage");
+        held.handler()(std::move(request), context, respond);
+      },
+      brief);
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ReceiveMessage").size() == 3; })) << "for its other place";
+  held.take().at(0).respond(Message::make_error(broken));
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ChangeMessageVisibilityBatch").size() == 1; }));
+  const auto brought = start_call(connection, request_with({Value(2)}));
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.messages("work").size() == 2; }));
+  sqs.heal();
+  ASSERT_TRUE(sqs.wait_until([&] { return sqs.requests("ChangeMessageVisibilityBatch").size() >= 2; }));
+  listeners.clear();
+  listen();
+  EXPECT_NE(brought.message(), nullptr);
+  sqs.pass_time(10s);
+  EXPECT_NE(failed.message(), nullptr);
+}
+
 TEST_F(SqsOutage, QueuesWhoseMessagesHoldNoErrorAreRefused) {
   sqs.remove_queue("work");
   sqs.make_queue("work", {{"MaximumMessageSize", "1024"}});

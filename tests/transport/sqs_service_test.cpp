@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a service may refuse, never answer, or have gone without a word, one of its actions at a time.
 #include <atomic>
+#include <future>
 #include <mutex>
 
 #include "sqs_fixture.hpp"
@@ -114,13 +115,16 @@ TEST_F(SqsService, AQueueWhoseMakingIsNotAnsweredIsMadeOnce) {
   expect_answered(start_call(connection, request_with({Value(1)})), 1);
   sqs.remove_queue(reply_queues().at(0));
   sqs.fail(Fault::no_json, 1, "CreateQueue");
+  sqs.fail(Fault::throttled, 1, "CreateQueue");
   EXPECT_EQ(start_call(connection, request_with({})).error(), ErrorCode::unavailable) << "its queue was gone";
   EXPECT_EQ(start_call(connection, request_with({})).error(), ErrorCode::unavailable) << "the next one is not known";
+  EXPECT_EQ(start_call(connection, request_with({})).error(), ErrorCode::overloaded) << "nor is it now";
   expect_answered(start_call(connection, request_with({Value(2)})), 2);
   const auto names = asked_for();
-  ASSERT_THAT(names, SizeIs(3));
+  ASSERT_THAT(names, SizeIs(4));
   EXPECT_NE(names[1], names[0]) << "a name that was in use is refused for a minute";
   EXPECT_EQ(names[2], names[1]);
+  EXPECT_EQ(names[3], names[1]);
   EXPECT_THAT(reply_queues(), ElementsAre(names[1]));
 }
 
@@ -134,6 +138,29 @@ TEST_F(SqsService, AQueueWhoseMakingIsNotAnsweredIsRemovedAtTheEnd) {
   EXPECT_EQ(start_call(connection, request_with({})).error(), ErrorCode::unavailable);
   EXPECT_THAT(reply_queues(), SizeIs(1));
   connections.clear();
+  EXPECT_THAT(reply_queues(), IsEmpty());
+}
+
+/// On the connection's own thread nobody can wait for it.
+TEST_F(SqsService, AQueueThatIsBeingMadeWhenACompletionEndsItsConnectionIsRemoved) {
+  listen();
+  auto connection = make_sqs_transport(options())->connect(testing::work, {});
+  expect_answered(start_call(*connection, request_with({Value(1)})), 1);
+  sqs.remove_queue(reply_queues().at(0));
+  EXPECT_EQ(start_call(*connection, request_with({})).error(), ErrorCode::unavailable);
+  sqs.fail(Fault::late, 1, "CreateQueue");
+  std::stop_source stop;
+  std::promise<void> has_ended;
+  connection->call(request_with({}), {}, stop.get_token(), [&](const CallResult&) {
+    connection.reset();
+    has_ended.set_value();
+  });
+  ASSERT_TRUE(sqs.wait_until([&] { return asked_for().size() == 2; }));
+  stop.request_stop();
+  ASSERT_EQ(has_ended.get_future().wait_for(testing::kLongTime), std::future_status::ready);
+  EXPECT_THAT(sqs.requests("DeleteQueue"), SizeIs(1)) << "only of the one before";
+  sqs.heal();
+  EXPECT_TRUE(sqs.wait_until([&] { return sqs.requests("DeleteQueue").size() == 2; }));
   EXPECT_THAT(reply_queues(), IsEmpty());
 }
 

@@ -23,6 +23,8 @@ struct SqsOptions {
   /// How long one question for answers, or for requests, waits for some (WaitTimeSeconds). 0 to 20 s; shorter asks more
   /// often, once a second at most. A server that does not notice that who asked has gone (moto's, say) may give its
   /// next request to nobody, as long as that question waits: to be hidden for a while, and a delivery that counts.
+  /// With 4 s or less that needs a worker that is killed: one that ends, or can't do what it takes, waits for its
+  /// question to end, and gives back what it brings.
   std::chrono::seconds wait_time = std::chrono::seconds(20);
 
   // Of connections.
