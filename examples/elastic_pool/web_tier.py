@@ -8,7 +8,7 @@ import io
 import secrets
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from elastic_pool.upload import Limits, Uploads
 
 _KEPT_JOBS = 64  #: In memory, beside those that are under way.
 _SMALL = 96  #: Side of small pictures.
+_RESUMING = 2  #: Jobs looked at at once after a start: whoever asks then gets an answer too.
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 
@@ -45,27 +46,25 @@ class WebTier:
 
     async def resume(self) -> None:
         """Goes on with the jobs that are not done, beside what is asked now. Raises STORE_ERRORS: nobody knows which."""
-        jobs = await self._stored(self._store.open_jobs)
-        self._resuming.append(asyncio.create_task(self._go_on(jobs)))
+        places = asyncio.Semaphore(_RESUMING)
+        for identifier in await self._stored(self._store.open_jobs):
+            self._resuming.append(asyncio.create_task(self._resume(identifier, places)))
 
-    async def _go_on(self, identifiers: Iterable[str]) -> None:
-        for identifier in identifiers:
-            pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-            while not await self._is_gone_on_with(identifier):
-                await asyncio.sleep(next(pauses))
-
-    async def _is_gone_on_with(self, identifier: str) -> bool:
-        """As far as it can be; not yet, while S3 is away."""
-        try:
-            await self.job(identifier)
-        except NoSuchJob:  # Somebody has removed its list.
-            pass
-        except STORE_ERRORS as error:
-            _say(f"job {identifier}: {error}; it is looked at again")
-            return False
-        except (KeyError, TypeError, ValueError) as error:
-            _say(f"job {identifier} can't be read, and stays as it is: {error!r}")
-        return True
+    async def _resume(self, identifier: str, places: asyncio.Semaphore) -> None:
+        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        while True:
+            try:
+                async with places:
+                    await self.job(identifier)
+                return
+            except NoSuchJob:  # Somebody has removed its list.
+                return
+            except STORE_ERRORS as error:
+                _say(f"job {identifier}: {error}; it is looked at again")
+            except (KeyError, TypeError, ValueError) as error:
+                _say(f"job {identifier} can't be read, and stays as it is: {error!r}")
+                return
+            await asyncio.sleep(next(pauses))
 
     async def accept(self, request: web.Request) -> str:
         """The number of a new job. Raises Refused."""
