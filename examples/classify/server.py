@@ -143,6 +143,11 @@ async def _errors_in_json(
     except web.HTTPException as error:
         words = "there is nothing at this address" if error.status == HTTPStatus.NOT_FOUND else error.reason
         answer = _error(HTTPStatus(error.status), words)
+    except ConnectionError:
+        raise  # Whoever asked is gone.
+    except Exception as error:
+        print(f"classify: {type(error).__name__}: {error}", file=sys.stderr)
+        answer = _error(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; its log says why")
     answer.headers["Cache-Control"] = "no-store"
     return answer
 

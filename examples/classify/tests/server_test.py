@@ -472,6 +472,9 @@ def test_objects_that_nobody_here_has_written_stop_nothing(
                 assert (await until_there(client, request.id))[1]["label"] == "Egyptian cat"
                 while request.id in store.promised():
                     await asyncio.sleep(0.02)
+                for number in numbers[len(DAMAGED) :]:
+                    status, answer, _ = await client.get(f"/results/{number}")
+                    assert (status, answer["error"]) == (500, "the service failed; its log says why")
         assert set(store.promised()) == set(numbers), "a program that can read them may come"
 
     asyncio.run(run())
