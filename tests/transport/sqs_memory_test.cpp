@@ -29,6 +29,9 @@ thread_local Memory memory;
   if (void* const got = std::malloc(bytes > 0 ? bytes : 1)) return got;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return std::malloc(bytes > 0 ? bytes : 1);  // AddressSanitizer wants it to be of the same kind.
+}
 [[gnu::noinline]] void operator delete(void* freed) noexcept {
   std::free(freed);
 }
@@ -51,6 +54,11 @@ namespace asio = detail::asio;
 /// What it tests runs on the test's own thread, in `run_until`.
 class SqsMemory : public testing::SqsFixture {
  protected:
+  void TearDown() override {
+    work.reset();
+    context->run_for(testing::kLongTime);  // What is closed has yet to end.
+    SqsFixture::TearDown();
+  }
   [[nodiscard]] std::shared_ptr<detail::AwsService> service() const {
     return std::make_shared<detail::AwsService>("sqs", sqs.options(), 10s);
   }
