@@ -92,8 +92,15 @@ def protect(app: web.Application, allow_remote: bool = False) -> None:
 
 
 def is_of_another_site(request: web.Request) -> bool:
-    """Whether a browser says that a page of another server has caused it: there a person has not asked for anything."""
-    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    """Whether a browser says that a page of another server has caused it: there a person has not asked for anything.
+
+    Over HTTP browsers send Sec-Fetch-Site to this machine alone; to others they say the origin of what may change something
+    (POST), not of what only shows (GET).
+    """
+    if site := request.headers.get("Sec-Fetch-Site"):
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("Host", "")
 
 
 def page_file(request: web.Request, folder: Path, kinds: Mapping[str, str], headers: Mapping[str, str]) -> web.Response:

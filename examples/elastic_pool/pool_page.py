@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -27,6 +28,7 @@ FILES = Path(__file__).with_name("pool_page_files")
 _KINDS = {"index.html": "text/html", "pool.js": "text/javascript", "pool.css": "text/css"}
 _MAX_WATCHERS = 64
 _NEWS_S = 0.25
+_NOTHING_SEEN_S = -1.0
 _HEADERS = {"Cache-Control": "no-cache"}
 
 
@@ -50,6 +52,7 @@ class PoolPage:
 
     def __init__(self, pool: ShownPool) -> None:
         self._pool = pool
+        self._run = secrets.token_hex(8)
         self._watchers = 0
         self._closing = asyncio.Event()
 
@@ -57,11 +60,13 @@ class PoolPage:
         return page_file(request, FILES, _KINDS, _HEADERS)
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """Each event: {"policy", "samples": [Sample, …], "deaths": [words, …]}; its id is the time of the last sample."""
+        """Each event: {"run", "policy", "samples": [Sample, …], "deaths": [words, …]}; its id is RUN:TIME, the time of the last
+        sample. Another run than this one has seen nothing of it."""
+        run, _, time_s = request.headers.get("Last-Event-ID", "").partition(":")
         try:
-            seen_s = float(request.headers.get("Last-Event-ID", "-1"))
+            seen_s = float(time_s) if run == self._run else _NOTHING_SEEN_S
         except ValueError:
-            raise web.HTTPBadRequest(text="Last-Event-ID: expected a number of seconds") from None
+            raise web.HTTPBadRequest(text="Last-Event-ID: expected RUN:SECONDS") from None
         if self._watchers >= _MAX_WATCHERS:
             raise web.HTTPServiceUnavailable(text=f"{_MAX_WATCHERS} are watching, which is all there may be")
         self._watchers += 1
@@ -78,12 +83,13 @@ class PoolPage:
             if samples := self._pool.history.samples(seen_s):
                 seen_s = samples[-1].time_s
                 news = {
+                    "run": self._run,
                     "policy": self._pool.policy.name,
                     "samples": [asdict(sample) for sample in samples],
                     "deaths": self._pool.deaths(),
                 }
                 try:
-                    await response.write(f"id: {seen_s}\ndata: {json.dumps(news)}\n\n".encode())
+                    await response.write(f"id: {self._run}:{seen_s}\ndata: {json.dumps(news)}\n\n".encode())
                 except ConnectionError:
                     return
             try:

@@ -75,6 +75,21 @@ def test_pages_of_other_sites_get_nothing_but_links(site: str, allow_remote: boo
     assert asked(from_there | LINK, allow_remote=allow_remote)[0] == 200
 
 
+def test_over_plain_http_the_origin_tells_other_sites() -> None:
+    """A browser on another machine says nothing else there."""
+    for origin, status in [
+        ("http://pool.example:8080", 200),
+        ("http://pool.example", 403),
+        ("http://evil.example:8080", 403),
+        ("null", 403),
+        ("", 403),
+    ]:
+        headers = {"Host": "pool.example:8080", "Origin": origin}
+        assert asked(headers, method="POST", allow_remote=True)[0] == status, origin
+    own = {"Host": "pool.example:8080", "Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}
+    assert asked(own, method="POST", allow_remote=True)[0] == 200, "where a browser says it, that is what counts"
+
+
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 def test_its_own_pages_may_ask(site: str) -> None:
     for method in ("GET", "POST"):

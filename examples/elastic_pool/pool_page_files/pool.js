@@ -5,6 +5,7 @@
 const MAX_SAMPLES = 3600;
 const WIDTH = 600, HEIGHT = 190, LEFT = 46, BOTTOM = 20, TOP = 8;
 const samples = [];
+let run = null;
 
 function element(name, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -57,6 +58,8 @@ function draw(chart) {
 }
 
 function show(news) {
+  if (news.run !== run) samples.length = 0; // The server has been started anew.
+  run = news.run;
   samples.push(...news.samples);
   samples.splice(0, samples.length - MAX_SAMPLES);
   const last = samples.at(-1);

@@ -132,9 +132,16 @@ def test_who_comes_back_gets_only_what_is_new() -> None:
     with served(ShownBefore(1.0, 2.0, 3.5)) as url:
         identifier, news = first_event(url, {})
         assert [sample["time_s"] for sample in news["samples"]] == [1.0, 2.0, 3.5]
-        assert (identifier, news["policy"]) == ("3.5", "latency target")
-        _, news = first_event(url, {"Last-Event-ID": "2.0"})
+        assert (identifier, news["policy"]) == (f"{news['run']}:3.5", "latency target")
+        _, news = first_event(url, {"Last-Event-ID": f"{news['run']}:2.0"})
         assert [sample["time_s"] for sample in news["samples"]] == [3.5]
+
+
+@pytest.mark.parametrize("identifier", ["another-run:5000.0", "5000.0", "yesterday", ""])
+def test_who_comes_from_another_run_gets_everything(identifier: str) -> None:
+    with served(ShownBefore(1.0, 2.0)) as url:
+        _, news = first_event(url, {"Last-Event-ID": identifier})
+        assert [sample["time_s"] for sample in news["samples"]] == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(("path", "status"), [("no.html", 404), ("..%2fpool.py", 404), ("%2e%2e/pool.py", 404)])
@@ -145,8 +152,10 @@ def test_there_is_nothing_else(path: str, status: int) -> None:
 
 
 def test_a_wrong_event_id_is_refused() -> None:
-    with served(ShownBefore(1.0)) as url, pytest.raises(urllib.error.HTTPError) as refused:
-        first_event(url, {"Last-Event-ID": "yesterday"})
+    with served(ShownBefore(1.0)) as url:
+        _, news = first_event(url, {})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            first_event(url, {"Last-Event-ID": f"{news['run']}:yesterday"})
     assert refused.value.code == 400
 
 
@@ -154,7 +163,7 @@ def test_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elastic_pool.pool_page._MAX_WATCHERS", 1)
     with served(ShownBefore(1.0)) as url:
         with urllib.request.urlopen(f"{url}/events") as first:
-            assert first.readline() == b"id: 1.0\n"
+            assert first.readline().endswith(b":1.0\n")
             with pytest.raises(urllib.error.HTTPError) as refused:
                 urllib.request.urlopen(f"{url}/events")
             assert refused.value.code == 503
