@@ -122,7 +122,11 @@ int main(int argc, char** argv) {
   app.add_option("--token-file", arguments.token_file, "Its first line is the token that a URL of a function asks for")
       ->type_name("FILE");
   app.add_flag("--json", arguments.json);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   try {
     return run(arguments);
   } catch (const Error& error) {

@@ -124,3 +124,5 @@ def test_the_session_in_cpp_says_what_is_wrong(aws: LocalAws, model: Path, photo
         done = call_function(model, endpoint, "--input", given)
         assert done.returncode == 2 and words in done.stderr, done.stderr
         assert "Traceback" not in done.stderr and TOKEN not in done.stderr
+    done = call_function(model, "lambda://small", "--input", photo_file, "--calls", "none")
+    assert done.returncode == 2 and "--calls" in done.stderr, done.stderr
