@@ -29,13 +29,13 @@ from classify.outcomes import STORE_ERRORS, Outcome, OutcomeStore, Request, new_
 from common.option_checks import expect_more_than_0
 from common.pauses import pauses_s
 from common.pictures import PictureError
+from common.resuming import Resuming
 from elastic_pool.classifiers import CLASSIFIERS, Classifier, Label, classifier
 from elastic_pool.lazy_session import LazySession
 
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _STORING = 10  #: Requests to S3 at once: as many connections as boto3 keeps.
-_RESUMING = 5  #: Promises looked at at once after a start: whoever asks then gets an answer too.
 
 _Value = TypeVar("_Value")
 
@@ -104,22 +104,14 @@ class ClassifyService:
     async def resume(self) -> None:
         """Goes on with what was promised before this program was started, beside what is asked now; but not for models that it
         doesn't know: another one on the same bucket may know them. Raises STORE_ERRORS: nothing can be known of it."""
-        places = asyncio.Semaphore(_RESUMING)
-        for identifier in await self._stored(self._store.promised):
-            self._resuming.append(asyncio.create_task(self._resume(identifier, places)))
-
-    async def _resume(self, identifier: str, places: asyncio.Semaphore) -> None:
-        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-        while True:
-            try:
-                async with places:
-                    return await self._go_on(identifier)
-            except STORE_ERRORS as error:
-                _say(f"of the promise of {identifier}: {error}; it is looked at again")
-            except (KeyError, TypeError, ValueError) as error:
-                _say(f"promised/{identifier} or its result can't be read, and stays as it is: {error!r}")
-                return
-            await asyncio.sleep(next(pauses))
+        resuming = Resuming(
+            at_once=5,
+            longest_pause_s=_LONGEST_PAUSE_S,
+            tried="of the promise of {}",
+            read="promised/{} or its result",
+            say=_say,
+        )
+        self._resuming = resuming.start(await self._stored(self._store.promised), self._go_on)
 
     async def _go_on(self, identifier: str) -> None:
         request = await self._stored(lambda: self._store.promised_request(identifier))

@@ -10,22 +10,20 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 from aiohttp import web
 
-from common.pauses import pauses_s
 from common.pictures import open_picture
+from common.resuming import Resuming
 from elastic_pool.classifying import Classifying, Job
-from elastic_pool.job_store import CONNECTIONS, STORE_ERRORS, JobStore, NoSuchJob
+from elastic_pool.job_store import CONNECTIONS, JobStore, NoSuchJob
 from elastic_pool.upload import Limits, Uploads
 
 _KEPT_JOBS = 64  #: In memory, beside those that are under way.
 _SMALL = 96  #: Side of small pictures.
-_RESUMING = 2  #: Jobs looked at at once after a start: whoever asks then gets an answer too.
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 10.0
 
 _Value = TypeVar("_Value")
 
@@ -46,25 +44,12 @@ class WebTier:
 
     async def resume(self) -> None:
         """Goes on with the jobs that are not done, beside what is asked now. Raises STORE_ERRORS: nobody knows which."""
-        places = asyncio.Semaphore(_RESUMING)
-        for identifier in await self._stored(self._store.open_jobs):
-            self._resuming.append(asyncio.create_task(self._resume(identifier, places)))
+        resuming = Resuming(at_once=2, longest_pause_s=10.0, tried="job {}", read="job {}", say=_say)
+        self._resuming = resuming.start(await self._stored(self._store.open_jobs), self._go_on)
 
-    async def _resume(self, identifier: str, places: asyncio.Semaphore) -> None:
-        pauses = pauses_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-        while True:
-            try:
-                async with places:
-                    await self.job(identifier)
-                return
-            except NoSuchJob:  # Somebody has removed its list.
-                return
-            except STORE_ERRORS as error:
-                _say(f"job {identifier}: {error}; it is looked at again")
-            except (KeyError, TypeError, ValueError) as error:
-                _say(f"job {identifier} can't be read, and stays as it is: {error!r}")
-                return
-            await asyncio.sleep(next(pauses))
+    async def _go_on(self, identifier: str) -> None:
+        with suppress(NoSuchJob):  # Somebody has removed its list.
+            await self.job(identifier)
 
     async def accept(self, request: web.Request) -> str:
         """The number of a new job. Raises Refused."""
